@@ -1,0 +1,284 @@
+"""Makes the pocket's environment (`.venv` in the repository) and goes on inside it. Standard library only.
+
+An environment is whole when its stamp is there: the stamp is written last and holds a hash of the lists it was made
+from. While it is being made a marker lies in it instead, so one that was interrupted is known and made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from interpreter import REQUIRED, PocketError, find_python
+
+POCKET = Path(__file__).resolve().parent
+ROOT = POCKET.parent
+SPACE_NEEDED = 3 * 2**30
+"""Bytes that must be free before the environment is made: it takes about 2 GB, and pip unpacks beside it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies; tests put it elsewhere."""
+
+    venv: Path = ROOT / ".venv"
+    cache: Path = ROOT / ".pocket"
+    lists: Path = POCKET
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def stamp(self) -> Path:
+        """Says that the environment is whole, and from which lists it was made."""
+        return self.venv / "pocket-stamp.json"
+
+    @property
+    def marker(self) -> Path:
+        """Lies in an environment that is not whole yet."""
+        return self.venv / "pocket-unfinished"
+
+    @property
+    def log(self) -> Path:
+        """What pip said."""
+        return self.cache / "install.log"
+
+
+def say(text: str) -> None:
+    """One line on what is being done."""
+    print(f"pocket: {text}", flush=True)
+
+
+def lists_hash(layout: Layout, tests: bool) -> str:
+    """Hash of the package lists: the run's, or the tests'."""
+    names = ["requirements-test.txt"] if tests else ["requirements.txt", "requirements-nodeps.txt"]
+    text = b"\0".join((layout.lists / name).read_bytes() for name in names)
+    return hashlib.sha256(repr(REQUIRED).encode() + text).hexdigest()
+
+
+def read_stamp(layout: Layout) -> dict[str, str]:
+    """The stamp's hashes (`run`, `test`), empty when there is no whole environment."""
+    if layout.marker.exists() or not layout.python.exists():
+        return {}
+    try:
+        stamp = json.loads(layout.stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def is_ready(layout: Layout, with_tests: bool) -> bool:
+    """Whether the environment is whole and was made from the lists as they are now."""
+    stamp = read_stamp(layout)
+    ready = stamp.get("run") == lists_hash(layout, tests=False)
+    return ready and (not with_tests or stamp.get("test") == lists_hash(layout, tests=True))
+
+
+@contextlib.contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Keeps a second command from making the same environment; the system frees the lock however this one ends."""
+    layout.cache.mkdir(parents=True, exist_ok=True)
+    with open(layout.cache / "environment.lock", "a+b") as file:
+        if not _try_lock(file):
+            say("waiting for another command that is making the environment")
+            _wait_lock(file)
+        yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    if os.name == "nt":
+        import msvcrt
+
+        file.seek(0)
+        with contextlib.suppress(OSError):
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            return True
+        return False
+    import fcntl
+
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _wait_lock(file: IO[bytes]) -> None:
+    if os.name == "nt":
+        import time
+
+        while not _try_lock(file):
+            time.sleep(0.5)
+        return
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def make_environment(layout: Layout, with_tests: bool) -> None:
+    """Makes or completes the environment; does nothing when it is ready.
+
+    Raises:
+        PocketError: no fitting Python, no room, or pip failed; the sentence says what to do.
+    """
+    with locked(layout):
+        if is_ready(layout, with_tests):
+            return
+        try:
+            stamp = read_stamp(layout)
+            if stamp.get("run") != lists_hash(layout, tests=False):
+                stamp = {}
+                _new_venv(layout)
+            _install(layout, stamp, with_tests)
+        except OSError as error:
+            raise PocketError(f"the environment in {layout.venv} could not be made: {_os_reason(error)}") from error
+
+
+def _os_reason(error: OSError) -> str:
+    if error.errno == 28:
+        return "the disk is full; free about 3 GB and run the same command again."
+    return f"{error.strerror or error} ({error.filename or 'no file'}); check the folder's permissions."
+
+
+def _new_venv(layout: Layout) -> None:
+    """An empty environment with the marker in it, in place of any that this file made before."""
+    if layout.venv.exists():
+        if not (layout.marker.exists() or layout.stamp.exists()):
+            raise PocketError(f"{layout.venv} was not made by pocket; rename or remove it and run the command again.")
+        say("the environment in .venv is out of date or unfinished: making it again")
+        # The marker must outlive the rest of the folder, or an interrupted removal would look like someone else's.
+        layout.marker.touch()
+        _empty(layout)
+    python = find_python()
+    free = shutil.disk_usage(layout.venv.parent).free
+    if free < SPACE_NEEDED:
+        raise PocketError(f"{free / 2**30:.1f} GB are free on the disk of {layout.venv.parent}; 3 GB are needed.")
+    layout.venv.mkdir(exist_ok=True)
+    layout.marker.touch()
+    say(f"making an environment in {layout.venv} with {python}")
+    _run_logged([str(python), "-m", "venv", str(layout.venv)], layout, "making the environment")
+
+
+def _empty(layout: Layout) -> None:
+    for entry in layout.venv.iterdir():
+        if entry == layout.marker:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _install(layout: Layout, stamp: dict[str, str], with_tests: bool) -> None:
+    """Installs the lists that the stamp does not cover, then writes the stamp."""
+    layout.marker.touch()
+    if "run" not in stamp:
+        say("installing the packages of pocket/requirements.txt (a few minutes at most)")
+        _pip(layout, "-r", str(layout.lists / "requirements.txt"))
+        _pip(layout, "--no-deps", "-r", str(layout.lists / "requirements-nodeps.txt"))
+    if with_tests:
+        say("installing the packages of pocket/requirements-test.txt")
+        constraints = [
+            "-c",
+            str(layout.lists / "requirements.txt"),
+            "-c",
+            str(layout.lists / "requirements-nodeps.txt"),
+        ]
+        _pip(layout, "-r", str(layout.lists / "requirements-test.txt"), *constraints)
+    hashes = {"run": lists_hash(layout, tests=False)}
+    if with_tests:
+        hashes["test"] = lists_hash(layout, tests=True)
+    unfinished = layout.stamp.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(hashes), encoding="utf-8")
+    os.replace(unfinished, layout.stamp)
+    layout.marker.unlink()
+    say("the environment is ready")
+
+
+def _pip(layout: Layout, *arguments: str) -> None:
+    # Compiling every module takes longer than compiling the few that are imported, when they are.
+    command = [str(layout.python), "-m", "pip", "install", "--no-input", "--prefer-binary", "--no-compile"]
+    _run_logged([*command, "--disable-pip-version-check", *arguments], layout, "installing packages")
+
+
+def _run_logged(command: list[str], layout: Layout, doing: str) -> None:
+    """Runs a command with its output in the log.
+
+    Raises:
+        PocketError: it failed; the sentence gives the reason found in its output.
+    """
+    with open(layout.log, "w+", encoding="utf-8", errors="replace") as log:
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).returncode
+        if code == 0:
+            return
+        log.seek(0)
+        output = log.read()
+    raise PocketError(f"{doing} failed: {pip_reason(output)} (all output: {layout.log})")
+
+
+_REASONS = {
+    "No space left on device": "the disk is full; free about 3 GB and run the same command again",
+    "ensurepip": "this Python has no venv module; install it (python3.11-venv on Debian and Ubuntu)",
+    "Permission denied": "a file could not be written; check the folder's permissions",
+}
+_NETWORK = (
+    "NewConnectionError",
+    "Failed to establish a new connection",
+    "Temporary failure in name resolution",
+    "ConnectTimeoutError",
+    "Read timed out",
+    "ProxyError",
+    "SSLError",
+    "Network is unreachable",
+)
+
+
+def pip_reason(output: str) -> str:
+    """What went wrong, from the output of pip or venv, as half a sentence that says what to do."""
+    for sign, reason in _REASONS.items():
+        if sign in output:
+            return reason
+    # pip says that it found no version when it could not ask, so the network comes before its own ERROR lines.
+    if any(sign in output for sign in _NETWORK):
+        return "the package index could not be reached; check the network (or pip's proxy) and run the command again"
+    errors = [line.partition("ERROR:")[2].strip() for line in output.splitlines() if line.startswith("ERROR:")]
+    return errors[-1] if errors else "pip gave no reason; run the same command again"
+
+
+def inside(layout: Layout) -> bool:
+    """Whether this process runs in the environment."""
+    return Path(sys.prefix).resolve() == layout.venv.resolve()
+
+
+def enter_environment(argv: list[str], with_tests: bool, layout: Layout | None = None) -> None:
+    """Returns only inside a ready environment; makes it and starts the command again in it otherwise.
+
+    `POCKET_PYTHON=current` uses the running Python and its packages as they are.
+    """
+    layout = layout or Layout()
+    # Threads that spin while they wait starve each other where cores are few.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.environ.get("POCKET_PYTHON") == "current":
+        return
+    if not is_ready(layout, with_tests):
+        make_environment(layout, with_tests)
+    if not inside(layout):
+        _restart(layout, argv)
+
+
+def _restart(layout: Layout, argv: list[str]) -> NoReturn:
+    command = [str(layout.python), str(POCKET), *argv]
+    if os.name == "nt":
+        sys.exit(subprocess.run(command).returncode)  # exec does not wait on Windows
+    sys.stdout.flush()
+    os.execv(command[0], command)

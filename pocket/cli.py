@@ -1,0 +1,80 @@
+"""The command line: what can be asked for, and the way into the environment that does it. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+import bootstrap
+
+
+def _add_host_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", type=Path, metavar="F", help="Stable Diffusion checkpoint (.safetensors)")
+    parser.add_argument(
+        "--config", type=Path, metavar="F", help="the model's .yaml; else the one beside the checkpoint"
+    )
+    parser.add_argument("--motion-modules", type=Path, metavar="DIR", help="folder of motion modules")
+    parser.add_argument("--lora-dir", type=Path, metavar="DIR", help="folder of LoRA files")
+    parser.add_argument("--controlnet-dir", type=Path, metavar="DIR", help="folder of ControlNet models")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands except the arguments of `test`, which are pytest's."""
+    parser = argparse.ArgumentParser(prog="python3 pocket", description="A small WebUI that makes videos.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="make a GIF and an MP4")
+    demo.add_argument("--prompt", default=None, help="what to show")
+    demo.add_argument("--out", type=Path, default=Path("outputs", "demo"), metavar="DIR", help="folder for the files")
+    demo.add_argument("--frames", type=_count, default=16, metavar="N", help="number of frames (16)")
+    demo.add_argument("--seed", type=int, default=1, metavar="S", help="seed (1)")
+
+    generate = commands.add_parser("generate", help="run an API request from a JSON file")
+    generate.add_argument("request", type=Path, metavar="REQUEST.json", help="the body of an /sdapi/v1 request")
+    generate.add_argument("--img2img", action="store_true", help="the body is for img2img (else txt2img)")
+    generate.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    _add_host_options(generate)
+
+    serve = commands.add_parser("serve", help="the page and the API on this machine")
+    serve.add_argument("--port", type=_port, default=7860, metavar="P", help="port on 127.0.0.1 (7860)")
+    _add_host_options(serve)
+
+    commands.add_parser("test", help="run the test suite; further arguments go to pytest", add_help=False)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return number
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command and its options. Everything after `test` is handed on as it is, in `pytest_args`."""
+    if argv[:1] == ["test"]:
+        return argparse.Namespace(command="test", pytest_args=argv[1:])
+    return build_parser().parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command inside the pocket's own environment and returns its exit code."""
+    args = parse(argv)
+    try:
+        bootstrap.enter_environment(argv, with_tests=args.command == "test")
+        return importlib.import_module(f"commands.{args.command}").run(args)
+    except bootstrap.PocketError as error:
+        print(f"pocket: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("pocket: stopped; run the same command again to go on.", file=sys.stderr)
+        return 130
