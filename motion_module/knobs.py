@@ -1,0 +1,148 @@
+"""One field of the parameter table: what is allowed in it, and how a value is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from motion_module.errors import ParamError
+
+Kind = Literal["bool", "int", "number", "choice", "choices", "text", "path", "image", "video"]
+
+
+@dataclass(frozen=True)
+class Knob:
+    """What the table says about one field.
+
+    Attributes:
+        kind: how a value is read and which widget shows it.
+        label: the name on the panel.
+        help: one sentence for the person.
+        low, high: the range of a number, inclusive.
+        choices: the allowed values of `choice` and `choices`.
+        labels: what older clients and the panel may say instead of `choices`, in the same order.
+        pattern: what a `text` must match.
+        pattern_help: the pattern in words.
+        group: the part of the panel the field stands in.
+        tabs: where the field has a meaning.
+        since: the version of the extension that brought the field.
+        needs: the field that has to be set for this one to have an effect.
+        coming: the field is known and refuses anything but its default until its part of the work is there.
+        recorded: the field is written to the infotext.
+    """
+
+    kind: Kind
+    label: str
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[Any, ...] = ()
+    labels: tuple[str, ...] = ()
+    pattern: str = ""
+    pattern_help: str = ""
+    group: str = "Video"
+    tabs: tuple[str, ...] = ("txt2img", "img2img")
+    since: str = "0.1.0"
+    needs: str = ""
+    coming: bool = False
+    recorded: bool = True
+
+
+def read_value(name: str, knob: Knob, value: Any) -> Any:
+    """One value as its field wants it.
+
+    Raises:
+        ParamError: one sentence with the field, the value and what is allowed.
+    """
+    return _READERS[knob.kind](name, knob, value)
+
+
+def _refuse(name: str, value: Any, allowed: str) -> ParamError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return ParamError(f"AnimateDiff: {name} is {shown}; allowed is {allowed}.")
+
+
+def _read_bool(name: str, knob: Knob, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse(name, value, "true or false")
+    return value
+
+
+def _read_number(name: str, knob: Knob, value: Any) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and knob.low <= value <= knob.high
+    if not good:  # NaN fails the comparison, too
+        raise _refuse(name, value, f"a number from {knob.low:g} to {knob.high:g}")
+    return value
+
+
+def _read_int(name: str, knob: Knob, value: Any) -> int:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and knob.low <= value <= knob.high
+    if not good or value != int(value):
+        raise _refuse(name, value, f"a whole number from {knob.low:g} to {knob.high:g}")
+    return int(value)
+
+
+def _read_text(name: str, knob: Knob, value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _refuse(name, value, "a text")
+    if "\0" in value or (knob.pattern and not re.fullmatch(knob.pattern, value)):
+        raise _refuse(name, value, knob.pattern_help or "a text without zero bytes")
+    return value
+
+
+def _read_choice(name: str, knob: Knob, value: Any) -> Any:
+    if name == "closed_loop" and isinstance(value, bool):  # older clients
+        return "A" if value else "R-P"
+    return _pick(name, knob, value, f"one of {', '.join(map(str, knob.choices))}")
+
+
+def _read_choices(name: str, knob: Knob, value: Any) -> list[Any]:
+    allowed = f"a list of {', '.join(map(str, knob.choices))}"
+    items = [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    if not isinstance(items, Sequence) or isinstance(items, (bytes, str)):
+        raise _refuse(name, value, allowed)
+    picked = [_pick(name, knob, item, allowed) for item in items]
+    return [choice for choice in knob.choices if choice in picked]
+
+
+def _pick(name: str, knob: Knob, value: Any, allowed: str) -> Any:
+    for place, choice in enumerate(knob.choices):
+        words = {str(choice).lower(), *(label.lower() for label in knob.labels[place : place + 1])}
+        if _same_kind(value, choice) and str(value).lower() in words:
+            return choice
+        if knob.labels and isinstance(value, str) and value.lower() in words:
+            return choice
+    raise _refuse(name, value, allowed)
+
+
+def _same_kind(value: Any, choice: Any) -> bool:
+    return type(value) is type(choice)
+
+
+def _read_file(name: str, knob: Knob, value: Any) -> str | None:
+    return None if value is None or value == "" else _read_text(name, knob, value)
+
+
+def _read_image(name: str, knob: Knob, value: Any) -> Any:
+    if value is None or value == "" or isinstance(value, str) or hasattr(value, "getbands"):
+        return value or None
+    raise _refuse(name, value, "a picture, as base64 text in the API")
+
+
+_READERS: dict[str, Callable[[str, Knob, Any], Any]] = {
+    "bool": _read_bool,
+    "int": _read_int,
+    "number": _read_number,
+    "choice": _read_choice,
+    "choices": _read_choices,
+    "text": _read_text,
+    "path": _read_text,
+    "image": _read_image,
+    "video": _read_file,
+}

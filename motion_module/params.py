@@ -1,0 +1,250 @@
+"""The one table of parameters: panel, API, infotext and documentation are all made from `VideoParams`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from motion_module.errors import ParamError
+from motion_module.knobs import Knob, read_value
+
+FORMATS = ("GIF", "MP4", "PNG", "TXT", "Frame")
+CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
+REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
+
+
+def _knob(default: Any, kind: Kind, label: str, help: str, **rest: Any) -> Any:
+    metadata = {"knob": Knob(kind, label, help, **rest)}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_I2I = {"group": "Image to video", "tabs": ("img2img",)}
+_FREEINIT = {"group": "Noise", "needs": "freeinit_enable"}
+_LAST = {"group": "Image to video", "tabs": ("img2img",), "needs": "last_frame"}
+_VIDEO_IN = {"group": "Video in", "coming": True}
+_OF_SOURCE = {"group": "Video in", "needs": "video_source"}
+
+
+@dataclass
+class VideoParams:
+    """Every field of a request, with the defaults of a new panel (behaviour.md 9)."""
+
+    enable: bool = _knob(False, "bool", "Enable AnimateDiff", "Make a video instead of single pictures.")
+    model: str = _knob(
+        "", "text", "Motion module", "The file in the motion module folders; empty takes the first one.", group="Motion"
+    )
+    video_length: int = _knob(
+        0, "int", "Number of frames", "Frames of the video; 0 takes the context batch size.", low=0, high=10_000
+    )
+    fps: float = _knob(8, "number", "FPS", "Frames per second of the saved video.", low=1, high=120)
+    loop_number: int = _knob(
+        0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535
+    )
+    closed_loop: str = _knob(
+        "R-P",
+        "choice",
+        "Closed loop",
+        "N: no window wraps; R-P: as little as possible; R+P: also closes prompt travel; A: wraps fully.",
+        choices=CLOSED_LOOPS,
+        group="Context",
+    )
+    batch_size: int = _knob(
+        16, "int", "Context batch size", "Frames the motion module sees at once.", low=1, high=256, group="Context"
+    )
+    stride: int = _knob(1, "int", "Stride", "Largest step between frames of a window.", low=1, high=64, group="Context")
+    overlap: int = _knob(
+        -1,
+        "int",
+        "Overlap",
+        "Frames two windows share; -1 is a quarter of the context batch size.",
+        low=-1,
+        high=256,
+        group="Context",
+    )
+    format: list[str] = _knob(
+        ["GIF", "PNG"],
+        "choices",
+        "Save format",
+        "What is written; Frame also returns every frame to API clients.",
+        choices=FORMATS,
+    )
+    interp: str = _knob(
+        "Off",
+        "choice",
+        "Frame interpolation",
+        "Frames made between frames.",
+        choices=("Off", "FILM", "FFMPEG"),
+        coming=True,
+    )
+    interp_x: int = _knob(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs="interp")
+    video_source: str | None = _knob(None, "video", "Video source", "A video to start from.", **_VIDEO_IN)
+    video_path: str = _knob("", "path", "Video path", "A folder of frames to start from.", **_VIDEO_IN)
+    mask_path: str = _knob("", "path", "Mask path", "A folder of inpaint masks.", **_VIDEO_IN)
+    freeinit_enable: bool = _knob(
+        False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise", coming=True
+    )
+    freeinit_filter: str = _knob(
+        "butterworth",
+        "choice",
+        "Filter type",
+        "The low-pass filter of FreeInit.",
+        choices=("butterworth", "gaussian", "ideal", "box"),
+        **_FREEINIT,
+    )
+    freeinit_ds: float = _knob(0.25, "number", "d_s", "Spatial cut-off of FreeInit.", low=0, high=1, **_FREEINIT)
+    freeinit_dt: float = _knob(0.25, "number", "d_t", "Temporal cut-off of FreeInit.", low=0, high=1, **_FREEINIT)
+    freeinit_iters: int = _knob(3, "int", "FreeInit iterations", "Passes of FreeInit.", low=2, high=5, **_FREEINIT)
+    latent_power: float = _knob(
+        1, "number", "Latent power", "How fast the first picture fades.", low=0.1, high=10, **_I2I
+    )
+    latent_scale: float = _knob(
+        32,
+        "number",
+        "Latent scale",
+        "Over how many frames the first picture fades.",
+        low=1,
+        high=128,
+        **_I2I,
+    )
+    last_frame: Any = _knob(None, "image", "Last frame", "The picture the video ends on.", coming=True, **_I2I)
+    latent_power_last: float = _knob(
+        1,
+        "number",
+        "Latent power for last frame",
+        "The same for the last picture.",
+        low=0.1,
+        high=10,
+        **_LAST,
+    )
+    latent_scale_last: float = _knob(
+        32,
+        "number",
+        "Latent scale for last frame",
+        "The same for the last picture.",
+        low=1,
+        high=128,
+        **_LAST,
+    )
+    request_id: str = _knob(
+        "",
+        "text",
+        "Request id",
+        "A part of the file names, for clients that look for their files.",
+        pattern=r"[A-Za-z0-9_-]{0,64}",
+        pattern_help="at most 64 letters, digits, _ and -",
+        recorded=False,
+    )
+    reverse: list[int] = _knob(
+        [],
+        "choices",
+        "Reverse",
+        "0: append the frames backwards; 1: without the first of them; 2: without the last of them.",
+        choices=(0, 1, 2),
+        labels=REVERSE_LABELS,
+    )
+    blend: str = _knob(
+        "pyramid",
+        "choice",
+        "Blend",
+        "How overlapping windows are joined.",
+        choices=("overwrite", "flat", "pyramid", "linear"),
+        group="Context",
+    )
+    schedule: str = _knob(
+        "uniform",
+        "choice",
+        "Window schedule",
+        "uniform moves the windows from step to step; static keeps them.",
+        choices=("uniform", "static"),
+        group="Context",
+    )
+    windows_per_call: int = _knob(
+        1, "int", "Windows per call", "Windows in one UNet call.", low=1, high=64, group="Context", coming=True
+    )
+    motion_scale: float = _knob(1.0, "number", "Motion scale", "More or less motion.", low=0, high=10, group="Motion")
+    effect: float = _knob(
+        1.0,
+        "number",
+        "Effect",
+        "What the motion module adds; 0 is plain Stable Diffusion.",
+        low=0,
+        high=2,
+        group="Motion",
+    )
+    freenoise_enable: bool = _knob(
+        False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise", coming=True
+    )
+    same_noise: bool = _knob(
+        False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise", coming=True
+    )
+    drop_duplicates: bool = _knob(False, "bool", "Drop duplicates", "Leave out frames that repeat.", **_OF_SOURCE)
+    video_start: int = _knob(0, "int", "First frame", "Where the source starts.", low=0, high=10_000_000, **_OF_SOURCE)
+    video_end: int = _knob(
+        0, "int", "Last frame of the source", "0 is to its end.", low=0, high=10_000_000, **_OF_SOURCE
+    )
+    every_nth: int = _knob(1, "int", "Every n-th frame", "Leave out frames between.", low=1, high=1000, **_OF_SOURCE)
+    keep_sound: bool = _knob(False, "bool", "Keep sound", "The source's sound goes into the video.", **_OF_SOURCE)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> VideoParams:
+        """Read the JSON object of an API client or of the panel, in any of its generations.
+
+        Args:
+            fields: field names and values; what is missing takes its default.
+
+        Raises:
+            ParamError: one sentence that names the field, the value and what is allowed.
+        """
+        knobs = cls.knobs()
+        for name in fields:
+            if name not in knobs:
+                raise ParamError(_unknown_field(str(name), knobs))
+        params = cls(**{name: read_value(name, knobs[name], value) for name, value in fields.items()})
+        if params.enable:
+            params.check()
+        return params
+
+    @classmethod
+    def knobs(cls) -> dict[str, Knob]:
+        """The table: field name -> knob, in the panel's order."""
+        return {field.name: field.metadata["knob"] for field in dataclasses.fields(cls)}
+
+    @classmethod
+    def offered(cls) -> dict[str, Knob]:
+        """The part of the table that can be used in this version: neither coming nor hanging on what is coming."""
+        table = cls.knobs()
+        return {n: k for n, k in table.items() if not k.coming and not (k.needs and table[k.needs].coming)}
+
+    @classmethod
+    def default_of(cls, name: str) -> Any:
+        """The default of a field, as a new object where it is a list."""
+        return getattr(cls(), name)
+
+    def check(self) -> None:
+        """Refuse what each field allows but all of them together do not, and fields that are still to come.
+
+        Raises:
+            ParamError: one sentence that names the field.
+        """
+        for name, knob in self.knobs().items():
+            if knob.coming and getattr(self, name) != self.default_of(name):
+                raise ParamError(f"AnimateDiff: {name} is not available in this version; leave it out.")
+        if not set(self.format) - {"TXT"}:
+            raise ParamError(f"AnimateDiff: format is {self.format}; choose at least one besides TXT.")
+        if self.closed_loop == "N" and self.stride > 1:
+            raise ParamError(f"AnimateDiff: stride is {self.stride}; with closed_loop N it has to be 1.")
+
+    def recorded(self) -> dict[str, Any]:
+        """The fields that the infotext keeps, with their values."""
+        return {name: getattr(self, name) for name, knob in self.offered().items() if knob.recorded}
+
+
+def _unknown_field(name: str, knobs: Mapping[str, Knob]) -> str:
+    near = difflib.get_close_matches(name, knobs, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(knobs)}."
+    return f"AnimateDiff: there is no field {name[:80]!r}; {hint}"
