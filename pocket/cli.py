@@ -12,9 +12,7 @@ import bootstrap
 
 def _add_host_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, metavar="F", help="Stable Diffusion checkpoint (.safetensors)")
-    parser.add_argument(
-        "--config", type=Path, metavar="F", help="the model's .yaml; else the one beside the checkpoint"
-    )
+    parser.add_argument("--config", type=Path, metavar="F", help="the model's .yaml; else the one beside it")
     parser.add_argument("--motion-modules", type=Path, metavar="DIR", help="folder of motion modules")
     parser.add_argument("--lora-dir", type=Path, metavar="DIR", help="folder of LoRA files")
     parser.add_argument("--controlnet-dir", type=Path, metavar="DIR", help="folder of ControlNet models")
