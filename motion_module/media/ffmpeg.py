@@ -1,0 +1,176 @@
+"""The ffmpeg that imageio-ffmpeg carries: where it is, what it can, and a process that takes frames."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a console for each process
+_LINES_KEPT = 20
+
+
+class WriterError(Exception):
+    """A format could not be written; the sentence says why."""
+
+
+def ffmpeg_path() -> str:
+    """Path of the bundled ffmpeg, or of the one that `IMAGEIO_FFMPEG_EXE` names. Never one found on PATH.
+
+    Raises:
+        WriterError: there is none.
+    """
+    try:
+        import imageio_ffmpeg  # here, so that the formats of Pillow work where it is not installed
+
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise WriterError("The package imageio-ffmpeg, which brings ffmpeg, is missing: install it again.") from error
+    bundled = Path(imageio_ffmpeg.__file__).parent
+    if not os.environ.get("IMAGEIO_FFMPEG_EXE") and bundled not in Path(path).parents:
+        raise WriterError("The ffmpeg inside the package imageio-ffmpeg is missing: install that package again.")
+    return path
+
+
+def require_encoder(name: str) -> str:
+    """Path of ffmpeg, once it is known to have the encoder `name` (such as `libx264`).
+
+    Raises:
+        WriterError: ffmpeg is missing, does not start, or has no such encoder.
+    """
+    path = ffmpeg_path()
+    if name not in _encoders(path):
+        raise WriterError(f"The ffmpeg at {path} has no encoder {name}.")
+    return path
+
+
+def run_ffmpeg(arguments: Sequence[str], limit_s: float = 60) -> bytes:
+    """Run the bundled ffmpeg to its end and return what it wrote to its standard output.
+
+    Raises:
+        WriterError: it is missing or fails, with the last line of its messages.
+    """
+    return _run([ffmpeg_path(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments], limit_s)
+
+
+class FrameProcess:
+    """An ffmpeg process that reads raw RGB frames of one size from its standard input.
+
+    A context manager: leaving it waits for ffmpeg and raises WriterError if that failed; leaving it by an exception
+    ends ffmpeg.
+
+    Args:
+        path: ffmpeg.
+        size: width and height in pixels.
+        rate: frames per second, as ffmpeg writes it ("30000/1001").
+        arguments: everything behind the first input: further inputs, filters, encoder, output.
+    """
+
+    def __init__(self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str]) -> None:
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
+        self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
+        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+
+    def __enter__(self) -> FrameProcess:
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                creationflags=_NO_WINDOW,
+            )
+        except OSError as error:
+            raise WriterError(f"ffmpeg does not start: {error}.") from error
+        # A full error pipe would stop ffmpeg, and with it us.
+        self._listener = threading.Thread(target=self._listen, name="ffmpeg messages", daemon=True)
+        self._listener.start()
+        return self
+
+    def write(self, frame: bytes) -> None:
+        """Pass on one frame: width * height * 3 bytes."""
+        stdin = self._process.stdin
+        if stdin is None:
+            raise WriterError("ffmpeg has no input.")
+        try:
+            stdin.write(frame)
+        except OSError as error:  # it has gone; its own words say why
+            raise WriterError(self._reason(self._wait())) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._process.kill()
+            self._wait()
+            return
+        code = self._wait()
+        if code:
+            raise WriterError(self._reason(code))
+
+    def _wait(self) -> int:
+        try:
+            if self._process.stdin and not self._process.stdin.closed:
+                self._process.stdin.close()
+        except OSError:
+            pass  # the rest of the buffer finds no reader; the exit code tells
+        code = self._process.wait()
+        self._listener.join()
+        return code
+
+    def _listen(self) -> None:
+        if self._process.stderr is None:
+            return
+        with self._process.stderr as messages:
+            for line in messages:
+                text = line.decode("utf-8", errors="replace").strip()
+                if text:
+                    self._lines.append(text)
+
+    def _reason(self, code: int) -> str:
+        return _failure(code, "\n".join(self._lines))
+
+
+def even_rgb_bytes(image: Image.Image) -> tuple[tuple[int, int], bytes]:
+    """Size and raw bytes of an RGB picture, widened by its own edge to even sides (as 4:2:0 colour needs)."""
+    width, height = image.size
+    more_x, more_y = width % 2, height % 2
+    if not more_x and not more_y:
+        return image.size, image.tobytes()
+    even = np.pad(np.asarray(image), ((0, more_y), (0, more_x), (0, 0)), mode="edge")
+    return (width + more_x, height + more_y), even.tobytes()
+
+
+def _run(command: Sequence[str], limit_s: float) -> bytes:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, creationflags=_NO_WINDOW
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WriterError(f"ffmpeg did not end within {limit_s:g} seconds.") from error
+    except OSError as error:
+        raise WriterError(f"ffmpeg does not start: {error}.") from error
+    if done.returncode:
+        raise WriterError(_failure(done.returncode, done.stderr.decode("utf-8", errors="replace")))
+    return done.stdout
+
+
+@lru_cache(maxsize=4)
+def _encoders(path: str) -> frozenset[str]:
+    lines = _run([path, "-hide_banner", "-loglevel", "error", "-encoders"], 60).decode("utf-8", errors="replace")
+    rows = (line.split() for line in lines.splitlines())
+    return frozenset(row[1] for row in rows if len(row) > 1 and row[0].startswith("V"))
+
+
+def _failure(code: int, messages: str) -> str:
+    lines = messages.strip().splitlines()
+    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    return f"ffmpeg {how}: {lines[-1].strip() if lines else 'it gave no reason'}"

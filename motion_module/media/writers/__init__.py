@@ -1,0 +1,25 @@
+"""The formats a clip can be saved in. A new one is a `Writer` and a line in `WRITERS`."""
+
+from __future__ import annotations
+
+from motion_module.media.ffmpeg import WriterError
+from motion_module.media.writers.base import Writer, WriterOptions
+from motion_module.media.writers.gif import GifWriter
+from motion_module.media.writers.mp4 import Mp4Writer
+from motion_module.media.writers.png import PngWriter
+from motion_module.media.writers.txt import TxtWriter
+
+WRITERS: dict[str, type[Writer]] = {
+    "GIF": GifWriter,
+    "MP4": Mp4Writer,
+    "PNG": PngWriter,
+    "TXT": TxtWriter,
+}
+
+
+def available_formats() -> list[str]:
+    """Names of all formats that can be written, in the order in which results are listed."""
+    return list(WRITERS)
+
+
+__all__ = ["WRITERS", "Writer", "WriterError", "WriterOptions", "available_formats"]

@@ -1,0 +1,126 @@
+"""What all writers share: options, and the promise that a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar
+
+from PIL import Image
+
+from motion_module.media.clip import ClipInfo
+from motion_module.media.ffmpeg import WriterError
+from motion_module.media.names import Claim
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """The person's settings for all formats; every writer takes what concerns it.
+
+    Attributes:
+        optimize_gif_palette: the best-looking GIF (dithered, palette refined further) instead of the fast one.
+        gifsicle: shrink the GIF with gifsicle where that is installed.
+        mp4_crf: quality of MP4, 0 (lossless) to 51; lower is better.
+        mp4_preset: x264's speed preset, "" for its default.
+        mp4_tune: x264's tuning, "" for none.
+    """
+
+    optimize_gif_palette: bool = False
+    gifsicle: bool = False
+    mp4_crf: int = 23
+    mp4_preset: str = ""
+    mp4_tune: str = ""
+
+
+class Writer(ABC):
+    """Writes one clip in one format; a context manager.
+
+    Frames go to `write_frame` one by one. Leaving the block finishes the file and renames it to its final name;
+    leaving it by an exception, or failing to finish, removes what was written.
+
+    Args:
+        claim: the name that belongs to this clip.
+        info: frame rate, loop number, infotext.
+        options: the person's settings.
+    """
+
+    suffix: ClassVar[str]
+
+    def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
+        self.info = info
+        self.options = options
+        self.final = claim.folder / f"{claim.stem}{self.suffix}"
+        self.part = claim.work / self.final.name
+        self.frames_written = 0
+        self._size: tuple[int, int] | None = None
+
+    def __enter__(self) -> Writer:
+        try:
+            self.open()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def write_frame(self, image: Image.Image) -> None:
+        """Take the next frame: an RGB picture of the same size as the others.
+
+        Raises:
+            WriterError: the size differs, or the encoder gave up.
+            OSError: the disk is full, and the like.
+        """
+        if self._size is None:
+            self._size = image.size
+        elif image.size != self._size:
+            raise WriterError(
+                f"Frame {self.frames_written} is {image.width}x{image.height}, the frames before it are "
+                f"{self._size[0]}x{self._size[1]}."
+            )
+        self.add(image)
+        self.frames_written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                self.abort(error)
+                return
+            if not self.frames_written:
+                raise WriterError("There are no frames to write.")
+            self.finish()
+            os.replace(self.part, self.final)
+        finally:
+            self._discard()
+
+    @property
+    def files(self) -> list[Path]:
+        """The finished files."""
+        return [self.final]
+
+    @abstractmethod
+    def open(self) -> None:
+        """Check what the format needs and start writing to `self.part`."""
+
+    @abstractmethod
+    def add(self, image: Image.Image) -> None:
+        """Write one frame; its size has been checked."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete and close `self.part`."""
+
+    @abstractmethod
+    def abort(self, error: BaseException) -> None:
+        """Stop and close whatever is open."""
+
+    def _discard(self) -> None:
+        """Remove what is left of an unfinished file (nothing, after a rename)."""
+        if self.part.is_dir():
+            shutil.rmtree(self.part, ignore_errors=True)
+        else:
+            self.part.unlink(missing_ok=True)
