@@ -99,7 +99,10 @@ def _read_text(name: str, knob: Knob, value: Any) -> str:
 def _read_choice(name: str, knob: Knob, value: Any) -> Any:
     if name == "closed_loop" and isinstance(value, bool):  # older clients
         return "A" if value else "R-P"
-    return _pick(name, knob, value, f"one of {', '.join(map(str, knob.choices))}")
+    picked = _pick(knob, value)
+    if picked is None:
+        raise _refuse(name, value, f"one of {', '.join(map(str, knob.choices))}")
+    return picked
 
 
 def _read_choices(name: str, knob: Knob, value: Any) -> list[Any]:
@@ -107,22 +110,20 @@ def _read_choices(name: str, knob: Knob, value: Any) -> list[Any]:
     items = [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
     if not isinstance(items, Sequence) or isinstance(items, (bytes, str)):
         raise _refuse(name, value, allowed)
-    picked = [_pick(name, knob, item, allowed) for item in items]
+    picked = [_pick(knob, item) for item in items]
+    if None in picked:
+        raise _refuse(name, value, allowed)
     return [choice for choice in knob.choices if choice in picked]
 
 
-def _pick(name: str, knob: Knob, value: Any, allowed: str) -> Any:
+def _pick(knob: Knob, value: Any) -> Any:
+    """The choice that a value means, by its own name or its label in any case; None if there is none."""
     for place, choice in enumerate(knob.choices):
-        words = {str(choice).lower(), *(label.lower() for label in knob.labels[place : place + 1])}
-        if _same_kind(value, choice) and str(value).lower() in words:
+        if type(value) is type(choice) and str(value).lower() == str(choice).lower():
             return choice
-        if knob.labels and isinstance(value, str) and value.lower() in words:
+        if isinstance(value, str) and value.lower() in [label.lower() for label in knob.labels[place : place + 1]]:
             return choice
-    raise _refuse(name, value, allowed)
-
-
-def _same_kind(value: Any, choice: Any) -> bool:
-    return type(value) is type(choice)
+    return None
 
 
 def _read_file(name: str, knob: Knob, value: Any) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from motion_module.errors import ParamError
-from motion_module.knobs import Knob, read_value
+from motion_module.knobs import Kind, Knob, read_value
 
 FORMATS = ("GIF", "MP4", "PNG", "TXT", "Frame")
 CLOSED_LOOPS = ("N", "R-P", "R+P", "A")

@@ -29,8 +29,9 @@ class Block(Protocol):
 def replaced(owner: object, name: str, value: Any) -> Iterator[Any]:
     """Set `owner.name` to `value` for the length of the block.
 
-    An attribute that the owner only inherits (a method of its class) is shadowed, and un-shadowed by deleting it, so
-    that no bound method stays on the instance. If somebody has put another value over ours meanwhile, theirs stays.
+    An attribute that the owner only inherits (a method of its class) or does not have at all is taken off again by
+    deleting it, so that no bound method stays on the instance. If somebody has put another value over ours meanwhile,
+    theirs stays.
 
     Args:
         owner: an object, class or module.
@@ -38,10 +39,10 @@ def replaced(owner: object, name: str, value: Any) -> Iterator[Any]:
         value: what it is to be.
 
     Yields:
-        The value that the attribute had (bound, if it is a method).
+        The value that the attribute had (bound, if it is a method), None if there was none.
     """
     own = _own_value(owner, name)
-    before = getattr(owner, name)
+    before = getattr(owner, name, None)
     setattr(owner, name, value)
     try:
         yield before

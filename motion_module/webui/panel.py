@@ -1,0 +1,91 @@
+"""A plain panel, made from the table of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from modules import shared
+from modules.ui_components import InputAccordion
+
+from motion_module.knobs import Knob
+from motion_module.params import VideoParams
+from motion_module.webui import infotext, models
+
+InfotextField = tuple[Any, Callable[[dict[str, Any]], Any]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What the host wants to know of a script's panel.
+
+    Attributes:
+        fields: the components, whose values become the script's arguments.
+        infotext_fields: (component, function of the pasted generation parameters).
+        paste_field_names: the keys in the generation parameters that belong to the panel.
+    """
+
+    fields: list[Any]
+    infotext_fields: list[InfotextField]
+    paste_field_names: list[str]
+
+
+def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
+    """Build the panel inside the running `gr.Blocks`.
+
+    Args:
+        is_img2img: which tab it is for.
+        elem_id: the host's naming of elements.
+    """
+    knobs = dict(VideoParams.offered())
+    switch = knobs.pop("enable")
+    shown: dict[str, Any] = {}
+    with InputAccordion(False, label="AnimateDiff", elem_id=elem_id("enable")) as enable:
+        for group in dict.fromkeys(knob.group for knob in knobs.values()):
+            members = {name: knob for name, knob in knobs.items() if knob.group == group}
+            with gr.Group(), gr.Row(visible=any(_on_tab(knob, is_img2img) for knob in members.values())):
+                for name, knob in members.items():
+                    shown[name] = _widget(name, knob, _on_tab(knob, is_img2img), elem_id(name))
+    del switch
+    fields = [enable, *(shown[name] for name in knobs)]
+    pasted = [(field, partial(_pasted, name)) for name, field in zip(["enable", *knobs], fields, strict=True)]
+    return Panel(fields, pasted, [infotext.LABEL])
+
+
+def _pasted(name: str, generation: dict[str, Any]) -> Any:
+    value = infotext.field_of(name, generation)
+    return value if value is not None else gr.update()
+
+
+def _on_tab(knob: Knob, is_img2img: bool) -> bool:
+    return ("img2img" if is_img2img else "txt2img") in knob.tabs
+
+
+def _widget(name: str, knob: Knob, visible: bool, elem_id: str) -> Any:
+    default = _default(name)
+    common = {"label": knob.label, "elem_id": elem_id, "visible": visible, "info": knob.help}
+    if name == "model":
+        return gr.Dropdown(choices=models.names(), value=default, **common)
+    if knob.kind == "bool":
+        return gr.Checkbox(value=default, **common)
+    if knob.kind == "choice":
+        return gr.Radio(choices=list(knob.choices), value=default, **common)
+    if knob.kind == "choices":
+        choices = list(knob.labels or knob.choices)
+        return gr.CheckboxGroup(choices=choices, value=default, **common)
+    if knob.kind in ("int", "number"):
+        return gr.Number(
+            value=default, minimum=knob.low, maximum=knob.high, precision=0 if knob.kind == "int" else None, **common
+        )
+    return gr.Textbox(value=default, **common)
+
+
+def _default(name: str) -> Any:
+    if name == "model":
+        return next(iter(models.names()), "")
+    if name == "format":
+        return list(getattr(shared.opts, "animatediff_default_save_formats", None) or VideoParams.default_of(name))
+    return VideoParams.default_of(name)

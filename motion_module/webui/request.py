@@ -1,0 +1,43 @@
+"""From the arguments the host hands to the script to one `VideoParams`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from motion_module.errors import ParamError
+from motion_module.params import VideoParams
+
+
+def read_request(args: Sequence[Any]) -> VideoParams:
+    """Read what an API client or the panel sent.
+
+    API clients send one object with fields (or several, which are joined), or `false`, `null`, `[]`, `{}` for "off".
+    The panel sends one value for each field that `VideoParams.offered` lists, beginning with `enable`.
+
+    Raises:
+        ParamError: one sentence with the field, the value and what is allowed.
+    """
+    first = args[0] if args else None
+    if isinstance(first, VideoParams):
+        return first
+    if isinstance(first, Mapping):
+        return VideoParams.from_json(_joined(args))
+    if isinstance(first, bool):
+        return VideoParams.from_json(dict(zip(VideoParams.offered(), args, strict=False)))
+    if first is None or first == []:
+        return VideoParams()
+    raise ParamError(f"AnimateDiff: args[0] is {first!r:.80}; allowed is an object with fields, or false.")
+
+
+def _joined(args: Sequence[Any]) -> dict[str, Any]:
+    """The fields of all leading objects: some clients send one object for each field."""
+    fields: dict[str, Any] = {}
+    for part in args:
+        if not isinstance(part, Mapping):
+            break
+        for name, value in part.items():
+            if name in fields:
+                raise ParamError(f"AnimateDiff: {name} is given twice; send it once.")
+            fields[name] = value
+    return fields

@@ -1,0 +1,130 @@
+"""The sampling scope: what is changed in the borrowed model while the host samples, and how it is taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from modules import devices, script_callbacks, sd_models, shared
+from torch import Tensor
+
+from motion_module.core.call import CallFrames
+from motion_module.core.conditioning import pad_to_same_length
+from motion_module.core.model import MotionModel
+from motion_module.core.norm import norms_over_frames
+from motion_module.core.placement import mounted
+from motion_module.core.schedule import alpha_schedule
+from motion_module.core.sliding import SlidingModel, WindowOptions
+from motion_module.patching import replaced, replaced_item
+
+
+@contextmanager
+def sampling_scope(model: MotionModel, frames: int, options: WindowOptions, call: CallFrames) -> Iterator[None]:
+    """Lend the host's model to the motion module for the length of one `p.sample`.
+
+    Whatever ends the block - the last step, an interrupt, an error - everything is undone in reverse order.
+
+    Args:
+        model: the motion module, on the CPU; it goes back there.
+        frames: number of frames of the video.
+        options: how the context windows are laid and blended.
+        call: shared with the layers; holds motion scale and effect.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_on_device(model))
+        loan = _Loan(model, frames, options, call)
+        stack.enter_context(loan)
+        stack.enter_context(replaced(sd_models, "reload_model_weights", loan.around(sd_models.reload_model_weights)))
+        if not shared.opts.batch_cond_uncond:
+            # The host would cut the rows in pieces that mix frames and AND parts; the sliding model cuts by branches.
+            stack.enter_context(replaced_item(shared.opts.data, "batch_cond_uncond", True))
+        stack.enter_context(_denoiser_callback(loan.before_call))
+        yield
+
+
+class _Loan:
+    """One loan of the model that the host samples with; it follows the host when that changes its checkpoint."""
+
+    def __init__(self, model: MotionModel, frames: int, options: WindowOptions, call: CallFrames) -> None:
+        self._model, self._frames, self._options, self._call = model, frames, options, call
+        self._together = bool(shared.opts.batch_cond_uncond)
+        self._stack = ExitStack()
+        self._sliding: SlidingModel | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> _Loan:
+        with ExitStack() as stack:  # a step that fails takes back those before it
+            self._mount(shared.sd_model, stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+        self._sliding = None
+
+    def around(self, reload: Callable[..., Any]) -> Callable[..., Any]:
+        """The host's `reload_model_weights`, with the loan given back before it and taken anew after it.
+
+        The refiner and the hires checkpoint are loaded in the middle of sampling, some into the very same UNet, whose
+        layers must then be at their own places.
+        """
+
+        def give_back_and_borrow(*args: Any, **kwargs: Any) -> Any:
+            self.__exit__()
+            result = reload(*args, **kwargs)
+            self.__enter__()
+            return result
+
+        return give_back_and_borrow
+
+    def before_call(self, params: script_callbacks.CFGDenoiserParams) -> None:
+        """The host's denoiser callback: the rows of the coming model call are made known.
+
+        The host prints and forgets what a callback raises, so an error waits for the model call that follows.
+        """
+        try:
+            self._announce(params)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._error = error
+
+    def _announce(self, params: script_callbacks.CFGDenoiserParams) -> None:
+        if not (shared.opts.pad_cond_uncond or shared.opts.pad_cond_uncond_v0):
+            empty = shared.sd_model.cond_stage_model_empty_prompt
+            cond, uncond = pad_to_same_length(params.text_cond, params.text_uncond, empty)
+            params.text_cond, params.text_uncond = cond, uncond
+        if self._sliding is not None:
+            self._sliding.begin(params.denoiser.step, params.x.shape[0] // self._frames - 1)
+
+    def _mount(self, sd_model: Any, stack: ExitStack) -> None:
+        unet = sd_model.model.diffusion_model
+        stack.enter_context(mounted(unet, self._model, self._call))
+        if self._model.spec.kind.groupnorm_over_frames:
+            stack.enter_context(norms_over_frames(unet, self._call))
+        stack.enter_context(alpha_schedule(sd_model, self._model.spec.kind.schedule))
+        self._sliding = SlidingModel(sd_model.apply_model, self._call, self._frames, self._options, self._together)
+        stack.enter_context(replaced(sd_model, "apply_model", self._apply_model))
+
+    def _apply_model(self, x: Tensor, t: Tensor, cond: Any) -> Tensor:
+        if self._error is not None:
+            raise self._error
+        if self._sliding is None:
+            raise RuntimeError("the model was called outside its loan")
+        return self._sliding(x, t, cond)
+
+
+@contextmanager
+def _on_device(model: MotionModel) -> Iterator[MotionModel]:
+    try:
+        yield model.to(devices.get_optimal_device())
+    finally:
+        model.to("cpu")
+
+
+@contextmanager
+def _denoiser_callback(function: Callable[[Any], None]) -> Iterator[None]:
+    script_callbacks.on_cfg_denoiser(function)
+    try:
+        yield
+    finally:
+        script_callbacks.remove_callbacks_for_function(function)

@@ -1,0 +1,256 @@
+"""One run of the extension, from the host's `before_process` to whatever ends it.
+
+A session belongs to one `p` and lives on it, so that copies of `p` (XYZ plot), nested runs on other `p`s (ADetailer)
+and runs of both tabs never meet. Everything it changes is undone by `end`, which may be called any number of times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+from modules import shared
+
+from motion_module import __version__
+from motion_module.core.call import CallFrames
+from motion_module.core.latents import fade_into_noise
+from motion_module.core.model import MotionModel
+from motion_module.core.schedule import alpha_schedule
+from motion_module.core.sliding import WindowOptions
+from motion_module.errors import HostError, ParamError, UserError
+from motion_module.params import VideoParams
+from motion_module.patching import replaced
+from motion_module.webui import infotext, models, output
+from motion_module.webui.request import read_request
+from motion_module.webui.sampling import sampling_scope
+
+_log = logging.getLogger(__name__)
+_NAME = "animatediff_session"
+_ABSENT = object()
+
+
+def of(p: Any) -> Session | None:
+    """The session of this very `p`; a copy of a running `p` has none."""
+    session = getattr(p, _NAME, None)
+    return session if session is not None and session.p is p else None
+
+
+def before_process(p: Any, args: Sequence[Any]) -> None:
+    """Hook: read the request and begin a session, if a video is asked for."""
+    _part_from_original(p)
+    running = of(p)
+    if running is not None:
+        running.end()
+    session = Session(p)
+    session.guarded("setup_prompts", lambda: session.begin(args))
+
+
+def process(p: Any) -> None:
+    """Hook: the checkpoint of `override_settings` is loaded now; refuse it if the motion module does not fit."""
+    session = of(p)
+    if session is not None:
+        session.guarded("init", session.check_model)
+
+
+def before_batch(p: Any, prompts: list[str]) -> None:
+    """Hook: one video is about to be made."""
+    session = of(p)
+    if session is not None:
+        session.one_prompt_for_all(prompts)
+
+
+def postprocess(p: Any, processed: Any) -> None:
+    """Hook: all pictures are there; save the videos, and end the session."""
+    session = of(p)
+    if session is not None:
+        session.guarded("close", lambda: session.save(processed))
+
+
+def _part_from_original(p: Any) -> None:
+    """A copy of a running `p` carries the original's patched methods along; take them off the copy."""
+    session = getattr(p, _NAME, None)
+    if session is not None and session.p is not p:
+        session.disown(p)
+
+
+class Session:
+    """The run scope: parameters, the changed attributes of one `p`, and the loan of the model around `p.sample`.
+
+    Attributes:
+        p: the host's processing object.
+        params: what was asked for.
+        frames: number of frames of each video.
+    """
+
+    def __init__(self, p: Any) -> None:
+        self.p = p
+        self.params = VideoParams()
+        self.frames = 0
+        self._module: models.ModuleFile | None = None
+        self._model: MotionModel | None = None
+        self._stack = ExitStack()
+        self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
+
+    def guarded(self, method: str, step: Callable[[], None]) -> None:
+        """Run one step of a hook. The host swallows what a hook raises, so an error is raised by `p.method` instead.
+
+        Args:
+            method: the next method of `p` that the host calls outside of any hook.
+            step: what to do.
+        """
+        try:
+            step()
+        except (UserError, HostError) as error:
+            self._fail(method, error)
+        except Exception as error:  # noqa: BLE001 - anything else is a fault of ours, and must not pass unseen either
+            _log.exception("AnimateDiff could not go on")
+            failure = HostError(f"AnimateDiff: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail(method, failure)
+
+    def begin(self, args: Sequence[Any]) -> None:
+        """Check the whole request and prepare `p`; the model is not touched yet.
+
+        Raises:
+            ParamError, CheckpointError: one sentence for the person.
+        """
+        self.params = read_request(args)
+        if not self.params.enable:
+            return
+        self._module = models.resolve(self.params.model)
+        self.frames = self.params.video_length or self.params.batch_size
+        self._check_context(self._module)
+        self._model = models.load(self._module)
+        self._attach()
+        self._change("batch_size", self.frames)
+        self._change("do_not_save_grid", True)
+        self._change("do_not_save_samples", self.p.do_not_save_samples or not output.host_saves_frames(self.params))
+        self._change(
+            "extra_generation_params", {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
+        )
+        self._change("init", _around(self.p.init, self._init))
+        self._change("sample", _around(self.p.sample, self._sample))
+
+    def check_model(self) -> None:
+        """Refuse a checkpoint of another family than the motion module's.
+
+        Raises:
+            CheckpointError: names both families.
+        """
+        if self._module is not None:
+            models.check_family(self._module, shared.sd_model)
+
+    def one_prompt_for_all(self, prompts: list[str]) -> None:
+        """Wildcards give every batch position a prompt of its own; a video has that of its first frame."""
+        for texts in (prompts, self.p.prompts, self.p.negative_prompts):
+            texts[:] = [texts[0]] * len(texts)
+
+    def save(self, processed: Any) -> None:
+        """Write the videos and put them in the place of the pictures."""
+        try:
+            output.save_videos(self.p, processed, self.params, self.frames)
+        finally:
+            self.end()
+
+    def disown(self, copy: Any) -> None:
+        """Take the changes of this session off a copy of its `p`."""
+        for name, (value, before) in self._changed.items():
+            if vars(copy).get(name) is value:
+                delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
+
+    def end(self) -> None:
+        """Undo everything; the second and every further call does nothing."""
+        self._stack.close()
+        self._model = None
+
+    def _attach(self) -> None:
+        self._change(_NAME, self)
+        self._change("close", _around(self.p.close, self._close))
+
+    def _change(self, name: str, value: Any) -> None:
+        self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
+        self._stack.enter_context(replaced(self.p, name, value))
+
+    def _fail(self, method: str, error: Exception) -> None:
+        def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+            self.end()
+            if method == "close":
+                original(*args, **kwargs)
+            raise error
+
+        _log.error("%s", error)
+        self.end()
+        self._attach()
+        self._change(method, _around(getattr(self.p, method), stop))
+
+    def _check_context(self, module: models.ModuleFile) -> None:
+        seen, learnt = min(self.frames, self.params.batch_size), module.spec.frames
+        if seen > learnt:
+            raise ParamError(
+                f"AnimateDiff: batch_size is {self.params.batch_size}; {module.name} sees {learnt} frames at most."
+            )
+
+    def _infotext(self, module: models.ModuleFile) -> str:
+        actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)
+        extra = {"mm_hash": models.short_hash(module), "version": __version__}
+        return infotext.write(actual, **{name: value for name, value in extra.items() if value})
+
+    def _close(self, original: Callable[[], Any]) -> Any:
+        self.end()
+        return original()
+
+    def _init(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """img2img makes its sampler, with the noise schedule of that moment, already here."""
+        if self._model is None:
+            return original(*args, **kwargs)
+        with alpha_schedule(shared.sd_model, self._model.spec.kind.schedule):
+            return original(*args, **kwargs)
+
+    def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._model is None:
+            return original(*args, **kwargs)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(sampling_scope(self._model, self.frames, self._window_options(), self._call()))
+                stack.enter_context(self._first_picture())
+                return original(*args, **kwargs)
+        except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
+            self.end()
+            raise
+
+    def _call(self) -> CallFrames:
+        return CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
+
+    def _window_options(self) -> WindowOptions:
+        asked = self.params
+        return WindowOptions(
+            context=asked.batch_size,
+            stride=asked.stride,
+            overlap=asked.overlap,
+            closed_loop=asked.closed_loop,
+            schedule=asked.schedule,
+            blend=asked.blend,
+        )
+
+    def _first_picture(self) -> AbstractContextManager[Any]:
+        """Image to video: later frames start from less of the picture and more noise."""
+        init = getattr(self.p, "init_latent", None)
+        if init is None:
+            return nullcontext()
+        noise = self.p.rng.next()
+        mixed = fade_into_noise(init, noise, self.params.latent_power, self.params.latent_scale)
+        return replaced(self.p, "init_latent", mixed)
+
+
+def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
+    """`replacement` in the place of `original`, which it is handed as its first argument."""
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return replacement(original, *args, **kwargs)
+
+    return call

@@ -1,0 +1,51 @@
+"""The section "AnimateDiff" of the host's settings page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from modules import shared
+
+from motion_module.params import FORMATS
+from motion_module.webui.models import DEFAULT_FOLDER
+
+SECTION = ("animatediff", "AnimateDiff")
+_PRESETS = ["", "veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast"]
+_TUNES = ["", "film", "animation", "grain"]
+
+
+def register() -> None:
+    """Add the settings; the host calls this once when it builds its settings."""
+    for name, (default, label, component, arguments) in _settings().items():
+        info = shared.OptionInfo(default, label, component, arguments, section=SECTION)
+        shared.opts.add_option(name, info)
+
+
+def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
+    formats = [name for name in FORMATS if name != "Frame"]
+    return {
+        "animatediff_model_path": (str(DEFAULT_FOLDER), "Folder of the motion modules", gr.Textbox, {}),
+        "animatediff_default_save_formats": (
+            ["GIF", "PNG"],
+            "Default save formats",
+            gr.CheckboxGroup,
+            {"choices": formats},
+        ),
+        "animatediff_save_to_custom": (
+            True,
+            "Save frames beside the videos, not in the WebUI's own place",
+            gr.Checkbox,
+            {},
+        ),
+        "animatediff_optimize_gif_palette": (False, "GIF: the best-looking palette (slower)", gr.Checkbox, {}),
+        "animatediff_optimize_gif_gifsicle": (False, "GIF: make smaller with gifsicle, if installed", gr.Checkbox, {}),
+        "animatediff_mp4_crf": (
+            23,
+            "MP4: quality (crf), less is better",
+            gr.Slider,
+            {"minimum": 0, "maximum": 51, "step": 1},
+        ),
+        "animatediff_mp4_preset": ("", "MP4: encoding preset", gr.Dropdown, {"choices": _PRESETS}),
+        "animatediff_mp4_tune": ("", "MP4: tune for a kind of film", gr.Dropdown, {"choices": _TUNES}),
+    }

@@ -1,0 +1,46 @@
+"""The WebUI's script: each hook is one call into the package. The host may execute this file twice, so it keeps no state."""
+
+from typing import Any
+
+import gradio as gr
+from modules import script_callbacks, scripts
+
+from motion_module.webui import panel, session, settings
+
+
+class AnimateDiffScript(scripts.Script):
+    """Videos with AnimateDiff, as a panel on both tabs and as `alwayson_scripts` in the API."""
+
+    def title(self) -> str:
+        """The name in the API; clients look for it in lower case."""
+        return "AnimateDiff"
+
+    def show(self, is_img2img: bool) -> object:
+        """On every tab, always."""
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img: bool) -> list[gr.components.Component]:
+        """The panel's fields, in the order of `VideoParams.offered`."""
+        shown = panel.build(is_img2img, self.elem_id)
+        self.infotext_fields = shown.infotext_fields
+        self.paste_field_names = shown.paste_field_names
+        return shown.fields
+
+    def before_process(self, p: Any, *args: Any) -> None:
+        """The request is read; the host has not loaded the checkpoint of the request yet."""
+        session.before_process(p, args)
+
+    def process(self, p: Any, *args: Any) -> None:
+        """The checkpoint of the request is loaded."""
+        session.process(p)
+
+    def before_process_batch(self, p: Any, *args: Any, prompts: list[str], **kwargs: Any) -> None:
+        """One video is about to be made."""
+        session.before_batch(p, prompts)
+
+    def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
+        """All frames are there."""
+        session.postprocess(p, processed)
+
+
+script_callbacks.on_ui_settings(settings.register)

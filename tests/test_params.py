@@ -1,0 +1,191 @@
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from motion_module.errors import ParamError
+from motion_module.params import VideoParams
+
+KNOBS = VideoParams.knobs()
+DEFAULTS = {
+    "model": "",
+    "enable": False,
+    "video_length": 0,
+    "fps": 8,
+    "loop_number": 0,
+    "closed_loop": "R-P",
+    "batch_size": 16,
+    "stride": 1,
+    "overlap": -1,
+    "format": ["GIF", "PNG"],
+    "interp": "Off",
+    "interp_x": 10,
+    "video_source": None,
+    "video_path": "",
+    "mask_path": "",
+    "freeinit_enable": False,
+    "freeinit_filter": "butterworth",
+    "freeinit_ds": 0.25,
+    "freeinit_dt": 0.25,
+    "freeinit_iters": 3,
+    "latent_power": 1,
+    "latent_scale": 32,
+    "last_frame": None,
+    "latent_power_last": 1,
+    "latent_scale_last": 32,
+    "request_id": "",
+    "reverse": [],
+    "schedule": "uniform",
+    "windows_per_call": 1,
+    "motion_scale": 1.0,
+    "effect": 1.0,
+    "freenoise_enable": False,
+    "same_noise": False,
+    "drop_duplicates": False,
+    "video_start": 0,
+    "video_end": 0,
+    "every_nth": 1,
+    "keep_sound": False,
+}
+
+
+def test_the_defaults_that_clients_rely_on():
+    params = dataclasses.asdict(VideoParams())
+    params.pop("blend")  # chosen by measurement
+    assert params == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ({"format": "gif"}, {"format": ["GIF"]}),
+        ({"format": ["mp4", "frame"]}, {"format": ["MP4", "Frame"]}),
+        ({"format": ["PNG", "GIF", "PNG"]}, {"format": ["GIF", "PNG"]}),
+        ({"closed_loop": True}, {"closed_loop": "A"}),
+        ({"closed_loop": False}, {"closed_loop": "R-P"}),
+        ({"closed_loop": "r+p"}, {"closed_loop": "R+P"}),
+        ({"reverse": [0, 1]}, {"reverse": [0, 1]}),
+        ({"reverse": ["Add Reverse Frame", "Remove tail"]}, {"reverse": [0, 2]}),
+        ({"video_length": 16.0}, {"video_length": 16}),
+        ({"fps": 12.5}, {"fps": 12.5}),
+        ({"model": None}, {"model": ""}),
+        ({"video_source": ""}, {"video_source": None}),
+    ],
+)
+def test_both_generations_of_clients_are_understood(sent, read):
+    params = VideoParams.from_json(sent)
+    assert {name: getattr(params, name) for name in read} == read
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("enable", 1),
+        ("enable", "true"),
+        ("video_length", -1),
+        ("video_length", "16"),
+        ("video_length", 1.5),
+        ("video_length", math.inf),
+        ("fps", 0),
+        ("fps", math.nan),
+        ("fps", True),
+        ("loop_number", 65_536),
+        ("closed_loop", "B"),
+        ("closed_loop", 1),
+        ("batch_size", 0),
+        ("stride", 0),
+        ("overlap", -2),
+        ("format", "AVI"),
+        ("format", 3),
+        ("format", {"GIF": True}),
+        ("interp", None),
+        ("reverse", [3]),
+        ("reverse", [True]),
+        ("reverse", "backwards"),
+        ("request_id", "../x"),
+        ("request_id", "a" * 65),
+        ("request_id", "a\n"),
+        ("model", 5),
+        ("model", "a\0b"),
+        ("last_frame", 5),
+        ("motion_scale", "1"),
+        ("effect", -0.1),
+        ("blend", "mix"),
+        ("schedule", ["uniform"]),
+        ("latent_power", 0),
+        ("latent_scale", 0),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_field_and_value(field, value):
+    with pytest.raises(ParamError) as caught:
+        VideoParams.from_json({"enable": True, field: value})
+    sentence = str(caught.value)
+    assert field in sentence and "\n" not in sentence
+    assert repr(value)[:20] in sentence
+    assert vars(caught.value) == {"status_code": 422, "detail": sentence}
+
+
+def test_an_unknown_field_is_named_and_the_near_one_offered():
+    with pytest.raises(ParamError, match="'modle'; did you mean model"):
+        VideoParams.from_json({"modle": "x"})
+
+
+def test_something_besides_txt_is_needed():
+    with pytest.raises(ParamError, match="besides TXT"):
+        VideoParams.from_json({"enable": True, "format": ["TXT"]})
+    with pytest.raises(ParamError, match="besides TXT"):
+        VideoParams.from_json({"enable": True, "format": []})
+
+
+def test_stride_and_loop_n_do_not_go_together():
+    with pytest.raises(ParamError, match="stride"):
+        VideoParams.from_json({"enable": True, "closed_loop": "N", "stride": 2})
+
+
+@pytest.mark.parametrize("name", [name for name, knob in KNOBS.items() if knob.coming])
+def test_a_field_that_is_still_to_come_refuses_anything_but_its_default(name):
+    other = {
+        "bool": True,
+        "int": KNOBS[name].high,
+        "number": KNOBS[name].high,
+        "choice": KNOBS[name].choices[-1:] and KNOBS[name].choices[-1],
+    }.get(KNOBS[name].kind, "something")
+    with pytest.raises(ParamError, match=f"{name} is not available"):
+        VideoParams.from_json({"enable": True, name: other})
+    assert name not in VideoParams.offered()
+    VideoParams.from_json({"enable": True, name: VideoParams.default_of(name)})
+
+
+def test_off_is_not_checked_further():
+    assert not VideoParams.from_json({"enable": False, "format": ["TXT"]}).enable
+
+
+def test_lists_are_never_shared():
+    VideoParams().format.append("X")
+    assert VideoParams().format == ["GIF", "PNG"]
+
+
+def test_the_table_says_something_about_every_field():
+    for name, knob in KNOBS.items():
+        assert knob.label and knob.help.endswith("."), name
+        assert not knob.needs or knob.needs in KNOBS
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(list(KNOBS)), JSON)
+def test_any_json_is_read_or_refused_in_one_sentence(name, value):
+    try:
+        params = VideoParams.from_json({name: value})
+    except ParamError as error:
+        assert error.detail.count("\n") == 0 and len(error.detail) < 600
+    else:
+        json.dumps(dataclasses.asdict(params))
