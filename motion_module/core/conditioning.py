@@ -1,0 +1,43 @@
+"""Text conditions of the two sides of the guidance, brought to one length."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_TEXT = "crossattn"  # the tokens in SDXL's condition, which is a dict
+
+
+def pad_to_same_length(cond: Any, uncond: Any, empty: Tensor) -> tuple[Any, Any]:
+    """Lengthen the shorter of two conditions with the empty prompt, so that both can go through one model call.
+
+    Args:
+        cond: `(rows, tokens, c)`, or SDXL's dict of tensors with such a one under "crossattn".
+        uncond: likewise; the numbers of rows may differ.
+        empty: `(1, tokens, c)`, the empty prompt, as the host keeps it in `cond_stage_model_empty_prompt`.
+
+    Returns:
+        Both conditions; what had to be lengthened is new, nothing is changed in place.
+    """
+    tokens = max(_text(cond).shape[1], _text(uncond).shape[1])
+    return _padded(cond, tokens, empty), _padded(uncond, tokens, empty)
+
+
+def _text(cond: Any) -> Tensor:
+    return cond[_TEXT] if isinstance(cond, dict) else cond
+
+
+def _padded(cond: Any, tokens: int, empty: Tensor) -> Any:
+    text = _text(cond)
+    missing = tokens - text.shape[1]
+    if missing <= 0:
+        return cond
+    times = math.ceil(missing / empty.shape[1])
+    padding = empty.to(text).repeat(text.shape[0], times, 1)[:, :missing]
+    padded = torch.cat([text, padding], dim=1)
+    if isinstance(cond, dict):
+        return type(cond)({**cond, _TEXT: padded})
+    return padded

@@ -1,0 +1,78 @@
+"""The layouts in which motion modules are published, turned into one: that of the paper's own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from motion_module.core.arch import LCM_FRAMES, ModuleSpec, kind_of
+
+# "module.unet.down_blocks.0.motion_modules.1.<part>"; HotShot-XL says temporal_attentions.
+_PLACE = re.compile(
+    r"(?:^|\.)(?P<block>down_blocks\.\d+|up_blocks\.\d+|mid_block)\.(?:motion_modules|temporal_attentions)\."
+    r"(?P<index>\d+)\.(?:temporal_transformer\.)?(?P<part>.+)$"
+)
+_RENAMES = (  # diffusers' and HotShot-XL's names of the parts
+    (re.compile(r"\battn([12])\."), lambda found: f"attention_blocks.{int(found[1]) - 1}."),
+    (re.compile(r"(?<=\d\.)norm([12])\."), lambda found: f"norms.{int(found[1]) - 1}."),
+    (re.compile(r"(?<=\d\.)norm3\."), lambda found: "ff_norm."),
+    (re.compile(r"pos_encoder\.positional_encoding$"), lambda found: "pos_encoder.pe"),
+)
+_SHARED_POSITIONS = re.compile(r"^(transformer_blocks\.\d+\.)pos_embed\.pe$")
+_FIRST_NORM = re.compile(r"down_blocks\.\d+\.motion_modules\.0\.temporal_transformer\.norm\.weight")
+_POSITIONS = "pos_encoder.pe"
+
+
+def normalise_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The motion layers among `state`, under the names of the paper's own checkpoints; everything else is dropped.
+
+    Understands wrapping prefixes, the `MotionAdapter` layout of diffusers (one table of positions for both
+    attentions) and HotShot-XL's names. Positions come out as (1, frames, c).
+    """
+    found: dict[str, Tensor] = {}
+    for key, value in state.items():
+        place = _PLACE.search(key)
+        if place is None:
+            continue
+        head = f"{place['block']}.motion_modules.{place['index']}.temporal_transformer."
+        for part in _published_parts(place["part"]):
+            found[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value
+    return found
+
+
+def inspect(weights: Mapping[str, Tensor]) -> ModuleSpec | None:
+    """The kind and sizes of a motion module, from keys as `normalise_keys` gives them.
+
+    Returns:
+        None where these are not the layers of any known kind.
+    """
+    widths = tuple(weights[key].shape[0] for key in sorted(weights) if _FIRST_NORM.fullmatch(key))
+    positions = [value for key, value in weights.items() if key.endswith(_POSITIONS)]
+    has_mid = any(key.startswith("mid_block.") for key in weights)
+    kind = kind_of(len(widths), has_mid, positions[0].shape[1] if positions else None)
+    if kind is None or not any(key.startswith("up_blocks.") for key in weights):
+        return None
+    return ModuleSpec(
+        kind=kind,
+        widths=widths,
+        frames=positions[0].shape[1] if positions else LCM_FRAMES,
+        has_mid=has_mid,
+        attentions=_count(weights, "attention_blocks"),
+        depth=_count(weights, "transformer_blocks"),
+    )
+
+
+def _published_parts(part: str) -> list[str]:
+    shared = _SHARED_POSITIONS.match(part)
+    if shared:
+        return [f"{shared[1]}attention_blocks.{i}.{_POSITIONS}" for i in range(2)]
+    for pattern, rename in _RENAMES:
+        part = pattern.sub(rename, part)
+    return [part]
+
+
+def _count(keys: Iterable[str], list_name: str) -> int:
+    pattern = re.compile(rf"\.{list_name}\.(\d+)\.")
+    return max((int(found[1]) + 1 for key in keys if (found := pattern.search(key))), default=0)

@@ -1,0 +1,81 @@
+"""The rows of one denoiser call: which belong to which frame, prompt part, and side of the guidance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from motion_module.errors import HostError
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """Rows as the WebUI's CFG denoiser orders them.
+
+    Frame 0 part 0, frame 0 part 1, ..., frame N-1 part k-1; then the negative prompt for frame 0..N-1.
+
+    Attributes:
+        frames: N, frames of the video.
+        parts: k, prompts joined with AND; 1 without.
+        uncond: whether the rows of the negative prompt are there (the host may skip them in some steps).
+    """
+
+    frames: int
+    parts: int
+    uncond: bool
+
+    @classmethod
+    def of_call(cls, rows: int, frames: int, parts: int) -> RowLayout:
+        """The layout of a call with this many rows.
+
+        Raises:
+            HostError: the numbers do not fit, so nobody knows which row is which.
+        """
+        if frames > 0 and parts > 0 and rows in (frames * parts, frames * (parts + 1)):
+            return cls(frames, parts, uncond=rows == frames * (parts + 1))
+        raise HostError(
+            f"The host called the model with {rows} rows, but {frames} frames with {parts} prompt part(s) make "
+            f"{frames * parts} or {frames * (parts + 1)}."
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows the call has."""
+        return self.frames * (self.parts + self.uncond)
+
+    def branches(self) -> list[list[int]]:
+        """For each copy of the video the row of each of its frames: part 0, part 1, ..., negative prompt."""
+        conds = [[frame * self.parts + part for frame in range(self.frames)] for part in range(self.parts)]
+        first = self.frames * self.parts
+        return conds + [list(range(first, first + self.frames))] * self.uncond
+
+
+def take_rows(value: Any, index: Tensor, rows: int) -> Any:
+    """The rows `index` of a call's argument.
+
+    Args:
+        value: a tensor with `rows` rows, or with one that counts for all; or a dict or list of such; anything else
+            is passed on as it is.
+        index: 1-D, int64, on any device.
+        rows: how many rows the whole call has.
+
+    Raises:
+        HostError: a tensor has another number of rows.
+    """
+    if isinstance(value, Tensor):
+        return _tensor_rows(value, index, rows)
+    if isinstance(value, dict):
+        return type(value)({key: take_rows(item, index, rows) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return [take_rows(item, index, rows) for item in value]
+    return value
+
+
+def _tensor_rows(value: Tensor, index: Tensor, rows: int) -> Tensor:
+    if value.dim() == 0 or (value.shape[0] == 1 and rows != 1):
+        return value
+    if value.shape[0] != rows:
+        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {rows}.")
+    return value.index_select(0, index.to(value.device))

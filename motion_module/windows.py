@@ -1,0 +1,112 @@
+"""Which frames go through the motion module together, and how much each counts where windows overlap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from motion_module.errors import ParamError
+
+Window = list[int]
+BLENDS = ("overwrite", "flat", "pyramid", "linear")
+SCHEDULES = ("uniform", "static")
+
+
+def context_windows(
+    step: int, frames: int, context: int, stride: int, overlap: int, closed_loop: str, schedule: str = "uniform"
+) -> list[Window]:
+    """The windows of one denoising step; together they hold every frame.
+
+    Args:
+        step: number of the step; the uniform schedule shifts its windows from step to step.
+        frames: N, frames of the video.
+        context: B, frames of a window.
+        stride: largest exponent of the distance between a window's frames: 1, 2, 4, ... up to 2**(stride - 1).
+        overlap: O, frames that neighbouring windows share; -1 is a quarter of the context; kept within 0..B-1.
+        closed_loop: "N" nothing wraps, "R-P" and "R+P" as little as the schedule gives, "A" wraps fully.
+        schedule: "uniform" (that of the AnimateDiff command line) or "static" (the same windows at every step).
+
+    Returns:
+        Lists of frame numbers 0..N-1, B in each; one list of all frames where N <= B.
+
+    Raises:
+        ParamError: an unknown schedule, or a stride with closed loop "N".
+    """
+    if frames <= context:
+        return [list(range(frames))]
+    overlap = resolve_overlap(overlap, context)
+    if schedule == "static":
+        return _static(frames, context, overlap)
+    if schedule != "uniform":
+        raise ParamError(f"schedule is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
+    if closed_loop == "N" and stride > 1:
+        raise ParamError("closed_loop N needs stride 1: windows that take every second frame reach over the end.")
+    windows = list(_uniform(step, frames, context, stride, overlap, wraps=closed_loop == "A"))
+    return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
+
+
+def resolve_overlap(overlap: int, context: int) -> int:
+    """The overlap that is used: -1 is a quarter of the context, anything else is kept within 0..context-1."""
+    return context // 4 if overlap == -1 else min(max(overlap, 0), context - 1)
+
+
+def window_weights(name: str, context: int, overlap: int) -> list[float]:
+    """How much the frame at each place of a window counts against the same frame of other windows; always > 0.
+
+    Args:
+        name: one of `BLENDS`; "overwrite" has no weights, the last window wins.
+        context: frames of the window.
+        overlap: frames it shares with a neighbour; see `resolve_overlap`.
+
+    Raises:
+        ParamError: no such way of blending.
+    """
+    if name not in BLENDS:
+        raise ParamError(f"blend is {name!r}; allowed are {', '.join(BLENDS)}.")
+    return [_WEIGHTS[name](min(k, context - 1 - k), overlap) for k in range(context)]
+
+
+_WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (places to the nearer end, overlap) -> weight
+    "overwrite": lambda place, overlap: 1.0,
+    "flat": lambda place, overlap: 1.0,
+    "pyramid": lambda place, overlap: float(place + 1),
+    "linear": lambda place, overlap: min(1.0, (place + 1) / (overlap + 1)),
+}
+
+
+def halving(step: int) -> float:
+    """The bits of `step` mirrored behind the binary point: 0, 1/2, 1/4, 3/4, 1/8, 5/8, ..."""
+    value, place = 0.0, 0.5
+    while step > 0:
+        value += place * (step & 1)
+        step, place = step >> 1, place / 2
+    return value
+
+
+def _uniform(step: int, frames: int, context: int, stride: int, overlap: int, wraps: bool) -> Iterator[Window]:
+    part = halving(step)
+    pad = round(frames * part)
+    end = frames + pad - (0 if wraps else overlap)
+    for power in range(min(stride, math.ceil(math.log2(frames / context)) + 1)):
+        distance = 2**power
+        for start in range(int(part * distance) + pad, end, context * distance - overlap):
+            yield [(start + k * distance) % frames for k in range(context)]
+
+
+def _static(frames: int, context: int, overlap: int) -> list[Window]:
+    last = frames - context
+    starts = [*range(0, last, context - overlap), last]
+    return [list(range(start, start + context)) for start in starts]
+
+
+def _unwrapped(windows: list[Window], frames: int, context: int) -> list[Window]:
+    """Put the first or the last frames, whichever are nearer, in the place of a window that wraps; cover both ends."""
+    first, last = list(range(context)), list(range(frames - context, frames))
+    kept: list[Window] = []
+    for window in windows:
+        if window[0] > window[-1]:
+            window = last if frames - window[0] > window[-1] else first
+        if window not in kept:
+            kept.append(window)
+    covered = {frame for window in kept for frame in window}
+    return kept + [edge for edge in (first, last) if not covered.issuperset(edge)]
