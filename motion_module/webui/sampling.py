@@ -12,7 +12,6 @@ from torch import Tensor
 from motion_module.core.call import CallFrames
 from motion_module.core.conditioning import pad_to_same_length
 from motion_module.core.model import MotionModel
-from motion_module.core.norm import norms_over_frames
 from motion_module.core.placement import mounted
 from motion_module.core.schedule import alpha_schedule
 from motion_module.core.sliding import SlidingModel, WindowOptions
@@ -97,10 +96,7 @@ class _Loan:
             self._sliding.begin(params.denoiser.step, params.x.shape[0] // self._frames - 1)
 
     def _mount(self, sd_model: Any, stack: ExitStack) -> None:
-        unet = sd_model.model.diffusion_model
-        stack.enter_context(mounted(unet, self._model, self._call))
-        if self._model.spec.kind.groupnorm_over_frames:
-            stack.enter_context(norms_over_frames(unet, self._call))
+        stack.enter_context(mounted(sd_model.model.diffusion_model, self._model, self._call))
         stack.enter_context(alpha_schedule(sd_model, self._model.spec.kind.schedule))
         self._sliding = SlidingModel(sd_model.apply_model, self._call, self._frames, self._options, self._together)
         stack.enter_context(replaced(sd_model, "apply_model", self._apply_model))

@@ -19,6 +19,7 @@ from motion_module import __version__
 from motion_module.core.call import CallFrames
 from motion_module.core.latents import fade_into_noise
 from motion_module.core.model import MotionModel
+from motion_module.core.placement import places
 from motion_module.core.schedule import alpha_schedule
 from motion_module.core.sliding import WindowOptions
 from motion_module.errors import HostError, ParamError, UserError
@@ -136,13 +137,14 @@ class Session:
         self._change("sample", _around(self.p.sample, self._sample))
 
     def check_model(self) -> None:
-        """Refuse a checkpoint of another family than the motion module's.
+        """Refuse a checkpoint of another family or other widths than the motion module's.
 
         Raises:
             CheckpointError: names both families.
         """
-        if self._module is not None:
+        if self._module is not None and self._model is not None:
             models.check_family(self._module, shared.sd_model)
+            places(shared.sd_model.model.diffusion_model, self._model)
 
     def one_prompt_for_all(self, prompts: list[str]) -> None:
         """Wildcards give every batch position a prompt of its own; a video has that of its first frame."""
