@@ -1,0 +1,248 @@
+"""From the host's pictures to saved videos, and back into the host's result."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from modules import shared
+from motion_module.errors import HostError
+from motion_module.media.clip import PING_PONG, Clip, ClipInfo, with_reverse
+from motion_module.media.names import Claim, claimed
+from motion_module.media.saving import WriteReport, describe, write_clip
+from motion_module.media.writers import WRITERS, WriterOptions
+from motion_module.params import VideoParams
+
+logger = logging.getLogger(__name__)
+
+FILES_KEY = "AnimateDiff files"
+_VIDEO_ORDER = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG")  # as API clients get them
+_MOVES_IN_GALLERY = ("GIF", "WEBP", "AVIF", "APNG")  # what a browser plays inside <img>
+
+
+@dataclass
+class SavedVideo:
+    """One video and what was saved of it.
+
+    Attributes:
+        frames: its frames, reversed part included.
+        infotext: generation parameters of its first frame.
+        seed: seed of its first frame.
+        files: finished files by format; PNG has one for each frame.
+        messages: sentences for the person about what did not work.
+    """
+
+    frames: list[Image.Image]
+    infotext: str
+    seed: int
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Where each format is: a file, or the folder of the frames."""
+        return {name: str(files[0].parent if name == "PNG" else files[0]) for name, files in self.files.items()}
+
+
+def host_saves_frames(params: VideoParams) -> bool:
+    """Whether frames go to the WebUI's own place, saved by the WebUI (setting `animatediff_save_to_custom` off)."""
+    return "PNG" in params.format and not _setting("animatediff_save_to_custom", True)
+
+
+def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> list[SavedVideo]:
+    """Save every video of a finished run and put the results in the place of its pictures.
+
+    Args:
+        p: the host's processing object.
+        processed: its result, with `frames` pictures for each video; changed in place by `publish`.
+        params: what was asked for.
+        frames: frames of each video, as generated.
+
+    Raises:
+        HostError: a video could not be saved in any of its formats.
+    """
+    saved = []
+    for pictures, infotext, seed in _videos(processed, frames):
+        shared.state.textinfo = f"AnimateDiff: saving video {len(saved) + 1}"
+        saved.append(save_video(p, params, pictures, infotext, seed))
+    if saved:
+        publish(p, processed, params, saved)
+    return saved
+
+
+def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext: str, seed: int) -> SavedVideo:
+    """Save one video in the formats of `params.format` under `<outpath_samples>/AnimateDiff/<date>/`.
+
+    A format that fails is reported in `SavedVideo.messages` and costs the others nothing.
+
+    Args:
+        p: the host's processing object; only its `outpath_samples` is read.
+        params: `format`, `fps`, `loop_number`, `reverse`, `closed_loop`, `batch_size` and `request_id` are read.
+        frames: the generated frames.
+        infotext: generation parameters of the first frame.
+        seed: seed of the first frame.
+
+    Raises:
+        HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
+    """
+    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed)
+    formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and host_saves_frames(params))]
+    if not formats:
+        return video
+    embedded = infotext if _setting("enable_pnginfo", True) else ""
+    clip = Clip(video.frames, ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded))
+    with ExitStack() as stack:
+        claim = _claim(stack, p, video, params.request_id)
+        report = write_clip(clip, formats, claim, _writer_options())
+        video.files = report.files
+        video.messages += [f"AnimateDiff could not save {name}: {why}." for name, why in report.failures.items()]
+        if report.failures and not set(report.files) - {"TXT"}:
+            raise HostError(_rescue(clip, claim, report, seed))
+    return video
+
+
+def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]) -> None:
+    """Put the videos in the place of the pictures of a run.
+
+    API clients get base64 strings of the files, video by video in the order GIF, MP4, WEBP, WEBM; then, with `Frame`
+    or where there is no video file, the frames. The page's gallery gets pictures that it shows moving. Every entry of
+    `processed.images` has its infotext at the same place in `processed.infotexts`. The paths are in the result's
+    JSON under `extra_generation_params` and in the comments below the gallery.
+    """
+    entries = list(_for_api(params, saved) if getattr(p, "is_api", False) else _for_gallery(params, saved))
+    processed.images = [image for image, _ in entries]
+    processed.infotexts = [infotext for _, infotext in entries]
+    processed.index_of_first_image = 0
+    paths = [video.paths for video in saved if video.paths]
+    if paths:
+        processed.extra_generation_params = {**(processed.extra_generation_params or {}), FILES_KEY: paths}
+    lines = [message for video in saved for message in video.messages]
+    lines += [f"Saved {', '.join(named.values())}" for named in paths]
+    processed.comments += "".join(f"{line}\n" for line in lines)
+
+
+def _videos(processed: Any, frames: int) -> Iterator[tuple[list[Image.Image], str, int]]:
+    """Pictures, infotext and seed of each video. A grid in front and masks between the frames are left out."""
+    first = processed.index_of_first_image
+    pictures, infotexts = processed.images[first:], processed.infotexts[first:]
+    if not pictures or not infotexts:
+        return  # interrupted before anything was decoded
+    pictures = pictures[:: max(1, len(pictures) // len(infotexts))]  # masks have no infotext
+    for start in range(0, len(pictures), frames):
+        seed = processed.all_seeds[start] if start < len(processed.all_seeds) else processed.seed
+        yield pictures[start : start + frames], infotexts[start], seed
+
+
+def _reverse_options(params: VideoParams, frames: int) -> tuple[int, ...]:
+    """A closed loop that fits into one context window is made by playing it back."""
+    if not params.reverse and params.closed_loop == "A" and frames <= params.batch_size:
+        return PING_PONG
+    return tuple(params.reverse)
+
+
+def _setting(name: str, default: Any) -> Any:
+    return getattr(shared.opts, name, default)
+
+
+def _writer_options() -> WriterOptions:
+    return WriterOptions(
+        optimize_gif_palette=bool(_setting("animatediff_optimize_gif_palette", False)),
+        gifsicle=bool(_setting("animatediff_optimize_gif_gifsicle", False)),
+        mp4_crf=int(_setting("animatediff_mp4_crf", 23)),
+        mp4_preset=_setting("animatediff_mp4_preset", "") or "",
+        mp4_tune=_setting("animatediff_mp4_tune", "") or "",
+    )
+
+
+def _claim(stack: ExitStack, p: Any, video: SavedVideo, request_id: str) -> Claim:
+    """A name in the output folder; in a temporary one, with a message, where that cannot be written."""
+    folder = Path(os.path.abspath(p.outpath_samples)) / "AnimateDiff" / date.today().isoformat()
+    try:
+        return stack.enter_context(claimed(folder, video.seed, request_id))
+    except OSError as error:
+        rescue = _rescue_folder()
+        video.messages.append(f"AnimateDiff cannot write to {folder} ({describe(error)}); it saved to {rescue}.")
+        logger.warning("%s", video.messages[-1])
+    try:
+        return stack.enter_context(claimed(rescue, video.seed, request_id))
+    except OSError as error:
+        raise HostError(f"AnimateDiff can write neither to {folder} nor to {rescue}: {describe(error)}.") from error
+
+
+def _rescue_folder() -> Path:
+    return Path(tempfile.gettempdir()) / "AnimateDiff" / date.today().isoformat()
+
+
+def _rescue(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
+    """Save the frames as PNG after everything else failed. Returns the sentence that tells about both."""
+    reasons = "; ".join(f"{name}: {why}" for name, why in report.failures.items())
+    sentence = f"AnimateDiff could not save the video ({reasons})."
+    try:
+        with ExitStack() as stack:
+            tried = "PNG" in report.failures
+            place = stack.enter_context(claimed(_rescue_folder(), seed)) if tried else claim
+            files = write_clip(clip, ["PNG"], place).files.get("PNG")
+    except OSError:
+        return sentence
+    return f"{sentence} Its frames are in {files[0].parent}." if files else sentence
+
+
+def _for_api(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[str | Image.Image, str]]:
+    any_video = False
+    for video in saved:
+        for name in _VIDEO_ORDER:
+            for path in video.files.get(name, []):
+                any_video = True
+                yield base64.b64encode(path.read_bytes()).decode("ascii"), video.infotext
+    if "Frame" in params.format or not any_video:
+        yield from _frames(saved)
+
+
+def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
+    any_video = False
+    for video in saved:
+        shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
+        if not shown and set(video.files) & set(_VIDEO_ORDER):
+            shown = _preview(params, video)
+        for path in shown:
+            any_video = True
+            picture = video.frames[0].copy()
+            _show_file(picture, path)
+            yield picture, video.infotext
+    if "Frame" in params.format or not any_video:
+        yield from _frames(saved)
+
+
+def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
+    for video in saved:
+        for frame, path in zip(video.frames, video.files.get("PNG", []), strict=False):
+            _show_file(frame, path)
+        for frame in video.frames:
+            yield frame, frame.info.get("parameters", video.infotext)
+
+
+def _show_file(picture: Image.Image, path: Path) -> None:
+    """Make the WebUI's gallery show a file in the place of a picture, instead of a temporary copy."""
+    picture.already_saved_as = str(path)  # type: ignore[attr-defined]  # the WebUI's own name for it
+
+
+def _preview(params: VideoParams, video: SavedVideo) -> list[Path]:
+    """A GIF among the page's temporary files, for videos that the gallery cannot play."""
+    folder = Path(_setting("temp_dir", "") or Path(tempfile.gettempdir()) / "gradio") / "AnimateDiff"
+    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=video.infotext)
+    try:
+        with claimed(folder, video.seed) as claim:
+            return write_clip(Clip(video.frames, info), ["GIF"], claim).files.get("GIF", [])
+    except OSError as error:
+        logger.warning("There is no preview of the video: %s", describe(error))
+        return []
