@@ -22,9 +22,13 @@ def check_tmp_file(demo: Any, filename: str) -> bool:
     return any(filename in files for files in getattr(demo, "temp_file_sets", []))
 
 
+def _chosen_folder() -> str:
+    return getattr(shared.opts, "temp_dir", "")
+
+
 def is_gradio_temp_path(path: str | os.PathLike[str]) -> bool:
     """Whether a path lies in a folder for the page's own pictures."""
-    folders = [shared.opts.temp_dir, os.environ.get("GRADIO_TEMP_DIR"), os.path.join(tempfile.gettempdir(), "gradio")]
+    folders = [_chosen_folder(), os.environ.get("GRADIO_TEMP_DIR"), os.path.join(tempfile.gettempdir(), "gradio")]
     return any(Path(folder).resolve() in Path(path).resolve().parents for folder in folders if folder)
 
 
@@ -37,7 +41,7 @@ def save_pil_to_file(self: Any, pil_image: Image.Image, dir: str | None = None, 
         register_tmp_file(shared.demo, saved)
         register_tmp_file(shared.demo, with_time)
         return with_time
-    folder = shared.opts.temp_dir or dir
+    folder = _chosen_folder() or dir
     if folder:
         os.makedirs(folder, exist_ok=True)
     texts = {key: value for key, value in pil_image.info.items() if isinstance(key, str) and isinstance(value, str)}

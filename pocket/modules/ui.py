@@ -1,0 +1,104 @@
+"""The page: both tabs, what extensions add, and the settings."""
+
+from typing import Any
+
+import gradio as gr
+import gradio.utils
+from fastapi import FastAPI
+
+from modules import (
+    gradio_extensons,
+    img2img,
+    infotext_utils,
+    script_callbacks,
+    scripts,
+    sd_models,
+    shared,
+    txt2img,
+    ui_common,
+    ui_settings,
+)
+from modules.call_queue import (  # noqa: F401 - extensions take them from here
+    wrap_gradio_call,
+    wrap_gradio_gpu_call,
+    wrap_queued_call,
+)
+from modules.paths_internal import data_path
+from modules.ui_common import create_refresh_button  # noqa: F401
+from modules.ui_components import FormGroup, FormHTML, FormRow, InputAccordion, ToolButton  # noqa: F401
+from modules.ui_gradio_extensions import allowed_paths, reload_javascript
+from modules.ui_img2img import Img2ImgTab
+from modules.ui_toprow import paste_symbol  # noqa: F401
+from modules.ui_txt2img import Txt2ImgTab
+
+random_symbol = "\U0001f3b2\ufe0f"
+reuse_symbol = "\u267b\ufe0f"
+refresh_symbol = ui_common.refresh_symbol
+save_style_symbol = "\U0001f4be"
+apply_style_symbol = "\U0001f4cb"
+clear_prompt_symbol = "\U0001f5d1\ufe0f"
+extra_networks_symbol = "\U0001f3b4"
+switch_values_symbol = "\U000021c5"
+
+plaintext_to_html = ui_common.plaintext_to_html
+create_setting_component = ui_settings.create_setting_component
+
+# gradio asks the network for its newest version and for this machine's address; neither is wanted here.
+gradio.utils.version_check = lambda: None
+gradio.utils.get_local_ip_address = lambda: "127.0.0.1"
+
+
+def gr_show(visible: bool = True) -> dict[str, Any]:
+    """An update that shows or hides a component."""
+    return {"visible": visible, "__type__": "update"}
+
+
+def _checkpoint_choice() -> None:
+    """The dropdown for the checkpoint over the tabs."""
+    with gr.Row(elem_id="quicksettings", variant="compact"):
+        chosen = gr.Dropdown(
+            label="Stable Diffusion checkpoint",
+            elem_id="setting_sd_model_checkpoint",
+            choices=sd_models.checkpoint_tiles(),
+            value=lambda: shared.opts.sd_model_checkpoint,
+        )
+
+    def choose(title: str) -> Any:
+        shared.opts.set("sd_model_checkpoint", title)
+        return gr.update(value=shared.opts.sd_model_checkpoint)
+
+    chosen.input(fn=wrap_queued_call(choose), inputs=[chosen], outputs=[chosen])
+
+
+def create_ui() -> gr.Blocks:
+    """Builds the whole page; the scripts of both tabs are made anew."""
+    gradio_extensons.install()
+    reload_javascript()
+    infotext_utils.reset()
+    settings = ui_settings.UiSettings()
+    settings.register_settings()
+    interfaces = [
+        (Txt2ImgTab(scripts.scripts_txt2img).build(txt2img.txt2img), "txt2img", "txt2img"),
+        (Img2ImgTab(scripts.scripts_img2img).build(img2img.img2img), "img2img", "img2img"),
+    ]
+    scripts.scripts_current = None
+    interfaces += script_callbacks.ui_tabs_callback()
+    interfaces.append((settings.create_ui(), "Settings", "settings"))
+    shared.tab_names = [label for _, label, _ in interfaces]
+
+    with gr.Blocks(analytics_enabled=False, title="Stable Diffusion") as demo:
+        _checkpoint_choice()
+        infotext_utils.connect_paste_params_buttons()
+        with gr.Tabs(elem_id="tabs"):
+            for interface, label, name in interfaces:
+                with gr.TabItem(label, id=name, elem_id=f"tab_{name}"):
+                    interface.render()
+        gr.HTML('<a href="/docs">API</a>', elem_id="footer")
+    demo.allowed_paths = [data_path, *allowed_paths()]
+    demo.blocked_paths = []
+    return demo
+
+
+def setup_ui_api(app: FastAPI) -> None:
+    """Adds the route by which a page finds out that the server is there."""
+    app.add_api_route("/internal/ping", dict, methods=["GET"])
