@@ -3,8 +3,8 @@
 from typing import Any
 
 import gradio as gr
-from modules import script_callbacks, scripts
 
+from modules import script_callbacks, scripts
 from motion_module.webui import panel, session, settings
 
 
@@ -34,9 +34,9 @@ class AnimateDiffScript(scripts.Script):
         """The checkpoint of the request is loaded."""
         session.process(p)
 
-    def before_process_batch(self, p: Any, *args: Any, prompts: list[str], **kwargs: Any) -> None:
-        """One video is about to be made."""
-        session.before_batch(p, prompts)
+    def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """One video is about to be made; its LoRA are loaded, its prompts not encoded yet."""
+        session.process_batch(p)
 
     def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
         """All frames are there."""

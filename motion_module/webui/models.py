@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from modules import devices, hashes, shared
 
+from modules import devices, hashes, shared
 from motion_module.core.arch import ModuleSpec
 from motion_module.core.checkpoint import read_motion_weights
 from motion_module.core.model import MotionModel, load_motion_model

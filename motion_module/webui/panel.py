@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+
 from modules import shared
 from modules.ui_components import InputAccordion
-
 from motion_module.knobs import Knob
 from motion_module.params import VideoParams
 from motion_module.webui import infotext, models

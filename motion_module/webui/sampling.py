@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from modules import devices, script_callbacks, sd_models, shared
 from torch import Tensor
 
+from modules import devices, script_callbacks, sd_models, shared
 from motion_module.core.call import CallFrames
 from motion_module.core.conditioning import pad_to_same_length
 from motion_module.core.model import MotionModel
 from motion_module.core.placement import mounted
 from motion_module.core.schedule import alpha_schedule
+from motion_module.core.slerp import travelled
 from motion_module.core.sliding import SlidingModel, WindowOptions
 from motion_module.patching import replaced, replaced_item
+from motion_module.travel import Between
+
+Places = Sequence[Between] | None
 
 
-@contextmanager
-def sampling_scope(model: MotionModel, frames: int, options: WindowOptions, call: CallFrames) -> Iterator[None]:
-    """Lend the host's model to the motion module for the length of one `p.sample`.
+@dataclass(frozen=True)
+class Borrower:
+    """Who borrows the host's model, and for what.
 
-    Whatever ends the block - the last step, an interrupt, an error - everything is undone in reverse order.
-
-    Args:
+    Attributes:
         model: the motion module, on the CPU; it goes back there.
         frames: number of frames of the video.
         options: how the context windows are laid and blended.
         call: shared with the layers; holds motion scale and effect.
+        places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
+    """
+
+    model: MotionModel
+    frames: int
+    options: WindowOptions
+    call: CallFrames
+    places: Callable[[bool], tuple[Places, Places]]
+
+
+@contextmanager
+def sampling_scope(borrower: Borrower) -> Iterator[None]:
+    """Lend the host's model to the motion module for the length of one `p.sample`.
+
+    Whatever ends the block - the last step, an interrupt, an error - everything is undone in reverse order.
     """
     with ExitStack() as stack:
-        stack.enter_context(_on_device(model))
-        loan = _Loan(model, frames, options, call)
+        stack.enter_context(_on_device(borrower.model))
+        loan = _Loan(borrower)
         stack.enter_context(loan)
         stack.enter_context(replaced(sd_models, "reload_model_weights", loan.around(sd_models.reload_model_weights)))
         if not shared.opts.batch_cond_uncond:
@@ -45,8 +63,8 @@ def sampling_scope(model: MotionModel, frames: int, options: WindowOptions, call
 class _Loan:
     """One loan of the model that the host samples with; it follows the host when that changes its checkpoint."""
 
-    def __init__(self, model: MotionModel, frames: int, options: WindowOptions, call: CallFrames) -> None:
-        self._model, self._frames, self._options, self._call = model, frames, options, call
+    def __init__(self, borrower: Borrower) -> None:
+        self._borrower = borrower
         self._together = bool(shared.opts.batch_cond_uncond)
         self._stack = ExitStack()
         self._sliding: SlidingModel | None = None
@@ -88,17 +106,23 @@ class _Loan:
             self._error = error
 
     def _announce(self, params: script_callbacks.CFGDenoiserParams) -> None:
-        if not (shared.opts.pad_cond_uncond or shared.opts.pad_cond_uncond_v0):
-            empty = shared.sd_model.cond_stage_model_empty_prompt
-            cond, uncond = pad_to_same_length(params.text_cond, params.text_uncond, empty)
-            params.text_cond, params.text_uncond = cond, uncond
+        frames = self._borrower.frames
+        parts = params.x.shape[0] // frames - 1
+        way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
+        cond, uncond = params.text_cond, params.text_uncond
+        cond = travelled(cond, way, parts) if way else cond
+        uncond = travelled(uncond, negative_way) if negative_way else uncond
+        if not (shared.opts.pad_cond_uncond or shared.opts.pad_cond_uncond_v0):  # else the host pads in its own way
+            cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
+        params.text_cond, params.text_uncond = cond, uncond
         if self._sliding is not None:
-            self._sliding.begin(params.denoiser.step, params.x.shape[0] // self._frames - 1)
+            self._sliding.begin(params.denoiser.step, parts)
 
     def _mount(self, sd_model: Any, stack: ExitStack) -> None:
-        stack.enter_context(mounted(sd_model.model.diffusion_model, self._model, self._call))
-        stack.enter_context(alpha_schedule(sd_model, self._model.spec.kind.schedule))
-        self._sliding = SlidingModel(sd_model.apply_model, self._call, self._frames, self._options, self._together)
+        b = self._borrower
+        stack.enter_context(mounted(sd_model.model.diffusion_model, b.model, b.call))
+        stack.enter_context(alpha_schedule(sd_model, b.model.spec.kind.schedule))
+        self._sliding = SlidingModel(sd_model.apply_model, b.call, b.frames, b.options, self._together)
         stack.enter_context(replaced(sd_model, "apply_model", self._apply_model))
 
     def _apply_model(self, x: Tensor, t: Tensor, cond: Any) -> Tensor:

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from modules import shared
-
 from motion_module import __version__
 from motion_module.core.call import CallFrames
 from motion_module.core.latents import fade_into_noise
@@ -27,7 +26,8 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui import infotext, models, output
 from motion_module.webui.request import read_request
-from motion_module.webui.sampling import sampling_scope
+from motion_module.webui.route import Route
+from motion_module.webui.sampling import Borrower, sampling_scope
 
 _log = logging.getLogger(__name__)
 _NAME = "animatediff_session"
@@ -57,11 +57,11 @@ def process(p: Any) -> None:
         session.guarded("init", session.check_model)
 
 
-def before_batch(p: Any, prompts: list[str]) -> None:
-    """Hook: one video is about to be made."""
+def process_batch(p: Any) -> None:
+    """Hook: one video is about to be made; its prompts are not encoded yet."""
     session = of(p)
     if session is not None:
-        session.one_prompt_for_all(prompts)
+        session.guarded("setup_conds", session.spread_prompts)
 
 
 def postprocess(p: Any, processed: Any) -> None:
@@ -93,6 +93,7 @@ class Session:
         self.frames = 0
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
+        self._route = Route(0, closed=False)
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
@@ -125,6 +126,8 @@ class Session:
         self._module = models.resolve(self.params.model)
         self.frames = self.params.video_length or self.params.batch_size
         self._check_context(self._module)
+        self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
+        self._route.check(self.p)
         self._model = models.load(self._module)
         self._attach()
         self._change("batch_size", self.frames)
@@ -146,10 +149,14 @@ class Session:
             models.check_family(self._module, shared.sd_model)
             places(shared.sd_model.model.diffusion_model, self._model)
 
-    def one_prompt_for_all(self, prompts: list[str]) -> None:
-        """Wildcards give every batch position a prompt of its own; a video has that of its first frame."""
-        for texts in (prompts, self.p.prompts, self.p.negative_prompts):
-            texts[:] = [texts[0]] * len(texts)
+    def spread_prompts(self) -> None:
+        """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
+
+        Raises:
+            ParamError: the prompt, as styles and wildcards have made it, is no possible travel.
+        """
+        if self._model is not None:
+            self._route.spread(self.p)
 
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
@@ -217,7 +224,8 @@ class Session:
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:
-                stack.enter_context(sampling_scope(self._model, self.frames, self._window_options(), self._call()))
+                loan = Borrower(self._model, self.frames, self._window_options(), self._call(), self._route.of_call)
+                stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._first_picture())
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from modules import shared
 
+from modules import shared
 from motion_module.params import FORMATS
 from motion_module.webui.models import DEFAULT_FOLDER
 

@@ -1,0 +1,57 @@
+"""The prompts of a run, spread over the frames of its videos."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from motion_module.travel import Between, Travel, parse
+
+_log = logging.getLogger(__name__)
+_FIRST_PASS = ("prompts", "negative_prompts")
+_HIRES_PASS = ("hr_prompts", "hr_negative_prompts")
+
+
+class Route:
+    """Which prompt each frame has, in the first pass and in the hires pass.
+
+    Args:
+        frames: N, frames of a video.
+        closed: whether prompt travel leads back to its start.
+    """
+
+    def __init__(self, frames: int, closed: bool) -> None:
+        self._frames = frames
+        self._closed = closed
+        self._travels: dict[str, Travel | None] = {}
+
+    def check(self, p: Any) -> None:
+        """Refuse an impossible prompt travel before anything is touched.
+
+        Raises:
+            ParamError: names the line.
+        """
+        for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"):
+            texts = getattr(p, name, "")
+            for text in texts if isinstance(texts, list) else [texts]:
+                parse(text, self._frames, self._closed)
+
+    def spread(self, p: Any) -> None:
+        """Set the prompts of the coming batch of `p`, one for each frame.
+
+        The host encodes the prompt of each frame; `of_call` says how the conditionings are mixed then. The prompts
+        that the infotext keeps are not these.
+        """
+        for name in _FIRST_PASS + _HIRES_PASS:
+            texts = getattr(p, name, None)
+            if isinstance(texts, list) and texts:
+                travel = self._travels[name] = parse(texts[0], self._frames, self._closed)
+                texts[:] = travel.prompts() if travel else texts[:1] * len(texts)
+                if travel:
+                    _log.info("%s: %s", name, travel)
+
+    def of_call(self, hires: bool) -> tuple[list[Between] | None, list[Between] | None]:
+        """How the conditionings of prompt and negative prompt travel in a pass, None for one that does not."""
+        travels = [self._travels.get(name) for name in (_HIRES_PASS if hires else _FIRST_PASS)]
+        way, negative_way = (travel.places() if travel else None for travel in travels)
+        return way, negative_way
