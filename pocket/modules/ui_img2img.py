@@ -159,13 +159,13 @@ class Img2ImgTab(GenerationTab):
         return [*head, *(self.parts[name] for name in [*pictures, *settings, *batch])]
 
     def paste_fields(self) -> list[PasteField]:
-        """Those of the mask and of resizing."""
+        """Those of the mask and of resizing; choices stand in infotexts by name, in the API by number."""
         return [
             PasteField(self.parts["mask_blur"], "Mask blur", api="mask_blur"),
-            PasteField(self.parts["mask_invert"], "Mask mode", api="inpainting_mask_invert"),
-            PasteField(self.parts["inpainting_fill"], "Masked content", api="inpainting_fill"),
-            PasteField(self.parts["inpaint_full_res"], "Inpaint area", api="inpaint_full_res"),
+            PasteField(self.parts["mask_invert"], "Mask mode"),
+            PasteField(self.parts["inpainting_fill"], "Masked content"),
+            PasteField(self.parts["inpaint_full_res"], "Inpaint area"),
             PasteField(self.parts["inpaint_full_res_padding"], "Masked area padding", api="inpaint_full_res_padding"),
             PasteField(self.parts["image_cfg_scale"], "Image CFG scale", api="image_cfg_scale"),
-            PasteField(self.parts["resize_mode"], "Resize mode", api="resize_mode"),
+            PasteField(self.parts["resize_mode"], "Resize mode"),
         ]

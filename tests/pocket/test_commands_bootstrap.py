@@ -1,0 +1,300 @@
+"""Making the pocket's environment: once, again after an interruption, and what is said when it cannot be."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import interpreter
+import pytest
+
+import bootstrap
+import cli
+from bootstrap import Layout, PocketError
+
+POCKET = Path(bootstrap.__file__).parent
+
+FAKE_PYTHON = """\
+#!{python} -S
+# Stands for an interpreter: `-m venv DIR` makes DIR with a copy of this file in it; `-m pip` notes what is asked for.
+import json, os, shutil, signal, sys
+arguments = sys.argv[1:]
+with open({calls!r}, "a") as file:
+    file.write(json.dumps(arguments) + chr(10))
+if arguments[:2] == ["-m", "venv"]:
+    os.makedirs(os.path.join(arguments[2], "bin"), exist_ok=True)
+    shutil.copy(__file__, os.path.join(arguments[2], "bin", "python"))
+elif os.path.exists({order!r}):
+    order = open({order!r}).read()
+    os.unlink({order!r})
+    if order == "kill":
+        os.kill(os.getppid(), signal.SIGKILL)
+    print(order)
+    sys.exit(1)
+"""
+
+
+class Sandbox:
+    """A repository's place for the environment, with a fake interpreter and fake lists."""
+
+    def __init__(self, folder: Path) -> None:
+        self.layout = Layout(venv=folder / ".venv", cache=folder / ".pocket", lists=folder)
+        for name in ("requirements.txt", "requirements-nodeps.txt", "requirements-test.txt"):
+            (folder / name).write_text(f"{name}\n")
+        self.calls_file, self.order = folder / "calls", folder / "order"
+        self.python = folder / "python3.11"
+        source = FAKE_PYTHON.format(python=sys.executable, calls=str(self.calls_file), order=str(self.order))
+        self.python.write_text(source)
+        self.python.chmod(0o755)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        if not self.calls_file.exists():
+            return []
+        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+
+    @property
+    def installed(self) -> list[str]:
+        """Names of the lists that pip was given, in order."""
+        return [Path(call[call.index("-r") + 1]).name for call in self.calls if "pip" in call]
+
+    def make(self, with_tests: bool = False) -> None:
+        bootstrap.make_environment(self.layout, with_tests)
+
+
+@pytest.fixture
+def sandbox(tmp_path, monkeypatch):
+    made = Sandbox(tmp_path)
+    monkeypatch.setattr(bootstrap, "find_python", lambda: str(made.python))
+    return made
+
+
+def test_environment_is_made_once(sandbox, capsys):
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not sandbox.layout.marker.exists()
+    assert sandbox.installed == ["requirements.txt", "requirements-nodeps.txt"]
+    assert "--no-deps" in sandbox.calls[-1]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3
+    assert all(line.startswith("pocket: ") for line in said)
+
+    calls = sandbox.calls
+    sandbox.make()
+    assert sandbox.calls == calls
+    assert capsys.readouterr().out == ""
+
+
+def test_test_packages_come_on_top(sandbox):
+    sandbox.make()
+    assert not bootstrap.is_ready(sandbox.layout, with_tests=True)
+    sandbox.make(with_tests=True)
+    assert sandbox.installed == ["requirements.txt", "requirements-nodeps.txt", "requirements-test.txt"]
+    assert bootstrap.is_ready(sandbox.layout, with_tests=True)
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+
+
+def test_changed_list_makes_it_again(sandbox):
+    sandbox.make()
+    left_over = sandbox.layout.venv / "old-package"
+    left_over.touch()
+    (sandbox.layout.lists / "requirements.txt").write_text("another==1\n")
+    assert not bootstrap.is_ready(sandbox.layout, with_tests=False)
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not left_over.exists()
+
+
+@pytest.mark.parametrize("interrupted_at", [1, 2, 3])
+def test_interrupted_installation_starts_anew(sandbox, monkeypatch, interrupted_at):
+    run = bootstrap._run_logged
+    count = iter(range(1, 100))
+
+    def interrupted(*args):
+        run(*args)
+        if next(count) == interrupted_at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(bootstrap, "_run_logged", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.make()
+    assert not bootstrap.is_ready(sandbox.layout, with_tests=False)
+    half_done = sandbox.layout.venv / "half-done-package"
+    half_done.touch()
+
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not half_done.exists()
+
+
+def test_killed_process_leaves_nothing_locked(sandbox):
+    sandbox.order.write_text("kill")
+    script = f"""
+        import sys; sys.path.insert(0, {str(POCKET)!r})
+        import bootstrap; from pathlib import Path
+        bootstrap.find_python = lambda: {str(sandbox.python)!r}
+        folder = Path({str(sandbox.layout.lists)!r})
+        bootstrap.make_environment(bootstrap.Layout(folder / ".venv", folder / ".pocket", folder), False)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True)
+    assert killed.returncode == -9
+    assert sandbox.layout.marker.exists()
+    assert not bootstrap.is_ready(sandbox.layout, with_tests=False)
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+
+
+def test_interrupted_removal_is_known_as_ours(sandbox, monkeypatch):
+    sandbox.make()
+    (sandbox.layout.lists / "requirements.txt").write_text("another==1\n")
+
+    def fails(layout):
+        layout.stamp.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bootstrap, "_empty", fails)
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.make()
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+
+
+def test_someone_elses_environment_is_left_alone(sandbox):
+    sandbox.layout.venv.mkdir()
+    own = sandbox.layout.venv / "mine"
+    own.touch()
+    with pytest.raises(PocketError, match="was not made by pocket"):
+        sandbox.make()
+    assert own.exists()
+    assert sandbox.calls == []
+
+
+def test_two_commands_make_it_once(sandbox):
+    threads = [threading.Thread(target=sandbox.make) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert sandbox.installed == ["requirements.txt", "requirements-nodeps.txt"]
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        (
+            "WARNING: Retrying after NewConnectionError\nERROR: No matching distribution found for torch==2.13.0",
+            "could not be reached; check the network",
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("ERROR: No matching distribution found for torch==99", "No matching distribution found for torch==99"),
+        ("Killed", "pip gave no reason"),
+    ],
+)
+def test_pip_failure_is_one_sentence(sandbox, output, sentence):
+    sandbox.order.write_text(output)
+    with pytest.raises(PocketError) as caught:
+        sandbox.make()
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert output in sandbox.layout.log.read_text()
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+
+
+def test_full_disk_is_said_before_anything_is_made(sandbox, monkeypatch):
+    usage = type("Usage", (), {"free": 10**6})
+    monkeypatch.setattr(bootstrap.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(PocketError, match="3 GB are needed"):
+        sandbox.make()
+    assert sandbox.calls == []
+
+
+def test_wrong_python_is_one_sentence(tmp_path, monkeypatch):
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho 3 9\necho whole\n")
+    other.chmod(0o755)
+    monkeypatch.setattr(interpreter, "candidates", lambda: iter([str(other), str(tmp_path / "missing")]))
+    with pytest.raises(PocketError, match=r"needs Python 3\.11"):
+        interpreter.find_python()
+
+
+def test_python_without_venv_is_named(tmp_path, monkeypatch):
+    lame = tmp_path / "python3.11"
+    lame.write_text("#!/bin/sh\necho 3 11\nexit 1\n")
+    lame.chmod(0o755)
+    monkeypatch.setattr(interpreter, "candidates", lambda: iter([str(lame)]))
+    with pytest.raises(PocketError, match="cannot make environments; install its venv module"):
+        interpreter.find_python()
+
+
+def test_python_on_path_is_used_when_another_runs(tmp_path, monkeypatch):
+    fitting = tmp_path / "python3.11"
+    fitting.write_text("#!/bin/sh\necho 3 11\necho whole\n")
+    fitting.chmod(0o755)
+    monkeypatch.setattr(interpreter.sys, "version_info", (3, 13, 0))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert interpreter.find_python() == str(fitting)
+
+
+def test_pyenv_is_searched(tmp_path, monkeypatch):
+    for version in ("3.10.1", "3.11.2"):
+        python = tmp_path / "versions" / version / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f"#!/bin/sh\necho {version[0]} {version[2:4]}\necho whole\n")
+        python.chmod(0o755)
+    monkeypatch.setattr(interpreter.sys, "version_info", (3, 13, 0))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert interpreter.find_python() == str(tmp_path / "versions" / "3.11.2" / "bin" / "python")
+
+
+def test_old_python_is_told_at_once(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 6, 9))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11, but this is 3\.6"):
+        runpy.run_path(str(POCKET / "__main__.py"), run_name="__main__")
+
+
+def test_command_goes_on_inside_the_environment(sandbox, monkeypatch):
+    sandbox.make()
+    started = []
+
+    def execv(path, command):
+        started.append((path, command))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(bootstrap.os, "execv", execv)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("POCKET_PYTHON", raising=False)
+    with pytest.raises(SystemExit):
+        bootstrap.enter_environment(["demo", "--frames", "8"], False, sandbox.layout)
+    assert started == [(str(sandbox.layout.python), [str(sandbox.layout.python), str(POCKET), "demo", "--frames", "8"])]
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.parametrize("argv", [["demo", "--frames", "0"], ["serve", "--port", "0"], ["generate", "x.json"], []])
+def test_wrong_arguments_make_no_environment(argv, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap, "enter_environment", lambda *args, **kwargs: pytest.fail("asked for it"))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+    assert "usage: python3 pocket" in capsys.readouterr().err
+
+
+def test_pytest_arguments_are_handed_on():
+    args = cli.parse(["test", "-k", "gif and not mp4", "--help", "-x"])
+    assert args.pytest_args == ["-k", "gif and not mp4", "--help", "-x"]
+
+
+def test_failure_is_printed_and_gives_exit_code_1(monkeypatch, capsys):
+    def fails(*args, **kwargs):
+        raise PocketError("there is no network.")
+
+    monkeypatch.setattr(bootstrap, "enter_environment", fails)
+    assert cli.main(["demo"]) == 1
+    assert capsys.readouterr().err == "pocket: there is no network.\n"
