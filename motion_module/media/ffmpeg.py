@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
-from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a console for each process
-_LINES_KEPT = 20
+_ADDRESS = re.compile(r"^\[([^]@]+) @ 0x[0-9a-f]+\] ")  # "[libx264 @ 0x43f4a340] "
 
 
 class WriterError(Exception):
@@ -77,7 +77,7 @@ class FrameProcess:
     def __init__(self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str]) -> None:
         source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
         self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
-        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._lines: list[str] = []  # the first and the last message
 
     def __enter__(self) -> FrameProcess:
         try:
@@ -133,10 +133,10 @@ class FrameProcess:
             for line in messages:
                 text = line.decode("utf-8", errors="replace").strip()
                 if text:
-                    self._lines.append(text)
+                    self._lines[1:] = [text]
 
     def _reason(self, code: int) -> str:
-        return _failure(code, "\n".join(self._lines))
+        return _failure(code, self._lines)
 
 
 def even_rgb_bytes(image: Image.Image) -> tuple[tuple[int, int], bytes]:
@@ -159,7 +159,7 @@ def _run(command: Sequence[str], limit_s: float) -> bytes:
     except OSError as error:
         raise WriterError(f"ffmpeg does not start: {error}.") from error
     if done.returncode:
-        raise WriterError(_failure(done.returncode, done.stderr.decode("utf-8", errors="replace")))
+        raise WriterError(_failure(done.returncode, done.stderr.decode("utf-8", errors="replace").split("\n")))
     return done.stdout
 
 
@@ -170,7 +170,9 @@ def _encoders(path: str) -> frozenset[str]:
     return frozenset(row[1] for row in rows if len(row) > 1 and row[0].startswith("V"))
 
 
-def _failure(code: int, messages: str) -> str:
-    lines = messages.strip().splitlines()
+def _failure(code: int, messages: Sequence[str]) -> str:
+    """How ffmpeg ended, with its first message (the cause, as a rule) and its last."""
+    lines = [_ADDRESS.sub("", line.strip()).rstrip(".") for line in messages if line.strip()]
     how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    return f"ffmpeg {how}: {lines[-1].strip() if lines else 'it gave no reason'}"
+    told = dict.fromkeys([lines[0], lines[-1]]) if lines else ["it gave no reason"]
+    return f"ffmpeg {how}: {'; '.join(told)}"

@@ -105,7 +105,9 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
         claim = _claim(stack, p, video, params.request_id)
         report = write_clip(clip, formats, claim, _writer_options())
         video.files = report.files
-        video.messages += [f"AnimateDiff could not save {name}: {why}." for name, why in report.failures.items()]
+        video.messages += [
+            f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
+        ]
         if report.failures and not set(report.files) - {"TXT"}:
             raise HostError(_rescue(clip, claim, report, seed))
     return video
@@ -185,7 +187,7 @@ def _rescue_folder() -> Path:
 
 def _rescue(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
     """Save the frames as PNG after everything else failed. Returns the sentence that tells about both."""
-    reasons = "; ".join(f"{name}: {why}" for name, why in report.failures.items())
+    reasons = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in report.failures.items())
     sentence = f"AnimateDiff could not save the video ({reasons})."
     try:
         with ExitStack() as stack:

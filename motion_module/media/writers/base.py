@@ -49,6 +49,7 @@ class Writer(ABC):
     """
 
     suffix: ClassVar[str]
+    one_size: ClassVar[bool] = True  # frames of another size than the first are refused
 
     def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
         self.info = info
@@ -67,7 +68,7 @@ class Writer(ABC):
         return self
 
     def write_frame(self, image: Image.Image) -> None:
-        """Take the next frame: an RGB picture of the same size as the others.
+        """Take the next frame: an RGB picture, in most formats of the same size as the others.
 
         Raises:
             WriterError: the size differs, or the encoder gave up.
@@ -75,7 +76,7 @@ class Writer(ABC):
         """
         if self._size is None:
             self._size = image.size
-        elif image.size != self._size:
+        elif self.one_size and image.size != self._size:
             raise WriterError(
                 f"Frame {self.frames_written} is {image.width}x{image.height}, the frames before it are "
                 f"{self._size[0]}x{self._size[1]}."

@@ -20,6 +20,7 @@ class PngWriter(Writer):
     """
 
     suffix = ""
+    one_size = False
 
     def open(self) -> None:
         self.part.mkdir()

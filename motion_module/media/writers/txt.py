@@ -11,6 +11,7 @@ class TxtWriter(Writer):
     """The infotext, UTF-8, with a line break at the end."""
 
     suffix = ".txt"
+    one_size = False
 
     def open(self) -> None:
         self.part.write_text(f"{self.info.infotext}\n", encoding="utf-8", newline="")

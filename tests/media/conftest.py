@@ -1,0 +1,15 @@
+import pytest
+
+from motion_module.media.names import claimed
+from motion_module.media.saving import write_clip
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Write a clip; returns the report."""
+
+    def _save(clip, formats, options=None, folder=tmp_path / "out", seed=42, request_id=""):
+        with claimed(folder, seed, request_id) as claim:
+            return write_clip(clip, formats, claim, options)
+
+    return _save

@@ -1,0 +1,292 @@
+"""Whatever goes wrong: the other formats are there, and no half file has a final name."""
+
+import builtins
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+from media_clips import decode_with_pillow, numbered_clip, numbered_frame
+from PIL import Image
+
+from motion_module.media import ffmpeg
+from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.metadata import read_infotext
+from motion_module.media.names import claimed
+from motion_module.media.saving import write_clip
+from motion_module.media.writers import WriterError, WriterOptions, available_formats, gif
+
+ROOT = Path(__file__).parents[2]
+ALL = available_formats()
+BY_FFMPEG = {"MP4"}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def check_only_ffmpeg_failed(report, folder, count=3):
+    assert set(report.failures) == BY_FFMPEG
+    assert set(report.files) == set(ALL) - BY_FFMPEG
+    assert decode_with_pillow(report.files["GIF"][0]).numbers == list(range(count))
+    assert len(report.files["PNG"]) == count
+    assert names(folder) == sorted(["00000-42", "00000-42.gif", "00000-42.txt"])
+
+
+@pytest.fixture
+def fake_ffmpeg(tmp_path, monkeypatch):
+    """An ffmpeg that lists its encoders and then does what `script` says."""
+
+    def make(script):
+        path = tmp_path / "fake-ffmpeg"
+        path.write_text(f'#!/bin/sh\ncase "$*" in *-encoders*) echo " V....D libx264 x"; exit 0;; esac\n{script}\n')
+        path.chmod(0o755)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+
+    ffmpeg._encoders.cache_clear()
+    yield make
+    ffmpeg._encoders.cache_clear()
+
+
+def test_the_encoder_refuses(save, tmp_path):
+    report = save(numbered_clip(3), ["MP4", "GIF"], WriterOptions(mp4_tune="nonsense"))
+    assert "nonsense" in report.failures["MP4"]
+    assert "exit code" in report.failures["MP4"]
+    assert "0x" not in report.failures["MP4"]
+    assert names(tmp_path / "out") == ["00000-42.gif"]
+
+
+def test_ffmpegs_first_and_last_lines_are_told(save, fake_ffmpeg, tmp_path):
+    fake_ffmpeg('echo "too hot" >&2; cat > /dev/null; echo "so" >&2; echo "disk on fire" >&2; exit 3')
+    report = save(numbered_clip(3), ALL)
+    assert report.failures["MP4"] == "ffmpeg failed with exit code 3: too hot; disk on fire"
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_ffmpeg_dies_in_the_middle(save, fake_ffmpeg, tmp_path):
+    fake_ffmpeg('head -c 9000 > /dev/null; echo "had enough" >&2; exit 1')
+    report = save(numbered_clip(90), ALL)
+    assert report.failures["MP4"] == "ffmpeg failed with exit code 1: had enough"
+    check_only_ffmpeg_failed(report, tmp_path / "out", 90)
+
+
+def test_ffmpeg_is_killed(save, fake_ffmpeg, tmp_path):
+    fake_ffmpeg("kill -9 $$")
+    report = save(numbered_clip(3), ALL)
+    assert report.failures["MP4"] == "ffmpeg was ended by signal 9: it gave no reason"
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_a_talkative_ffmpeg_does_not_block(save, fake_ffmpeg):
+    fake_ffmpeg("head -c 300000 /dev/zero | tr '\\0' 'x' | fold >&2; cat > /dev/null; exit 1")
+    assert save(numbered_clip(3), ["MP4"]).failures["MP4"].endswith("xxx")
+
+
+def test_no_such_encoder(save, fake_ffmpeg, tmp_path):
+    fake_ffmpeg("exit 1")
+    script = Path(os.environ["IMAGEIO_FFMPEG_EXE"])
+    script.write_text(script.read_text().replace("libx264", "other"))
+    report = save(numbered_clip(3), ALL)
+    assert "no encoder libx264" in report.failures["MP4"]
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_the_named_ffmpeg_is_not_there(save, monkeypatch, tmp_path):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
+    report = save(numbered_clip(3), ALL)
+    assert "does not start" in report.failures["MP4"]
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_the_packages_ffmpeg_is_gone_and_path_is_not_searched(save, monkeypatch, tmp_path):
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: "ffmpeg")  # as found on PATH
+    report = save(numbered_clip(3), ALL)
+    assert "imageio-ffmpeg is missing" in report.failures["MP4"]
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_no_ffmpeg_at_all(save, monkeypatch, tmp_path):
+    def nothing():
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", nothing)
+    report = save(numbered_clip(3), ALL)
+    assert "missing" in report.failures["MP4"]
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_imageio_ffmpeg_is_not_installed(save, monkeypatch, tmp_path):
+    real = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name == "imageio_ffmpeg":
+            raise ModuleNotFoundError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    report = save(numbered_clip(3), ALL)
+    assert "install it again" in report.failures["MP4"]
+    check_only_ffmpeg_failed(report, tmp_path / "out")
+
+
+def test_pillow_fails_in_one_format(save, monkeypatch, tmp_path):
+    def broken(image):
+        raise OSError("encoder error -2 when writing image file")
+
+    monkeypatch.setattr(gif, "_encoded", broken)
+    report = save(numbered_clip(3), ALL)
+    assert report.failures == {"GIF": "OSError: encoder error -2 when writing image file"}
+    assert "00000-42.gif" not in names(tmp_path / "out")
+
+
+DISK_FULL = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.names import claimed
+from motion_module.media.saving import write_clip
+from motion_module.media.writers import available_formats
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+rng = np.random.default_rng(0)
+frames = [Image.fromarray(rng.integers(0, 256, (120, 120, 3), np.uint8)) for _ in range(12)]
+with claimed(Path(sys.argv[1]), 1) as claim:
+    report = write_clip(Clip(frames, ClipInfo()), available_formats(), claim)
+print(json.dumps([report.failures, {name: len(files) for name, files in report.files.items()}]))
+"""
+
+
+def test_disk_full(tmp_path):
+    """Files above 60 kB cannot be written: the GIF and the MP4 do not fit, frames and text do."""
+    done = subprocess.run([sys.executable, "-c", DISK_FULL, str(tmp_path)], cwd=ROOT, capture_output=True, check=True)
+    failures, files = json.loads(done.stdout)
+    assert files == {"PNG": 12, "TXT": 1}
+    assert failures["GIF"] == "there is no space left on the disk"
+    assert failures["MP4"].startswith("ffmpeg ")
+    assert names(tmp_path) == ["00000-1", "00000-1.txt"]
+
+
+def test_disk_full_at_the_end_of_the_gif(save, monkeypatch, tmp_path):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gif, "_shrink", full)
+    report = save(numbered_clip(2), ["GIF", "TXT"], WriterOptions(gifsicle=True))
+    assert report.failures == {"GIF": "there is no space left on the disk"}
+    assert names(tmp_path / "out") == ["00000-42.txt"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from PIL import Image
+from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.names import claimed
+from motion_module.media.saving import write_clip
+from motion_module.media.writers import available_formats
+def frames():
+    for number in range(20):
+        yield Image.new("RGB", (64, 64), (number, 0, 0))
+    print("ready", flush=True)
+    sys.stdin.read()
+with claimed(Path(sys.argv[1]), 1) as claim:
+    write_clip(Clip(frames(), ClipInfo()), available_formats(), claim)
+"""
+
+
+def test_killed_in_the_middle(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == []
+
+    with claimed(tmp_path, 1) as claim:
+        report = write_clip(numbered_clip(2), ALL, claim)
+    assert report.failures == {}
+    assert claim.stem == "00001-1"
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_frames_that_end_early_leave_nothing(tmp_path, kind):
+    def frames():
+        yield numbered_frame(0, (64, 48))
+        raise kind("no more")
+
+    with pytest.raises(kind, match="no more"), claimed(tmp_path, 1) as claim:
+        write_clip(Clip(frames(), ClipInfo()), ALL, claim)
+    assert names(tmp_path) == []
+
+
+def test_no_frames(save, tmp_path):
+    report = save(Clip([], ClipInfo()), ALL)
+    assert report.files == {}
+    assert set(report.failures.values()) == {"There are no frames to write."}
+    assert names(tmp_path / "out") == []
+
+
+def test_a_frame_of_another_size(save):
+    frames = [numbered_frame(0, (64, 48)), numbered_frame(1, (64, 40))]
+    report = save(Clip(frames, ClipInfo()), ALL)
+    assert set(report.files) == {"PNG", "TXT"}
+    assert report.failures["GIF"] == "Frame 1 is 64x40, the frames before it are 64x48."
+
+
+def test_an_unknown_format_is_refused(save, tmp_path):
+    with pytest.raises(KeyError):
+        save(numbered_clip(1), ["GIF", "BMP"])
+
+
+def test_read_infotext_of_what_is_not_a_video(tmp_path):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(b"not a video")
+    with pytest.raises(WriterError, match="ffmpeg failed"):
+        read_infotext(path)
+
+
+def test_gifsicle_is_not_needed(save, monkeypatch, caplog):
+    monkeypatch.setenv("PATH", "")
+    report = save(numbered_clip(3), ["GIF"], WriterOptions(gifsicle=True))
+    assert decode_with_pillow(report.files["GIF"][0]).numbers == [0, 1, 2]
+    assert [record.message for record in caplog.records] == ["gifsicle is not installed: the GIF is saved without it."]
+
+
+@pytest.mark.parametrize(
+    ("script", "smaller"),
+    [('for last; do :; done; shift 4; cp "$last" "$1"; printf x >> "$1"', True), ("exit 1", False)],
+)
+def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, script, smaller):
+    program = tmp_path / "bin" / "gifsicle"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    path = save(numbered_clip(3), ["GIF"], WriterOptions(gifsicle=True)).files["GIF"][0]
+    assert path.read_bytes().endswith(b"x") == smaller
+    assert decode_with_pillow(path).numbers == [0, 1, 2]
+    assert names(tmp_path / "out") == ["00000-42.gif"]
+
+
+def test_progress_is_told(tmp_path):
+    seen = []
+    with claimed(tmp_path, 1) as claim:
+        write_clip(numbered_clip(5), ["TXT"], claim, on_frame=seen.append)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_pictures_on_disk_are_read_once(tmp_path, save):
+    """Frames that Pillow has opened but not decoded are decoded before the writers share them."""
+    for number in range(4):
+        numbered_frame(number, (64, 48)).save(tmp_path / f"{number}.png")
+    frames = [Image.open(tmp_path / f"{number}.png") for number in range(4)]
+    report = save(Clip(frames, ClipInfo()), ALL)
+    assert report.failures == {}
+    assert decode_with_pillow(report.files["GIF"][0]).numbers == [0, 1, 2, 3]

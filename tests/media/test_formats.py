@@ -1,0 +1,231 @@
+"""Every format, alone and together, read back by independent decoders."""
+
+import re
+import subprocess
+import weakref
+from collections.abc import Iterator
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
+from PIL import Image
+
+from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.metadata import ffmetadata, parse_ffmetadata, read_infotext
+from motion_module.media.writers import WriterOptions, available_formats
+
+EVEN, ODD = (64, 48), (63, 33)
+ALL = available_formats()
+VIDEO = [name for name in ALL if name not in ("PNG", "TXT")]
+READERS = {"GIF": [decode_with_pillow, decode_with_ffmpeg], "MP4": [decode_with_ffmpeg]}
+KEEPS_LOOP = {"GIF"}
+# Hundredths of a second are all that GIF knows: half of one is the least error of a total. ffmpeg prints no more either.
+CLOCK = {"GIF": 0.005, "MP4": 0.0}
+
+
+def padded(size, name):
+    return (size[0] + size[0] % 2, size[1] + size[1] % 2) if name == "MP4" else size
+
+
+@pytest.mark.parametrize("size", [EVEN, ODD], ids=["even", "odd"])
+@pytest.mark.parametrize(("fps", "loop"), [(8, 0), (12, 3), (29.97, 1)])
+@pytest.mark.parametrize("count", [1, 2, 3, 16, 100])
+def test_count_order_size_duration_loop(save, count, size, fps, loop):
+    report = save(numbered_clip(count, size, fps=fps, loop=loop, infotext=INFOTEXT), ALL)
+
+    assert report.failures == {}
+    for name in VIDEO:
+        path = report.files[name][0]
+        for decode in READERS[name]:
+            found = decode(path)
+            assert found.numbers == list(range(count)), (name, decode)
+            assert found.size == padded(size, name)
+            if decode is decode_with_pillow or count > 1:  # of one frame, ffmpeg does not tell the duration in a GIF
+                assert found.seconds == pytest.approx(count / fps, rel=0.01, abs=CLOCK[name] + 0.006), (name, decode)
+        if name in KEEPS_LOOP:
+            assert decode_with_pillow(path).loop == loop
+        assert read_infotext(path) == INFOTEXT
+    assert [path.name for path in report.files["PNG"]] == [f"{i:05}.png" for i in range(count)]
+    for number, path in enumerate(report.files["PNG"]):
+        with Image.open(path) as image:
+            assert image.tobytes() == numbered_frame(number, size).tobytes()
+            assert image.info["parameters"] == INFOTEXT
+    assert report.files["TXT"][0].read_text(encoding="utf-8") == INFOTEXT + "\n"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_alone_and_together_are_the_same_file(save, tmp_path, name):
+    clip = numbered_clip(5, ODD, infotext=INFOTEXT)
+    together = save(clip, ALL, folder=tmp_path / "together").files[name]
+    alone = save(clip, [name], folder=tmp_path / "alone").files[name]
+    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in together]
+    kept = [path.name for path in (tmp_path / "alone").iterdir()]
+    assert len(kept) == 1, kept
+
+
+@pytest.mark.parametrize("fps", [*range(1, 61), 0.5, 7.5, 29.97, 33.3])
+def test_gif_plays_at_the_right_speed(save, fps):
+    seconds = decode_with_pillow(save(numbered_clip(40, (14, 8), fps=fps), ["GIF"]).files["GIF"][0]).seconds
+    assert seconds == pytest.approx(40 / min(fps, 50), rel=0.01)
+
+
+def test_no_gif_delay_that_browsers_slow_down(save):
+    with Image.open(save(numbered_clip(30, (14, 8), fps=60), ["GIF"]).files["GIF"][0]) as image:
+        delays = set()
+        for frame in range(image.n_frames):
+            image.seek(frame)
+            delays.add(image.info["duration"])
+    assert min(delays) >= 20
+
+
+@pytest.mark.parametrize("name", VIDEO)
+def test_identical_frames_are_not_merged(save, name):
+    still = Image.new("RGB", EVEN, (200, 30, 60))
+    path = save(Clip([still] * 7, ClipInfo(fps=5)), [name]).files[name][0]
+    for decode in READERS[name]:
+        found = decode(path)
+        assert len(found.numbers) == 7
+        assert found.seconds == pytest.approx(1.4, abs=0.01)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "P", "CMYK"])
+def test_any_mode_is_taken(save, mode):
+    frames = [numbered_frame(number, EVEN).convert(mode) for number in range(3)]
+    report = save(Clip(frames, ClipInfo()), ALL)
+    assert report.failures == {}
+    for name in VIDEO:
+        assert READERS[name][0](report.files[name][0]).numbers == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1), (15, 17), (1, 40)])
+def test_tiny_sizes(save, size):
+    report = save(Clip([Image.new("RGB", size, (250, 5, 5))] * 3, ClipInfo()), ALL)
+    assert report.failures == {}
+    for name in VIDEO:
+        found = READERS[name][0](report.files[name][0])
+        assert (found.size, len(found.numbers)) == (padded(size, name), 3)
+
+
+def test_odd_sides_keep_every_pixel_in_mp4(save):
+    """The added row and column repeat the picture's own edge."""
+    pixels = np.zeros((33, 63, 3), np.uint8)
+    pixels[:, -5:] = 255
+    pixels[-5:, :] = 255
+    path = save(Clip([Image.fromarray(pixels)] * 2, ClipInfo()), ["MP4"], WriterOptions(mp4_crf=1)).files["MP4"][0]
+    frame = first_frame(path)
+    assert frame.shape == (34, 64, 3)
+    assert np.abs(frame[:33, :63].astype(int) - pixels).mean() < 4
+    assert frame[-1].min() > 230
+    assert frame[:, -1].min() > 230
+
+
+def first_frame(path):
+    reader: Iterator = imageio_ffmpeg.read_frames(str(path))
+    meta = next(reader)
+    frame = np.frombuffer(next(reader), np.uint8).reshape(meta["size"][1], meta["size"][0], 3)
+    reader.close()
+    return frame
+
+
+def test_mp4_is_what_browsers_play(save):
+    path = save(numbered_clip(4, fps=8), ["MP4"]).files["MP4"][0]
+    done = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True)
+    assert re.search(r"h264 .*yuv420p\(tv, bt709", done.stderr)
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_mp4_colours_are_right(save):
+    """A wrong matrix (BT.601 for BT.709) shifts saturated colours by tens of levels."""
+    for colour in [(220, 40, 40), (40, 200, 60), (50, 60, 220), (230, 210, 40), (128, 128, 128), (255, 255, 255)]:
+        path = save(Clip([Image.new("RGB", EVEN, colour)] * 2, ClipInfo()), ["MP4"], WriterOptions(mp4_crf=5)).files[
+            "MP4"
+        ]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path[0]), "-frames:v", "1"]
+        # zimg, unlike swscale's default, goes by the file's own colour tags
+        command += ["-vf", "zscale=matrix=gbr:range=full,format=gbrp,format=rgb24", "-f", "rawvideo", "-"]
+        pixels = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
+        assert np.abs(pixels.reshape(-1, 3).mean(0) - colour).max() < 3, colour
+
+
+def test_mp4_options_reach_the_encoder(save):
+    clip = Clip([Image.effect_noise(EVEN, 80).convert("RGB") for _ in range(6)], ClipInfo())
+    sizes = {}
+    for options in (
+        WriterOptions(mp4_crf=10),
+        WriterOptions(mp4_crf=40),
+        WriterOptions(mp4_preset="ultrafast", mp4_tune="film"),
+    ):
+        sizes[options] = save(clip, ["MP4"], options).files["MP4"][0].stat().st_size
+    good, poor, fast = sizes.values()
+    assert good > poor
+    assert fast not in (good, poor)
+
+
+def test_frames_keep_their_own_infotext_in_png(save):
+    frames = [numbered_frame(number, EVEN) for number in range(2)]
+    frames[1].info["parameters"] = "its own"
+    files = save(Clip(frames, ClipInfo(infotext="the clip's")), ["PNG"]).files["PNG"]
+    assert [read_infotext(path) for path in files] == ["the clip's", "its own"]
+    assert read_infotext(files[0].parent) == "the clip's"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_infotext_embeds_nothing(save, name):
+    path = save(numbered_clip(2), [name]).files[name][0]
+    assert read_infotext(path) is None
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "\\",
+        "a\\\nb",
+        "=;#\\=",
+        "[a]\n[b]",
+        " lead and tail ",
+        "ä" * 300,
+        "word, " * 10_000,
+        "a\n\n\nb",
+        ";c\n#d",
+        "'\"`$(x)%s\t",
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_any_infotext_comes_back(save, name, text):
+    assert read_infotext(save(numbered_clip(1, infotext=text), [name]).files[name][0]) == text
+
+
+def test_the_host_reads_gif_and_png(save):
+    """What the WebUI's PNG Info looks at: the chunk `parameters`, and a GIF's comment as UTF-8."""
+    report = save(numbered_clip(2, infotext=INFOTEXT), ["GIF", "PNG"])
+    with Image.open(report.files["GIF"][0]) as image:
+        assert image.info["comment"].decode("utf-8") == INFOTEXT
+        assert "transparency" not in image.info
+    with Image.open(report.files["PNG"][0]) as image:
+        assert image.info["parameters"] == INFOTEXT
+
+
+def test_ffmetadata_is_its_own_inverse():
+    tags = {"comment": INFOTEXT, "title": "a=b"}
+    assert parse_ffmetadata(ffmetadata(tags)) == tags
+
+
+def test_frames_are_taken_one_by_one(save):
+    """A lazy clip is never held as a whole: each writer has a few frames waiting, no more."""
+    pictures = []
+    most = 0
+
+    def frames():
+        nonlocal most
+        for number in range(120):
+            picture = numbered_frame(number, EVEN)
+            pictures.append(weakref.ref(picture))
+            most = max(most, sum(reference() is not None for reference in pictures))
+            yield picture
+
+    assert len(save(Clip(frames(), ClipInfo()), ALL).files) == len(ALL)
+    assert most <= 12
