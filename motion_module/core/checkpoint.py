@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from motion_module.errors import CheckpointError
 __all__ = ["inspect", "normalise_keys", "read_motion_weights", "read_state_dict", "sha256_prefix"]
 
 _log = logging.getLogger(__name__)
+# What an unpickler meets in bytes that are not what they should be.
+_DAMAGE = (EOFError, RuntimeError, ValueError, OSError, LookupError, TypeError, AttributeError, struct.error)
 _WRAPPERS = ("state_dict", "model", "module")  # what training scripts put the weights under
 
 
@@ -99,7 +102,7 @@ def _unpickled(path: Path, is_zip: bool) -> Any:
         if "truncated" in str(error):
             raise _cut_off(path) from error
         raise _not_only_weights(path) from error
-    except (EOFError, RuntimeError, ValueError, OSError) as error:
+    except _DAMAGE as error:
         raise _cut_off(path) from error
 
 
@@ -119,7 +122,7 @@ def _oddity(weights: Mapping[str, Tensor]) -> str:
 
 
 def _stranger(head: bytes) -> str:
-    is_text = all(byte >= 32 or byte in b"\t\r\n" for byte in head)
+    is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
     return "a text file or web page (a download that went wrong?)" if is_text else "no file of weights"
 
 

@@ -1,0 +1,36 @@
+"""The noise that the frames of a video start from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def same_noise(noise: Tensor) -> None:
+    """Let every frame start from the noise of the first one.
+
+    Args:
+        noise: f c h w; changed in place, since the host goes on with this very tensor.
+    """
+    noise.copy_(noise[:1].clone().expand_as(noise))
+
+
+def free_noise(noise: Tensor, context: int, overlap: int, seed: int) -> None:
+    """FreeNoise (Qiu et al. 2023, arXiv 2310.15169): later frames reuse the noise of the first window, shuffled.
+
+    The frames beyond the first window are filled hop by hop (hop = context - overlap); each hop takes the noise of
+    the frames one window earlier, in an order drawn for that hop. The result for a frame does not depend on how many
+    frames follow it.
+
+    Args:
+        noise: f c h w; changed in place.
+        context: B, frames of a window.
+        overlap: O, frames that neighbouring windows share, 0 <= O < B.
+        seed: of the first frame; decides the orders.
+    """
+    hop = context - overlap
+    generator = torch.Generator().manual_seed(seed)
+    for start in range(context, noise.shape[0], hop):
+        order = torch.randperm(hop, generator=generator) + start - context
+        end = min(start + hop, noise.shape[0])
+        noise[start:end] = noise[order[: end - start].to(noise.device)]
