@@ -102,4 +102,7 @@ def create_ui() -> gr.Blocks:
 
 def setup_ui_api(app: FastAPI) -> None:
     """Adds the route by which a page finds out that the server is there."""
-    app.add_api_route("/internal/ping", dict, methods=["GET"])
+
+    @app.get("/internal/ping")
+    def ping() -> dict[str, Any]:
+        return {}
