@@ -177,10 +177,10 @@ class VideoParams:
         group="Motion",
     )
     freenoise_enable: bool = _knob(
-        False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise", coming=True
+        False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise"
     )
     same_noise: bool = _knob(
-        False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise", coming=True
+        False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise"
     )
     drop_duplicates: bool = _knob(False, "bool", "Drop duplicates", "Leave out frames that repeat.", **_OF_SOURCE)
     video_start: int = _knob(0, "int", "First frame", "Where the source starts.", low=0, high=10_000_000, **_OF_SOURCE)

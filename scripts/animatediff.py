@@ -38,6 +38,10 @@ class AnimateDiffScript(scripts.Script):
         """One video is about to be made; its LoRA are loaded, its prompts not encoded yet."""
         session.process_batch(p)
 
+    def process_before_every_sampling(self, p: Any, *args: Any, noise: Any, **kwargs: Any) -> None:
+        """The noise of a sampling pass is drawn, and the host goes on with this very tensor."""
+        session.before_every_sampling(p, noise)
+
     def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
         """All frames are there."""
         session.postprocess(p, processed)

@@ -14,10 +14,12 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from modules import shared
+from torch import Tensor
 from motion_module import __version__
 from motion_module.core.call import CallFrames
 from motion_module.core.latents import fade_into_noise
 from motion_module.core.model import MotionModel
+from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.placement import places
 from motion_module.core.schedule import alpha_schedule
 from motion_module.core.sliding import WindowOptions
@@ -28,6 +30,7 @@ from motion_module.webui import infotext, models, output
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, sampling_scope
+from motion_module.windows import resolve_overlap
 
 _log = logging.getLogger(__name__)
 _NAME = "animatediff_session"
@@ -62,6 +65,13 @@ def process_batch(p: Any) -> None:
     session = of(p)
     if session is not None:
         session.guarded("setup_conds", session.spread_prompts)
+
+
+def before_every_sampling(p: Any, noise: Tensor) -> None:
+    """Hook: one sampling pass (first, or hires) is about to start from this noise."""
+    session = of(p)
+    if session is not None:
+        session.guarded("close", lambda: session.shape_noise(noise))  # p.sample is running already
 
 
 def postprocess(p: Any, processed: Any) -> None:
@@ -157,6 +167,16 @@ class Session:
         """
         if self._model is not None:
             self._route.spread(self.p)
+
+    def shape_noise(self, noise: Tensor) -> None:
+        """Make the noise of the frames alike, as far as that was asked for; changes it in place."""
+        if self._model is None:
+            return
+        if self.params.same_noise:
+            same_noise(noise)
+        elif self.params.freenoise_enable:
+            context = self.params.batch_size
+            free_noise(noise, context, resolve_overlap(self.params.overlap, context), int(self.p.seeds[0]))
 
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
