@@ -28,7 +28,6 @@ from modules.ui_common import create_refresh_button  # noqa: F401
 from modules.ui_components import FormGroup, FormHTML, FormRow, InputAccordion, ToolButton  # noqa: F401
 from modules.ui_gradio_extensions import allowed_paths, reload_javascript
 from modules.ui_img2img import Img2ImgTab
-from modules.ui_paste import connect_paste_params_buttons
 from modules.ui_toprow import paste_symbol  # noqa: F401
 from modules.ui_txt2img import Txt2ImgTab
 
@@ -89,7 +88,7 @@ def create_ui() -> gr.Blocks:
 
     with gr.Blocks(analytics_enabled=False, title="Stable Diffusion") as demo:
         _checkpoint_choice()
-        connect_paste_params_buttons()
+        infotext_utils.connect_paste_params_buttons()
         with gr.Tabs(elem_id="tabs"):
             for interface, label, name in interfaces:
                 with gr.TabItem(label, id=name, elem_id=f"tab_{name}"):
