@@ -1,0 +1,148 @@
+"""How long each writer takes, how large its files are and how good, beside the plain ways.
+
+    python tests/bench/bench_writers.py [--frames 64] [--size 512] [--repeat 1]
+
+Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default,
+MP4 with the default of imageio's ffmpeg plugin. PSNR is the mean over frames; "seen" is the PSNR after a slight blur,
+as the eye averages dithering.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageFilter, ImageSequence
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.names import claimed
+from motion_module.media.saving import write_clip
+from motion_module.media.writers import WriterOptions, available_formats
+
+FPS = 8
+
+
+def moving_picture(step: float, size: int) -> Image.Image:
+    """Slow waves of colour, textured blobs that move over them, and film grain."""
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
+    turn = 2 * np.pi * step
+    waves = [np.sin(3 * x + turn), np.sin(4 * y - turn + 2 * x), np.cos(5 * np.hypot(x - 0.5, y - 0.5) + turn)]
+    picture = 0.5 + 0.3 * np.stack(waves, axis=-1)
+    for number in range(5):
+        centre_x = 0.5 + 0.35 * np.cos(turn + number * 1.3)
+        centre_y = 0.5 + 0.3 * np.sin(turn * (1 + number % 2) + number)
+        inside = (np.hypot(x - centre_x, y - centre_y) < 0.05 + 0.02 * number)[..., None]
+        texture = 0.5 + 0.5 * np.sin(60 * (x - centre_x) * (1 + number)) * np.cos(50 * (y - centre_y))
+        colour = np.array([number % 2, (number // 2) % 2, 0.4 * (number % 3)], np.float32)
+        picture = np.where(inside, 0.6 * colour + 0.4 * texture[..., None], picture)
+    grain = np.random.default_rng(int(step * 1000)).normal(0, 0.012, picture.shape)
+    return Image.fromarray((np.clip(picture + grain, 0, 1) * 255).astype(np.uint8))
+
+
+def ours(name: str, options: WriterOptions) -> Callable[[list[Image.Image], Path], Path]:
+    """Our writer of one format, alone."""
+
+    def write(frames: list[Image.Image], folder: Path) -> Path:
+        with claimed(folder, 1) as claim:
+            report = write_clip(Clip(frames, ClipInfo(fps=FPS)), [name], claim, options)
+        if report.failures:
+            raise SystemExit(f"{name}: {report.failures[name]}")
+        return report.files[name][0]
+
+    return write
+
+
+def pillow_default(frames: list[Image.Image], folder: Path) -> Path:
+    """GIF as one line of Pillow writes it."""
+    path = folder / "pillow.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0)
+    return path
+
+
+def imageio_default(frames: list[Image.Image], folder: Path) -> Path:
+    """MP4 as imageio's ffmpeg plugin writes it without any option."""
+    path = folder / "imageio.mp4"
+    writer = imageio_ffmpeg.write_frames(str(path), frames[0].size, fps=FPS)
+    writer.send(None)
+    for frame in frames:
+        writer.send(frame.tobytes())
+    writer.close()
+    return path
+
+
+def decoded(path: Path) -> Iterator[Image.Image]:
+    """The frames of a result file."""
+    if path.suffix in (".mp4", ".webm"):
+        reader = imageio_ffmpeg.read_frames(str(path))
+        size = next(reader)["size"]
+        yield from (Image.frombytes("RGB", size, frame) for frame in reader)
+    elif path.parent.name.count("-"):
+        yield from (Image.open(frame) for frame in sorted(path.parent.iterdir()))
+    else:
+        with Image.open(path) as image:
+            yield from (frame.convert("RGB") for frame in ImageSequence.Iterator(image))
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    error = np.square(np.asarray(one, np.float32) - np.asarray(other.convert("RGB"), np.float32)).mean()
+    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
+
+
+def quality(frames: list[Image.Image], path: Path) -> tuple[float, float]:
+    """PSNR as it is, and as seen from a little further away; of every eighth frame."""
+    pairs = [pair for number, pair in enumerate(zip(frames, decoded(path), strict=True)) if number % 8 == 0]
+    blur = ImageFilter.GaussianBlur(1.5)
+    plain = [psnr(one, other) for one, other in pairs]
+    seen = [psnr(one.filter(blur), other.convert("RGB").filter(blur)) for one, other in pairs]
+    return float(np.mean(plain)), float(np.mean(seen))
+
+
+def bytes_in(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.parent.iterdir()) if path.suffix == ".png" else path.stat().st_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--repeat", type=int, default=1, help="the best of so many runs counts")
+    asked = parser.parse_args()
+    frames = [moving_picture(number / asked.frames, asked.size) for number in range(asked.frames)]
+    plain = {"GIF": pillow_default, "MP4": imageio_default}
+    best = {
+        "GIF, optimised palette": ours("GIF", WriterOptions(optimize_gif_palette=True)),
+        "MP4, crf 25 as imageio": ours("MP4", WriterOptions(mp4_crf=25)),
+    }
+    named = {name: ours(name, WriterOptions()) for name in available_formats() if name != "TXT"}
+    print(f"{asked.frames} frames of {asked.size}x{asked.size}")
+    print("| writer | seconds | MB | PSNR | seen | time beside the plain way | size | PSNR |")
+    print("|---|---|---|---|---|---|---|---|")
+    reference: dict[str, tuple[float, int, float]] = {}
+    for name, write in [*((f"{key}, plain", way) for key, way in plain.items()), *named.items(), *best.items()]:
+        seconds = []
+        with tempfile.TemporaryDirectory() as folder:
+            for run in range(asked.repeat):
+                place = Path(folder) / str(run)
+                place.mkdir()
+                start = time.perf_counter()
+                path = write(frames, place)
+                seconds.append(time.perf_counter() - start)
+            size, (exact, seen) = bytes_in(path), quality(frames, path)
+        kind = name.split(",")[0]
+        row = reference.setdefault(kind, (min(seconds), size, exact))
+        ratios = (
+            f"{min(seconds) / row[0]:.3f} | {size / row[1]:.2f} | {exact - row[2]:+.1f} dB" if kind in plain else "| |"
+        )
+        print(f"| {name} | {min(seconds):.2f} | {size / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {ratios} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
