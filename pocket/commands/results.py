@@ -1,0 +1,69 @@
+"""Writes what the API returned as files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+LONGEST_TEXT = 4000
+"""Characters; longer strings in a response are pictures in base64, which the files hold already."""
+
+_SIGNS = (
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"GIF8", "gif"),
+    (0, b"\xff\xd8\xff", "jpg"),
+    (8, b"WEBP", "webp"),
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
+    (4, b"ftyp", "mp4"),
+    (0, b"\x1aE\xdf\xa3", "webm"),
+)
+
+
+def extension_of(data: bytes) -> str:
+    """The file name's ending that fits the content: png, gif, jpg, webp, avif, mp4, webm; else bin."""
+    return next((ending for place, sign, ending in _SIGNS if data[place:].startswith(sign)), "bin")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file beside and renames it, so that it appears whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_bytes(data)
+    os.replace(unfinished, path)
+
+
+def write_images(images: list[str], folder: Path) -> list[Path]:
+    """Writes each base64 text as `00000.gif`, `00001.mp4`, ... by its content, and returns the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, text in enumerate(images):
+        data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
+        paths.append(folder / f"{number:05}.{extension_of(data)}")
+        write_whole(paths[-1], data)
+    return paths
+
+
+def _without_pictures(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_pictures(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_pictures(item) for item in value]
+    if isinstance(value, str) and len(value) > LONGEST_TEXT and " " not in value:
+        return f"({len(value)} characters)"
+    return value
+
+
+def write_response(response: dict[str, Any], paths: list[Path], folder: Path) -> Path:
+    """Writes response.json: the response with the files' names in place of the base64, and the info taken apart."""
+    kept = _without_pictures({key: value for key, value in response.items() if key not in ("images", "info")})
+    try:
+        info = json.loads(response["info"])
+    except ValueError:
+        info = response["info"]
+    body = {"images": [path.name for path in paths], **kept, "info": info}
+    path = folder / "response.json"
+    write_whole(path, json.dumps(body, indent=1, ensure_ascii=False, default=str).encode("utf-8"))
+    return path

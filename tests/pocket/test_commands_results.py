@@ -1,0 +1,78 @@
+"""The files that `generate` writes."""
+
+import base64
+import io
+import json
+
+import pytest
+from commands import results
+from PIL import Image
+
+
+def _picture(kind, **options):
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (8, 8), "red").save(buffer, format=kind, **options)
+        return buffer.getvalue()
+
+
+ANIMATED = {"save_all": True, "append_images": [Image.new("RGB", (8, 8), "blue")]}
+
+
+@pytest.mark.parametrize(
+    ("data", "ending"),
+    [
+        (_picture("PNG"), "png"),
+        (_picture("PNG", **ANIMATED), "png"),
+        (_picture("GIF", **ANIMATED), "gif"),
+        (_picture("JPEG"), "jpg"),
+        (_picture("WEBP"), "webp"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "mp4"),
+        (b"\0\0\0\x1cftypavif", "avif"),
+        (b"\0\0\0\x1cftypavis", "avif"),
+        (b"\x1aE\xdf\xa3\x9f", "webm"),
+        (b"words", "bin"),
+        (b"", "bin"),
+    ],
+)
+def test_ending_follows_the_content(data, ending):
+    assert results.extension_of(data) == ending
+
+
+def test_every_image_is_written_in_order(tmp_path):
+    gif, png = _picture("GIF", **ANIMATED), _picture("PNG")
+    texts = [base64.b64encode(gif).decode(), "data:image/png;base64," + base64.b64encode(png).decode()]
+    paths = results.write_images(texts, tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == ["00000.gif", "00001.png"]
+    assert [path.read_bytes() for path in paths] == [gif, png]
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["00000.gif", "00001.png"]
+
+
+def test_response_has_no_pictures_in_it(tmp_path):
+    picture = base64.b64encode(bytes(6000)).decode()
+    prompt = "a very long prompt, " * 400
+    response = {
+        "images": [picture],
+        "parameters": {
+            "prompt": prompt,
+            "init_images": None,
+            "alwayson_scripts": {"ControlNet": {"args": [{"image": picture, "weight": 0.5}]}},
+        },
+        "info": json.dumps({"seed": 1, "infotexts": ["x"]}),
+    }
+    path = results.write_response(response, [tmp_path / "00000.gif"], tmp_path)
+    written = json.loads(path.read_text())
+    assert written["images"] == ["00000.gif"]
+    assert written["info"] == {"seed": 1, "infotexts": ["x"]}
+    assert written["parameters"]["prompt"] == prompt
+    unit = written["parameters"]["alwayson_scripts"]["ControlNet"]["args"][0]
+    assert unit == {"image": f"({len(picture)} characters)", "weight": 0.5}
+
+
+def test_unfinished_file_never_has_the_final_name(tmp_path, monkeypatch):
+    def fails(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results.os, "replace", fails)
+    with pytest.raises(KeyboardInterrupt):
+        results.write_whole(tmp_path / "00000.gif", b"GIF8")
+    assert not (tmp_path / "00000.gif").exists()
