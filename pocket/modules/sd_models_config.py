@@ -1,0 +1,51 @@
+"""Which configuration a checkpoint is built from: the `.yaml` beside it, or the one for SD1.x."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from modules import shared
+
+FOREIGN_FAMILIES = {
+    "conditioner.embedders.1.model.ln_final.weight": "an SDXL checkpoint",
+    "conditioner.embedders.0.model.ln_final.weight": "an SDXL refiner checkpoint",
+    "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight": "an SD2 checkpoint",
+    "model.diffusion_model.x_embedder.proj.weight": "an SD3 checkpoint",
+}
+FIRST_CONVOLUTION = "model.diffusion_model.input_blocks.0.0.weight"
+
+
+class UnsupportedCheckpointError(ValueError):
+    """The file is no checkpoint that this host can load; the message says what it seems to be."""
+
+
+def require_sd1(state_dict: Mapping[str, torch.Tensor], filename: str) -> None:
+    """Raises UnsupportedCheckpointError, saying what the file seems to be, unless it is an SD1.x checkpoint."""
+    name = os.path.basename(filename)
+    for key, family in FOREIGN_FAMILIES.items():
+        if key in state_dict:
+            raise UnsupportedCheckpointError(f"{name} is {family}; the pocket WebUI loads SD1.x checkpoints only.")
+    if FIRST_CONVOLUTION not in state_dict:
+        raise UnsupportedCheckpointError(f"{name} is not a Stable Diffusion checkpoint: it has no {FIRST_CONVOLUTION}.")
+    channels = state_dict[FIRST_CONVOLUTION].shape[1]
+    if channels != 4:
+        raise UnsupportedCheckpointError(
+            f"{name} takes {channels} input channels (inpainting or editing); 4 are supported."
+        )
+
+
+def find_checkpoint_config_near_filename(info: Any) -> str | None:
+    """Path of the `.yaml` of the same name, if there is one."""
+    if info is None:
+        return None
+    path = os.path.splitext(info.filename)[0] + ".yaml"
+    return path if os.path.exists(path) else None
+
+
+def find_checkpoint_config(state_dict: Mapping[str, torch.Tensor], info: Any) -> str:
+    """Path of the configuration for a checkpoint: its own, else the one of `--config` (SD1.x by default)."""
+    return find_checkpoint_config_near_filename(info) or shared.cmd_opts.config
