@@ -59,7 +59,7 @@ def test_a_whole_unet_as_diffusers(name):
     oracle.norm_per_frame(twin)
     if name == "v1":
         oracle.norms_over_frames(twin, copies)
-    x, t, text = unet_inputs(frames * copies, size=16)  # at 8 the deepest norms have two values: rounding shows
+    x, t, text = unet_inputs(frames * copies)
     call = CallFrames()
     with torch.no_grad(), mounted(net, model, call), call.running(frames):
         ours = net(x, t, context=text)
