@@ -89,3 +89,7 @@ def run(code: Callable[[], object], task: str) -> None:
     """Call `code`; an exception is reported and swallowed."""
     with swallowed(task):
         code()
+
+
+class NotModelledError(NotImplementedError):
+    """Something the real WebUI can do and this host cannot; the message says what."""

@@ -99,6 +99,7 @@ add(
         "samples_format": ("png", "Format of pictures"),
         "samples_filename_pattern": ("", "Pattern of file names"),
         "save_images_add_number": (True, "Number the files"),
+        "save_images_replace_action": ("Replace", "A file of the same name: Replace, or Add number suffix"),
         "grid_save": (True, "Save grids"),
         "grid_format": ("png", "Format of grids"),
         "grid_extended_filename": (False, "Seed and prompt in a grid's file name"),
@@ -183,6 +184,7 @@ add(
         "CLIP_stop_at_last_layers": (1, "Clip skip", "Clip skip"),
         "upcast_attn": (False, "Attention in float32"),
         "tiling": (False, "Tiling", "Tiling"),
+        "enable_prompt_comments": (True, "Text after # in a prompt is a comment"),
     },
 )
 add_choices(
