@@ -1,6 +1,7 @@
 """The settings: what options there are, their values, and reading and writing them as JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -188,13 +189,13 @@ class Options:
             json.dump(self.data, file, indent=4, ensure_ascii=False)
 
     def load(self, filename: str) -> None:
-        """Read the values from a JSON file; a missing file leaves every option at its default."""
-        try:
+        """Read the values from a JSON file; what is not in it, or all if there is none, gets its default."""
+        read: dict[str, Any] = {}
+        if os.path.exists(filename):
             with open(filename, encoding="utf8") as file:
-                self.data = json.load(file)
-        except FileNotFoundError:
-            self.data = {}
-        for key, value in self.data.items():
+                read = json.load(file)
+        self.data = {**self.defaults(), **read}
+        for key, value in read.items():
             info = self.data_labels.get(key)
             if info is not None and not self.same_type(info.default, value):
                 expected, got = type(info.default).__name__, type(value).__name__
