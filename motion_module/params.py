@@ -86,7 +86,7 @@ class VideoParams:
     video_path: str = _knob("", "path", "Video path", "A folder of frames to start from.", **_VIDEO_IN)
     mask_path: str = _knob("", "path", "Mask path", "A folder of inpaint masks.", **_VIDEO_IN)
     freeinit_enable: bool = _knob(
-        False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise", coming=True
+        False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise"
     )
     freeinit_filter: str = _knob(
         "butterworth",

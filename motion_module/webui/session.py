@@ -27,6 +27,7 @@ from motion_module.errors import HostError, ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui import infotext, models, output
+from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, sampling_scope
@@ -247,6 +248,7 @@ class Session:
                 loan = Borrower(self._model, self.frames, self._window_options(), self._call(), self._route.of_call)
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._first_picture())
+                stack.enter_context(freeinit_passes(self.p, self.params))
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self.end()

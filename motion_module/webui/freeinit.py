@@ -1,0 +1,69 @@
+"""FreeInit around the host's own sampling: the same sampler runs again, from noise that remembers the last result."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from modules import sd_samplers, shared
+from torch import Tensor
+
+from motion_module.core.freeinit import low_pass, mix_frequencies, noised_again
+from motion_module.params import VideoParams
+from motion_module.patching import replaced
+
+_METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
+
+
+@contextmanager
+def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
+    """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times.
+
+    img2img has its sampler already; txt2img and hires fix make theirs inside `p.sample`.
+    """
+    if not params.freeinit_enable:
+        yield
+        return
+    with ExitStack() as stack:
+        create = sd_samplers.create_sampler
+
+        @functools.wraps(create)
+        def create_sampler(*args: Any, **kwargs: Any) -> Any:
+            return _repeating(create(*args, **kwargs), params, stack)
+
+        if getattr(p, "sampler", None) is not None:
+            _repeating(p.sampler, params, stack)
+        stack.enter_context(replaced(sd_samplers, "create_sampler", create_sampler))
+        if p.iteration == 0:
+            _announce(params.freeinit_iters, p.steps)
+        yield
+
+
+def _repeating(sampler: Any, params: VideoParams, stack: ExitStack) -> Any:
+    for name, place in _METHODS.items():
+        once = getattr(sampler, name)
+        stack.enter_context(replaced(sampler, name, functools.partial(_passes, once, place, params)))
+    return sampler
+
+
+def _passes(once: Callable[..., Tensor], place: int, params: VideoParams, *args: Any, **kwargs: Any) -> Tensor:
+    noise = args[place].clone()
+    frames, _, height, width = noise.shape
+    mask = low_pass((frames, height, width), params.freeinit_filter, params.freeinit_ds, params.freeinit_dt)
+    result = once(*args, **kwargs)
+    for _ in range(params.freeinit_iters - 1):
+        if shared.state.interrupted or shared.state.skipped:
+            break
+        shared.state.nextjob()
+        again = noised_again(result, noise, float(shared.sd_model.alphas_cumprod[-1]))
+        mixed = mix_frequencies(again, noise, mask)
+        result = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
+    return result
+
+
+def _announce(passes: int, steps: int) -> None:
+    """The progress bars count every pass."""
+    shared.state.job_count *= passes
+    shared.total_tqdm.updateTotal(shared.state.job_count * steps)
