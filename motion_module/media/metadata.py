@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from motion_module.media.ffmpeg import run_ffmpeg
 
 _SPECIAL = re.compile(r"[=;#\\\n]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_VIDEO = {".mp4"}
+_VIDEO = {".mp4", ".webm"}
+_EXIF_IFD, _USER_COMMENT, _UNDEFINED, _LONG = 0x8769, 0x9286, 7, 4
+_UNICODE = b"UNICODE\0"
 
 
 def read_infotext(path: Path) -> str | None:
@@ -65,8 +68,22 @@ def parse_ffmetadata(text: str) -> dict[str, str]:
     return tags
 
 
+def exif_comment(text: str) -> bytes:
+    """EXIF data with nothing but a UserComment, as UTF-16, which is how the WebUI writes and reads it."""
+    comment = _UNICODE + text.encode("utf-16-be", errors="replace")
+    place = 8 + 18  # behind the header and a directory of one entry
+    header = b"MM\0*" + struct.pack(">I", 8)
+    first = struct.pack(">HHHIII", 1, _EXIF_IFD, _LONG, 1, place, 0)
+    second = struct.pack(">HHHIII", 1, _USER_COMMENT, _UNDEFINED, len(comment), place + 18, 0)
+    return header + first + second + comment
+
+
 def _picture_infotext(image: Image.Image) -> str | None:
     text = image.info.get("parameters", image.info.get("comment"))
+    if text is None and "exif" in image.info:
+        text = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        if text.startswith(_UNICODE):
+            text = text[len(_UNICODE) :].decode("utf-16-be", errors="replace")
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
     return text or None

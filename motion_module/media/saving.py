@@ -64,7 +64,8 @@ class _Lane:
         try:
             with self._writer as writer:
                 for frame in frames:
-                    writer.write_frame(frame)
+                    # Pillow keeps the options of a running save on the picture itself, so each thread has its own.
+                    writer.write_frame(frame.copy())
                 if not self._complete:
                     raise WriterError("The frames ended early.")
         except Exception as error:  # noqa: BLE001 - whatever breaks one encoder must not cost the others

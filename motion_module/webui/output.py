@@ -163,6 +163,8 @@ def _writer_options() -> WriterOptions:
         mp4_crf=int(_setting("animatediff_mp4_crf", 23)),
         mp4_preset=_setting("animatediff_mp4_preset", "") or "",
         mp4_tune=_setting("animatediff_mp4_tune", "") or "",
+        webp_quality=int(_setting("animatediff_webp_quality", 80)),
+        webp_lossless=bool(_setting("animatediff_webp_lossless", False)),
     )
 
 

@@ -46,13 +46,13 @@ class Decoded:
 
     size: tuple[int, int]
     numbers: list[int] = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: float | None = None
     loop: int | None = None
 
 
 def decode_with_pillow(path) -> Decoded:
     with Image.open(path) as image:
-        found = Decoded(image.size, loop=image.info.get("loop"))
+        found = Decoded(image.size, seconds=0.0, loop=image.info.get("loop"))
         for frame in ImageSequence.Iterator(image):
             found.numbers.append(number_in(np.asarray(frame.convert("RGB"))))
             found.seconds += frame.info.get("duration", 0) / 1000

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from motion_module.media.ffmpeg import WriterError
+from motion_module.media.writers.apng import ApngWriter
 from motion_module.media.writers.base import Writer, WriterOptions
 from motion_module.media.writers.gif import GifWriter
 from motion_module.media.writers.mp4 import Mp4Writer
 from motion_module.media.writers.png import PngWriter
 from motion_module.media.writers.txt import TxtWriter
+from motion_module.media.writers.webm import WebmWriter
+from motion_module.media.writers.webp import WebpWriter
 
 WRITERS: dict[str, type[Writer]] = {
     "GIF": GifWriter,
     "MP4": Mp4Writer,
+    "WEBP": WebpWriter,
+    "WEBM": WebmWriter,
+    "APNG": ApngWriter,
     "PNG": PngWriter,
     "TXT": TxtWriter,
 }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from PIL import Image
 
 from motion_module.media.clip import ClipInfo
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.names import Claim
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class WriterOptions:
         mp4_crf: quality of MP4, 0 (lossless) to 51; lower is better.
         mp4_preset: x264's speed preset, "" for its default.
         mp4_tune: x264's tuning, "" for none.
+        webp_quality: 0 to 100; higher is better.
+        webp_lossless: keep every pixel; quality is then effort.
     """
 
     optimize_gif_palette: bool = False
@@ -34,6 +39,8 @@ class WriterOptions:
     mp4_crf: int = 23
     mp4_preset: str = ""
     mp4_tune: str = ""
+    webp_quality: int = 80
+    webp_lossless: bool = False
 
 
 class Writer(ABC):
@@ -118,6 +125,13 @@ class Writer(ABC):
     @abstractmethod
     def abort(self, error: BaseException) -> None:
         """Stop and close whatever is open."""
+
+    def close_quietly(self, file: BinaryIO) -> None:
+        """Close a file that is given up; what stopped it may stop its buffer too, and has been told already."""
+        try:
+            file.close()
+        except OSError:
+            logger.debug("The rest of %s could not be written.", self.part)
 
     def _discard(self) -> None:
         """Remove what is left of an unfinished file (nothing, after a rename)."""

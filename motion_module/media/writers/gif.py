@@ -62,10 +62,7 @@ class GifWriter(Writer):
             _shrink(self.part)
 
     def abort(self, error: BaseException) -> None:
-        try:
-            self._file.close()
-        except OSError:
-            logger.debug("The rest of %s did not fit.", self.part)  # the error that got us here says why
+        self.close_quietly(self._file)
 
 
 def _delay(frame: int, fps: float) -> int:

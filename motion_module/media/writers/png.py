@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from motion_module.media.writers.base import Writer
 
 # Measured at 512x512: level 2 takes a quarter of the time of zlib's default for files that are 0-8 % larger.
-_COMPRESSION = 2
+COMPRESSION = 2
 
 
 class PngWriter(Writer):
@@ -30,7 +30,7 @@ class PngWriter(Writer):
         text = PngInfo()
         if infotext:
             text.add_text("parameters", infotext)
-        image.save(self.part / _name(self.frames_written), "PNG", pnginfo=text, compress_level=_COMPRESSION)
+        image.save(self.part / _name(self.frames_written), "PNG", pnginfo=text, compress_level=COMPRESSION)
 
     def finish(self) -> None:
         """Nothing: each frame is complete."""

@@ -1,0 +1,59 @@
+"""What MP4, WEBM and AVIF share: frames go to an ffmpeg process, the infotext through a file of tags."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import ExitStack
+from typing import ClassVar
+
+from PIL import Image
+
+from motion_module.media.ffmpeg import FrameProcess, even_rgb_bytes, require_encoder
+from motion_module.media.metadata import ffmetadata
+from motion_module.media.writers.base import Writer
+
+# The tags of sRGB pictures on the web: BT.709 with narrow range, and a conversion that does what they say.
+_TAGS = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv"]
+_TO_YUV = "scale=out_color_matrix=bt709:out_range=tv:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
+
+
+class VideoWriter(Writer):
+    """A writer that leaves encoding to the bundled ffmpeg. The infotext is the tag `comment`.
+
+    Attributes:
+        encoder: ffmpeg's name of the encoder.
+        even: widen odd sides by one pixel of their own edge.
+    """
+
+    encoder: ClassVar[str]
+    even: ClassVar[bool]
+
+    @abstractmethod
+    def arguments(self) -> list[str]:
+        """Options of the encoder and the container, without the output file."""
+
+    def open(self) -> None:
+        self._path = require_encoder(self.encoder)
+        self._stack = ExitStack()
+        self._process: FrameProcess | None = None
+        self._tags = self.part.with_name(f"{self.part.name}.txt")
+        self._tags.write_text(ffmetadata({"comment": self.info.infotext}), encoding="utf-8", newline="")
+
+    def add(self, image: Image.Image) -> None:
+        size, pixels = even_rgb_bytes(image) if self.even else (image.size, image.tobytes())
+        if self._process is None:
+            process = FrameProcess(self._path, size, str(self.info.rate), self._command())
+            self._process = self._stack.enter_context(process)
+        self._process.write(pixels)
+
+    def finish(self) -> None:
+        self._stack.close()
+        self._tags.unlink()
+
+    def abort(self, error: BaseException) -> None:
+        self._stack.__exit__(type(error), error, error.__traceback__)
+
+    def _command(self) -> list[str]:
+        source = ["-f", "ffmetadata", "-i", str(self._tags), "-map", "0:v", "-map_metadata", "1"]
+        picture = ["-vf", f"{_TO_YUV},format=yuv420p", "-pix_fmt", "yuv420p", *_TAGS]
+        return [*source, *picture, "-c:v", self.encoder, *self.arguments(), str(self.part)]
