@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from modules import extensions as extension_list
 from modules import (
     extra_networks,
     paths,
@@ -24,7 +25,6 @@ from modules import (
     timer,
     upscaler,
 )
-from modules import extensions as extension_list
 from modules.shared import cmd_opts, opts
 
 MOTION_MODULES_OPTION = "animatediff_model_path"
