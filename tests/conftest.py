@@ -1,0 +1,69 @@
+"""One pocket WebUI for all tests of a process, with tiny seeded weights, and its server on a free port.
+
+The host can be started once in a process, like the real one; its settings are put back after every test that used it.
+"""
+
+import os
+import threading
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a busy machine
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A checkpoint and motion modules v1, v2, v3 of seeded random weights: {"checkpoint": path, "v1": path, ...}."""
+    import weights
+
+    folder = tmp_path_factory.mktemp("weights")
+    made = {"checkpoint": weights.make_checkpoint(folder / "checkpoints" / "tiny.safetensors", seed=1)}
+    for seed, version in enumerate(("v1", "v2", "v3"), start=11):
+        path = folder / "motion" / f"mm_tiny_{version}.safetensors"
+        made[version] = weights.make_motion_module(path, version=version, seed=seed)
+    return made
+
+
+@pytest.fixture(scope="session")
+def _started_host(tiny, tmp_path_factory):
+    from modules import initialize_pocket
+
+    data = tmp_path_factory.mktemp("data")
+    lora = data / "lora"
+    lora.mkdir()
+    initialize_pocket.start(
+        checkpoint=tiny["checkpoint"],
+        motion_modules=tiny["v1"].parent,
+        lora_dir=lora,
+        data_dir=data,
+        ui=False,  # the page makes the scripts' panels
+    )
+    from modules import web_app
+
+    listener = web_app.listen(0)
+    ready = threading.Event()
+    urls = []
+    server = web_app.Server(web_app.create_app(), lambda url: (urls.append(url), ready.set()))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    if not ready.wait(60):
+        raise RuntimeError("the server did not start within a minute")
+    yield {"url": urls[0], "data": data, "lora": lora}
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+@pytest.fixture
+def pocket(_started_host):
+    """The running host: {"url": ..., "data": Path, "lora": Path}; settings and state are fresh for every test."""
+    from modules import initialize_pocket, shared
+
+    initialize_pocket.reset_options()
+    yield _started_host
+    deadline = time.monotonic() + 60
+    while shared.state.job and time.monotonic() < deadline:  # a test that interrupts may end before its job does
+        time.sleep(0.05)
+    initialize_pocket.reset_options()
