@@ -16,6 +16,7 @@ def _add_host_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion-modules", type=Path, metavar="DIR", help="folder of motion modules")
     parser.add_argument("--lora-dir", type=Path, metavar="DIR", help="folder of LoRA files")
     parser.add_argument("--controlnet-dir", type=Path, metavar="DIR", help="folder of ControlNet models")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where settings and pictures are kept")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("outputs", "demo"), metavar="DIR", help="folder for the files")
     demo.add_argument("--frames", type=_count, default=16, metavar="N", help="number of frames (16)")
     demo.add_argument("--seed", type=int, default=1, metavar="S", help="seed (1)")
+    _add_host_options(demo)
 
     generate = commands.add_parser("generate", help="run an API request from a JSON file")
     generate.add_argument("request", type=Path, metavar="REQUEST.json", help="the body of an /sdapi/v1 request")
@@ -36,7 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_host_options(generate)
 
     serve = commands.add_parser("serve", help="the page and the API on this machine")
-    serve.add_argument("--port", type=_port, default=7860, metavar="P", help="port on 127.0.0.1 (7860)")
+    serve.add_argument(
+        "--port", type=_port, default=7860, metavar="P", help="port (7860; 0 takes a free one)"
+    )
     _add_host_options(serve)
 
     commands.add_parser("test", help="run the test suite; further arguments go to pytest", add_help=False)
@@ -52,8 +56,8 @@ def _count(text: str) -> int:
 
 def _port(text: str) -> int:
     number = int(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("must be between 0 and 65535")
     return number
 
 

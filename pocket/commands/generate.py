@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from interpreter import PocketError
+
 from bootstrap import say
 from commands.host import run_request, start_host
 from commands.results import write_images, write_response
-from interpreter import PocketError
+from modules.web_app import create_api
 
 
 def read_request(path: Path) -> dict[str, Any]:
@@ -34,7 +36,8 @@ def read_request(path: Path) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """Makes the pictures and videos, writes them and response.json, and prints their paths."""
     body = read_request(args.request)
-    api = start_host(args)
+    start_host(args)
+    api = create_api()
     started = time.perf_counter()
     response = run_request(api, body, img2img=args.img2img)
     paths = write_images(response["images"], args.out)

@@ -31,7 +31,7 @@ def create_app() -> FastAPI:
 
 
 def create_api() -> Api:
-    """The API alone, for calls in this process."""
+    """The API alone, for calls in this process; it builds the page itself if the scripts have no panels yet."""
     script_callbacks.before_ui_callback()
     app = FastAPI(title="Pocket WebUI")
     api = Api(app, queue_lock)

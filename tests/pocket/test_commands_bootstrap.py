@@ -277,7 +277,7 @@ def test_command_goes_on_inside_the_environment(sandbox, monkeypatch):
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
-@pytest.mark.parametrize("argv", [["demo", "--frames", "0"], ["serve", "--port", "0"], ["generate", "x.json"], []])
+@pytest.mark.parametrize("argv", [["demo", "--frames", "0"], ["serve", "--port", "70000"], ["generate", "x.json"], []])
 def test_wrong_arguments_make_no_environment(argv, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "enter_environment", lambda *args, **kwargs: pytest.fail("asked for it"))
     with pytest.raises(SystemExit) as caught:

@@ -52,7 +52,7 @@ _PLAIN: dict[str, Any] = {kind.__name__: kind for kind in (bool, int, float, str
 def _field_of(parameter: inspect.Parameter) -> tuple[Any, Any]:
     """Type and default of a request field. Pictures travel as base64 text."""
     kind, default = parameter.annotation, parameter.default
-    if kind in ("Image", "Image.Image") or "Image" in getattr(kind, "__name__", ""):
+    if "Image" in str(kind):
         kind = str
     if kind is inspect.Parameter.empty or (isinstance(kind, str) and kind not in _PLAIN):
         kind = Any

@@ -1,0 +1,54 @@
+"""Which checkpoint and motion modules a command uses when the person names none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootstrap import POCKET, ROOT, say
+
+BUNDLED = POCKET / "model"
+CACHE = ROOT / ".pocket" / "weights"
+SEED = 1
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A checkpoint, the folder of its motion modules, and whether they were trained or are random."""
+
+    checkpoint: Path
+    motion_modules: Path
+    trained: bool
+
+
+def bundled(folder: Path = BUNDLED) -> ModelFiles | None:
+    """The model that comes with the pocket: the checkpoint is the file with a `.yaml` beside it."""
+    found = [path for path in sorted(folder.glob("*.safetensors")) if path.with_suffix(".yaml").exists()]
+    return ModelFiles(found[0], folder, trained=True) if found else None
+
+
+def seeded(cache: Path = CACHE, seed: int = SEED) -> ModelFiles:
+    """Random weights of a seed, made once and kept in the cache."""
+    import weights  # torch; not needed where there is a bundled model
+
+    folder = cache / f"seed-{seed}"
+    if not folder.exists():
+        unfinished = cache / f"unfinished-{os.getpid()}"
+        say(f"making random weights in {folder}")
+        try:
+            weights.make_set(unfinished, seed=seed)
+            os.replace(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    checkpoint = next(path for path in sorted(folder.glob("*.safetensors")) if path.with_suffix(".yaml").exists())
+    return ModelFiles(checkpoint, folder, trained=False)
+
+
+def default_model() -> ModelFiles:
+    """The bundled model, or random weights; says so when they are random."""
+    model = bundled() or seeded()
+    if not model.trained:
+        say("no bundled model: using random weights, so the pictures show only blobs")
+    return model
