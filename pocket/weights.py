@@ -30,6 +30,7 @@ STANDARD_CONFIG = Path(__file__).with_name("configs") / "v1-inference.yaml"
 VOCABULARY = 49408  # of CLIP's tokeniser
 SCALE_FACTOR = 0.18215  # of SD1.x: latents of a picture times this have standard deviation 1
 PICTURE_DEVIATION = 0.45  # of the decoder's output, whose range is -1..1
+WORDS = 6.0  # multiplies what cross-attention adds; at 1, as layers are made, prompts would hardly be seen
 LATENT_LOG_VARIANCE = -10.0  # of the encoder: what it adds to a picture's latents is hardly seen
 
 State = dict[str, torch.Tensor]
@@ -95,13 +96,15 @@ def config_of(sizes: Sizes) -> dict[str, Any]:
 
 
 def _unet(config: dict[str, Any]) -> nn.Module:
-    """A UNet none of whose layers is zero, as some are when training begins."""
+    """A UNet none of whose layers is zero, as some are when training begins, and in which words have their say."""
     from ldm.modules.diffusionmodules.openaimodel import UNetModel
 
     unet = UNetModel(**config["model"]["params"]["unet_config"]["params"]).eval()
-    for layer in unet.modules():
+    for name, layer in unet.named_modules():
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)) and not layer.weight.any():
             layer.reset_parameters()
+        if name.endswith("attn2.to_out.0"):
+            layer.weight.mul_(WORDS)
     return unet
 
 

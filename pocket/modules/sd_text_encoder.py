@@ -54,7 +54,7 @@ def make_tokenizer() -> CLIPTokenizer:
             json.dump({token: place for place, token in enumerate(tokens)}, file)
         with open(merges_file, "w", encoding="utf-8") as file:
             file.write(text)
-        return CLIPTokenizer(vocab_file, merges_file, model_max_length=77, pad_token="<|endoftext|>")
+        return CLIPTokenizer(vocab_file, merges_file, pad_token="<|endoftext|>")
 
 
 def sizes_of(state_dict: Mapping[str, torch.Tensor], heads: int | None = None) -> dict[str, int]:
