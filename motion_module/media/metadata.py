@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from motion_module.media.ffmpeg import run_ffmpeg
+from motion_module.media.isobmff import read_exif
 
 _SPECIAL = re.compile(r"[=;#\\\n]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -25,7 +26,7 @@ def read_infotext(path: Path) -> str | None:
         path: a file of any format that is written here, or a folder of frames (then its first frame's).
 
     Raises:
-        OSError: the file cannot be read as what its name says.
+        OSError, ValueError: the file cannot be read as what its name says.
         WriterError: ffmpeg, which reads videos, is missing or cannot read the file.
     """
     if path.is_dir():
@@ -38,6 +39,8 @@ def read_infotext(path: Path) -> str | None:
     if suffix in _VIDEO:
         tags = run_ffmpeg(["-i", str(path), "-f", "ffmetadata", "-"])
         return parse_ffmetadata(tags.decode("utf-8", errors="replace")).get("comment")
+    if suffix == ".avif":  # which Pillow cannot read
+        return _user_comment(read_exif(path.read_bytes()) or b"")
     with Image.open(path) as image:
         return _picture_infotext(image)
 
@@ -80,10 +83,15 @@ def exif_comment(text: str) -> bytes:
 
 def _picture_infotext(image: Image.Image) -> str | None:
     text = image.info.get("parameters", image.info.get("comment"))
-    if text is None and "exif" in image.info:
-        text = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
-        if text.startswith(_UNICODE):
-            text = text[len(_UNICODE) :].decode("utf-16-be", errors="replace")
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
-    return text or None
+    return text or _user_comment(image.info.get("exif", b""))
+
+
+def _user_comment(data: bytes) -> str | None:
+    exif = Image.Exif()
+    exif.load(data)
+    comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+    if not comment.startswith(_UNICODE):
+        return None
+    return comment[len(_UNICODE) :].decode("utf-16-be", errors="replace") or None

@@ -10,6 +10,8 @@ as the eye averages dithering.
 from __future__ import annotations
 
 import argparse
+import io
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +30,7 @@ from motion_module.media.saving import write_clip
 from motion_module.media.writers import WriterOptions, available_formats
 
 FPS = 8
+_APNG = ["-f", "apng", "-compression_level", "1", "-"]
 
 
 def moving_picture(step: float, size: int) -> Image.Image:
@@ -84,6 +87,12 @@ def decoded(path: Path) -> Iterator[Image.Image]:
         reader = imageio_ffmpeg.read_frames(str(path))
         size = next(reader)["size"]
         yield from (Image.frombytes("RGB", size, frame) for frame in reader)
+    elif path.suffix == ".avif":  # imageio takes the first stream, which is a still picture
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), "-map", "0:v:1"]
+        with Image.open(
+            io.BytesIO(subprocess.run([*command, *_APNG], capture_output=True, check=True).stdout)
+        ) as image:
+            yield from (frame.convert("RGB") for frame in ImageSequence.Iterator(image))
     elif path.parent.name.count("-"):
         yield from (Image.open(frame) for frame in sorted(path.parent.iterdir()))
     else:

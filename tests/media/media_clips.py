@@ -61,14 +61,18 @@ def decode_with_pillow(path) -> Decoded:
 
 def decode_with_ffmpeg(path) -> Decoded:
     """Every frame that is in the file, none doubled or dropped to keep a rate."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path), "-fps_mode", "passthrough"]
+    tell = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)]
+    streams = 1
+    if path.suffix == ".avif":  # an animated one begins with a still picture of its first frame
+        streams = subprocess.run(tell, capture_output=True).stderr.count(b"Video: ")
+    command = [*tell, "-map", f"0:v:{streams - 1}", "-fps_mode", "passthrough"]
     done = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     log = done.stderr.decode()
     width, height = map(int, re.search(r"Video: .*?, (\d+)x(\d+)", log).groups())
     frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
     found = Decoded((width, height), [number_in(frame) for frame in frames])
     clock = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
-    if clock:
+    if clock and (streams > 1 or path.suffix != ".avif"):
         hours, minutes, seconds = clock.groups()
         found.seconds = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     return found

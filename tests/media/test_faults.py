@@ -23,7 +23,7 @@ from motion_module.media.writers import WriterError, WriterOptions, available_fo
 
 ROOT = Path(__file__).parents[2]
 ALL = available_formats()
-BY_FFMPEG = {"MP4": "libx264", "WEBM": "libvpx-vp9"}
+BY_FFMPEG = {"MP4": "libx264", "WEBM": "libvpx-vp9", "AVIF": "libaom-av1"}
 SUFFIXES = ["", *(f".{name.lower()}" for name in ALL if name not in {"PNG", *BY_FFMPEG})]
 
 

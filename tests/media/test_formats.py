@@ -1,6 +1,7 @@
 """Every format, alone and together, read back by independent decoders."""
 
 import re
+import struct
 import subprocess
 import weakref
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, number
 from PIL import Image
 
 from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.metadata import ffmetadata, parse_ffmetadata, read_infotext
+from motion_module.media.isobmff import read_exif, with_exif
+from motion_module.media.metadata import exif_comment, ffmetadata, parse_ffmetadata, read_infotext
 from motion_module.media.writers import WriterOptions, available_formats
 
 EVEN, ODD = (64, 48), (63, 33)
@@ -25,6 +27,7 @@ READERS = {  # ffmpeg cannot read animated WEBP
     "MP4": [decode_with_ffmpeg],
     "WEBP": [decode_with_pillow],
     "WEBM": [decode_with_ffmpeg],
+    "AVIF": [decode_with_ffmpeg],  # Pillow needs a plugin for it
     "APNG": [decode_with_pillow, decode_with_ffmpeg],
 }
 KEEPS_LOOP = {"GIF", "WEBP", "APNG"}
@@ -171,7 +174,7 @@ def test_mp4_is_what_browsers_play(save):
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-@pytest.mark.parametrize("name", ["MP4", "WEBM"])
+@pytest.mark.parametrize("name", ["MP4", "WEBM", "AVIF"])
 def test_video_colours_are_right(save, name):
     """A wrong matrix (BT.601 for BT.709) shifts saturated colours by tens of levels."""
     for colour in [(220, 40, 40), (40, 200, 60), (50, 60, 220), (230, 210, 40), (128, 128, 128), (255, 255, 255)]:
@@ -248,6 +251,37 @@ def test_the_host_reads_pictures(save):
         assert "transparency" not in image.info
     with Image.open(report.files["PNG"][0]) as image:
         assert image.info["parameters"] == INFOTEXT
+
+
+@pytest.mark.parametrize(("loop", "plays"), [(0, None), (1, 1), (4, 4)])
+def test_avif_loop_number(save, loop, plays):
+    """An AVIF track plays until its own duration is over; for ever is too long to count."""
+    data = save(numbered_clip(5, fps=10, loop=loop), ["AVIF"]).files["AVIF"][0].read_bytes()
+    head = data.index(b"tkhd") + 4
+    (track,) = struct.unpack_from(">Q", data, head + 28) if data[head] else struct.unpack_from(">I", data, head + 20)
+    flags, _, once = struct.unpack_from(">III", data, data.index(b"elst") + 4)
+    assert flags & 1 or loop == 1
+    assert track > 2**31 * once if plays is None else track == plays * once
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_infotext_of_avif_where_libavif_looks(save, count):
+    """In the file's own list of items for a still picture, in the track's for an animation."""
+    with_text = save(numbered_clip(count, infotext="hello"), ["AVIF"]).files["AVIF"][0].read_bytes()
+    without = save(numbered_clip(count), ["AVIF"]).files["AVIF"][0].read_bytes()
+    place = with_text.index(b"Exif")
+    assert (place > with_text.index(b"trak")) if count > 1 else (b"trak" not in with_text)
+    assert read_exif(with_text) == exif_comment("hello")
+    assert read_exif(without) is None
+    assert with_exif(without, exif_comment("hello")) == with_text
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0\0\x08ftyp", b"\xff" * 40, b"\0\0\0\x14meta" + bytes(12)])
+def test_what_is_no_avif(data):
+    with pytest.raises(ValueError, match="box"):
+        read_exif(data)
+    with pytest.raises(ValueError, match="box"):
+        with_exif(data, b"")
 
 
 def test_ffmetadata_is_its_own_inverse():

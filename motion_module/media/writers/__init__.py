@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.writers.apng import ApngWriter
+from motion_module.media.writers.avif import AvifWriter
 from motion_module.media.writers.base import Writer, WriterOptions
 from motion_module.media.writers.gif import GifWriter
 from motion_module.media.writers.mp4 import Mp4Writer
@@ -17,6 +18,7 @@ WRITERS: dict[str, type[Writer]] = {
     "MP4": Mp4Writer,
     "WEBP": WebpWriter,
     "WEBM": WebmWriter,
+    "AVIF": AvifWriter,
     "APNG": ApngWriter,
     "PNG": PngWriter,
     "TXT": TxtWriter,
