@@ -17,7 +17,7 @@ def _value(field: Any, params: dict[str, Any], request: Any) -> Any:
         value = value.get("value")
     if kind is type(None) or value is None:
         return None
-    if not isinstance(kind, type):  # Any and the like
+    if kind is Any or not isinstance(kind, type):
         return value
     return value if isinstance(value, kind) else kind(value)
 

@@ -57,6 +57,8 @@ def _field_of(parameter: inspect.Parameter) -> tuple[Any, Any]:
     if kind is inspect.Parameter.empty or (isinstance(kind, str) and kind not in _PLAIN):
         kind = Any
     kind = _PLAIN.get(kind, kind) if isinstance(kind, str) else kind
+    if kind is Any and type(default) in _PLAIN.values():
+        kind = type(default)  # the classes take lists of prompts and seeds too, but a request does not
     usable = default is None or isinstance(default, (bool, int, float, str, list, dict, tuple))
     return kind | None, (default if usable else None)
 
