@@ -104,7 +104,7 @@ class Session:
         self.frames = 0
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
-        self._route = Route(0, closed=False)
+        self._route: Route | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
@@ -124,6 +124,9 @@ class Session:
             failure = HostError(f"AnimateDiff: {type(error).__name__}: {error}")
             failure.__cause__ = error
             self._fail(method, failure)
+        except BaseException:  # the program ends; the host does not swallow this one
+            self.end()
+            raise
 
     def begin(self, args: Sequence[Any]) -> None:
         """Check the whole request and prepare `p`; the model is not touched yet.
@@ -166,7 +169,7 @@ class Session:
         Raises:
             ParamError: the prompt, as styles and wildcards have made it, is no possible travel.
         """
-        if self._model is not None:
+        if self._route is not None and self._model is not None:
             self._route.spread(self.p)
 
     def shape_noise(self, noise: Tensor) -> None:
@@ -241,7 +244,7 @@ class Session:
             return original(*args, **kwargs)
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._model is None:
+        if self._model is None or self._route is None:
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:

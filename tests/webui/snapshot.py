@@ -5,24 +5,24 @@ import hashlib
 import torch
 
 
-def of_model(sd_model):
-    """Every module, own attribute, parameter and buffer of the model, by identity; weights also by value."""
+def of_model(sd_model, values=True):
+    """Every module, own attribute, parameter and buffer of the model, by identity; weights also by value if asked."""
     seen = {"model": id(sd_model), "attributes": _own(sd_model)}
     for name, module in sd_model.named_modules():
         seen[f"module {name}"] = (id(module), type(module), _own(module), [id(child) for child in module.children()])
     for name, tensor in [*sd_model.named_parameters(), *sd_model.named_buffers()]:
-        seen[f"tensor {name}"] = (id(tensor), tuple(tensor.shape), _digest(tensor))
+        seen[f"tensor {name}"] = (id(tensor), tuple(tensor.shape), values and _digest(tensor))
     for name in ("alphas_cumprod", "alphas_cumprod_original"):
         if hasattr(sd_model, name):
             seen[name] = (id(getattr(sd_model, name)), _digest(getattr(sd_model, name)))
     return seen
 
 
-def of_host():
+def of_host(values=True):
     """The whole host: model, callbacks, options, the functions of its modules, methods of its classes."""
     from modules import processing, rng, script_callbacks, sd_models, sd_samplers, sd_samplers_cfg_denoiser, shared
 
-    seen = of_model(shared.sd_model)
+    seen = of_model(shared.sd_model, values)
     seen["callbacks"] = {name: [id(c.callback) for c in found] for name, found in script_callbacks.callback_map.items()}
     seen["options"] = {name: repr(value) for name, value in shared.opts.data.items()}
     for module in (processing, rng, sd_models, sd_samplers, sd_samplers_cfg_denoiser):

@@ -1,0 +1,225 @@
+"""The host is the same before and after a run, whichever way the run ends, in both tabs."""
+
+import numpy as np
+import pytest
+import torch
+from runs import frames, make, pictures, run, runner_of, video
+from snapshot import differences, of_host, of_p
+
+TABS = ["txt2img", "img2img"]
+CHANGES = ("replaced", "replaced_item", "inserted")
+BORROWERS = ("webui.session", "webui.sampling", "webui.freeinit", "core.placement", "core.norm", "core.schedule")
+
+
+class Stopped(BaseException):
+    """Like KeyboardInterrupt, without stopping pytest should it escape."""
+
+
+@pytest.fixture(params=TABS)
+def tab(request, pocket):
+    return request.param
+
+
+@pytest.fixture
+def unchanged(tab):
+    """The host's snapshot and a plain picture must be the same after the test."""
+    before, plain = of_host(), pictures(tab)
+    yield
+    assert differences(before, of_host()) == []
+    assert np.array_equal(plain, pictures(tab))
+
+
+def modules_with(name):
+    import importlib
+
+    found = [importlib.import_module(f"motion_module.{module}") for module in BORROWERS]
+    return [module for module in found if hasattr(module, name)]
+
+
+def on_every_change(monkeypatch, hook):
+    """Call `hook()` before each change that the extension makes to the host."""
+    for name in CHANGES:
+        for module in modules_with(name):
+            change = getattr(module, name)
+
+            def hooked(*args, change=change):
+                hook()
+                return change(*args)
+
+            monkeypatch.setattr(module, name, hooked)
+
+
+def test_a_finished_run(tab, unchanged):
+    p = make(tab, video())
+    before = of_p(p)
+    run(p)
+    assert differences(before, of_p(p)) == []
+
+
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
+def test_off_before_and_after_is_bit_identical(pocket, version):
+    before = pictures(batch_size=2)
+    frames(fields={"model": f"mm_tiny_{version}.safetensors", "freeinit_enable": True, "freeinit_iters": 2})
+    assert np.array_equal(before, pictures(batch_size=2))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), Stopped()], ids=["error", "stop"])
+def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkeypatch, error):
+    fields = video(model="mm_tiny_v1.safetensors", freeinit_enable=True, freeinit_iters=2)
+    changes = 0
+
+    def count():
+        nonlocal changes
+        changes += 1
+
+    with monkeypatch.context() as patch:
+        on_every_change(patch, count)
+        run(make(tab, fields, override_settings={"batch_cond_uncond": False}, steps=1))
+    assert changes > 60  # 20 layers, their 20 call objects, the norms, p's attributes, alphas, model, options
+    snapshot = of_host(values=False)  # the weights are compared once, at the end
+    for failing in range(1, changes + 1):
+        left = failing
+
+        def fail():
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise error
+
+        p = make(tab, fields, override_settings={"batch_cond_uncond": False}, steps=1)
+        own = of_p(p)
+        with monkeypatch.context() as patch:
+            on_every_change(patch, fail)
+            with pytest.raises((Exception, Stopped)) as caught:
+                run(p)
+        assert left <= 0
+        assert caught.value is error or "CUDA out of memory" in str(caught.value)
+        assert differences(own, of_p(p)) == [], f"change {failing}"
+        assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
+
+
+@pytest.mark.parametrize("step", ["models.resolve", "models.load", "models.check_family", "places", "read_request", "Route"])
+def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
+    def fail(*args, **kwargs):
+        raise MemoryError("no memory for this")
+
+    monkeypatch.setattr(f"motion_module.webui.session.{step}", fail)
+    p = make(tab, video())
+    own = of_p(p)
+    with pytest.raises(Exception, match="no memory for this") as caught:
+        run(p)
+    assert caught.value.status_code == 500
+    assert differences(own, of_p(p)) == []
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), ValueError("x"), KeyboardInterrupt(), Stopped()])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_failure_while_sampling(tab, unchanged, monkeypatch, error, call):
+    from motion_module.core.layers import MotionModule
+
+    forward, calls = MotionModule.forward, 0
+
+    def failing(self, x):
+        nonlocal calls
+        calls += 1
+        if calls == 22 * call:
+            raise error
+        return forward(self, x)
+
+    monkeypatch.setattr(MotionModule, "forward", failing)
+    p = make(tab, video(), steps=4)
+    own = of_p(p)
+    with pytest.raises(type(error)):
+        run(p)
+    assert differences(own, of_p(p)) == []
+
+
+def test_not_a_number(tab, unchanged, monkeypatch):
+    from motion_module.core.layers import MotionModule
+
+    monkeypatch.setattr(MotionModule, "forward", lambda self, x: x * float("nan"))
+    with pytest.raises(Exception, match="NaN"):
+        run(make(tab, video()))
+
+
+def test_an_interrupt(tab, unchanged, monkeypatch):
+    from modules import shared
+
+    from motion_module.core.layers import MotionModule
+
+    forward, calls = MotionModule.forward, 0
+
+    def interrupting(self, x):
+        nonlocal calls
+        calls += 1
+        if calls == 22:
+            shared.state.interrupt()
+        return forward(self, x)
+
+    monkeypatch.setattr(MotionModule, "forward", interrupting)
+    result = run(make(tab, video(format=["GIF", "Frame"]), steps=5))
+    shared.state.interrupted = False
+    assert len(result.images) == 1 + 4
+
+
+def test_a_failure_while_saving(tab, unchanged, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("motion_module.webui.output.save_videos", fail)
+    p = make(tab, video())
+    own = of_p(p)
+    with pytest.raises(Exception, match="the disk is full") as caught:
+        run(p)
+    assert caught.value.status_code == 500
+    assert differences(own, of_p(p)) == []
+
+
+def test_a_failure_of_the_host_between_sampling_and_saving(tab, unchanged, monkeypatch):
+    from modules import processing
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("the VAE broke")
+
+    monkeypatch.setattr(processing, "decode_latent_batch", fail)
+    p = make(tab, video())
+    own = of_p(p)
+    with pytest.raises(RuntimeError, match="the VAE broke"):
+        run(p)
+    assert differences(own, of_p(p)) == []
+
+
+def test_the_video_is_the_same_after_a_failure(tab, unchanged, monkeypatch):
+    before = frames(tab)
+    with monkeypatch.context() as patch:
+        patch.setattr("motion_module.core.placement.inserted", None)
+        with pytest.raises(TypeError):
+            run(make(tab, video()))
+    assert np.array_equal(before, frames(tab))
+
+
+def test_nothing_is_held_after_a_run(pocket):
+    import gc
+    import weakref
+
+    p = make("txt2img", video())
+    run(p)
+    seen = weakref.ref(p)
+    del p
+    gc.collect()
+    assert seen() is None
+    assert runner_of("txt2img").scripts
+
+
+def test_memory_does_not_grow_from_run_to_run(pocket):
+    import gc
+
+    def tensors():
+        gc.collect()
+        return sum(t.numel() for t in gc.get_objects() if torch.is_tensor(t))
+
+    frames()
+    first = tensors()
+    for _ in range(3):
+        frames()
+    assert tensors() <= first
