@@ -5,8 +5,9 @@ import io
 import json
 
 import pytest
-from commands import results
 from PIL import Image
+
+from commands import results
 
 
 def _picture(kind, **options):
