@@ -40,15 +40,21 @@ def ffmpeg_path() -> str:
     return path
 
 
-def require_encoder(name: str) -> str:
-    """Path of ffmpeg, once it is known to have the encoder `name` (such as `libx264`).
+def require_encoder(encoder: str, container: str) -> str:
+    """Path of ffmpeg, once it is known to have what a format needs.
+
+    Args:
+        encoder: ffmpeg's name of it, such as `libx264`.
+        container: ffmpeg's name of the file format, such as `mp4`.
 
     Raises:
-        WriterError: ffmpeg is missing, does not start, or has no such encoder.
+        WriterError: ffmpeg is missing, does not start, or cannot do this.
     """
     path = ffmpeg_path()
-    if name not in _encoders(path):
-        raise WriterError(f"The ffmpeg at {path} has no encoder {name}.")
+    if encoder not in _listed(path, "-encoders"):
+        raise WriterError(f"The ffmpeg at {path} has no encoder {encoder}.")
+    if container not in _listed(path, "-muxers"):
+        raise WriterError(f"The ffmpeg at {path} is too old for {container} files: update imageio-ffmpeg.")
     return path
 
 
@@ -163,11 +169,11 @@ def _run(command: Sequence[str], limit_s: float) -> bytes:
     return done.stdout
 
 
-@lru_cache(maxsize=4)
-def _encoders(path: str) -> frozenset[str]:
-    lines = _run([path, "-hide_banner", "-loglevel", "error", "-encoders"], 60).decode("utf-8", errors="replace")
-    rows = (line.split() for line in lines.splitlines())
-    return frozenset(row[1] for row in rows if len(row) > 1 and row[0].startswith("V"))
+@lru_cache(maxsize=8)
+def _listed(path: str, kind: str) -> frozenset[str]:
+    """Names that `ffmpeg -encoders` or `ffmpeg -muxers` prints in the second column."""
+    lines = _run([path, "-hide_banner", "-loglevel", "error", kind], 60).decode("utf-8", errors="replace")
+    return frozenset(row[1] for row in map(str.split, lines.splitlines()) if len(row) > 1)
 
 
 def _failure(code: int, messages: Sequence[str]) -> str:

@@ -45,19 +45,18 @@ def check_only_ffmpeg_failed(report, folder, why, count=3):
 def fake_ffmpeg(tmp_path, monkeypatch):
     """An ffmpeg that lists its encoders and then does what `script` says."""
 
-    encoders = " ".join(BY_FFMPEG.values())
+    encoders, containers = " ".join(BY_FFMPEG.values()), " ".join(BY_FFMPEG).lower()
 
     def make(script):
         path = tmp_path / "fake-ffmpeg"
-        path.write_text(
-            f'#!/bin/sh\ncase "$*" in *-encoders*) printf " V....D %s x\\n" {encoders}; exit 0;; esac\n{script}\n'
-        )
+        lists = f'*-encoders*) printf "V %s x\\n" {encoders}; exit;; *-muxers*) printf "E %s x\\n" {containers}; exit;;'
+        path.write_text(f'#!/bin/sh\ncase "$*" in {lists} esac\n{script}\n')
         path.chmod(0o755)
         monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
 
-    ffmpeg._encoders.cache_clear()
+    ffmpeg._listed.cache_clear()
     yield make
-    ffmpeg._encoders.cache_clear()
+    ffmpeg._listed.cache_clear()
 
 
 def test_the_encoder_refuses(save, tmp_path):
@@ -97,6 +96,14 @@ def test_no_such_encoder(save, fake_ffmpeg, tmp_path):
     script.write_text(script.read_text().replace(" ".join(BY_FFMPEG.values()), "other"))
     report = save(numbered_clip(3), ALL)
     check_only_ffmpeg_failed(report, tmp_path / "out", "no encoder libx264")
+
+
+def test_an_ffmpeg_that_is_too_old(save, fake_ffmpeg):
+    fake_ffmpeg("exit 1")
+    script = Path(os.environ["IMAGEIO_FFMPEG_EXE"])
+    script.write_text(script.read_text().replace("avif", "other"))
+    report = save(numbered_clip(3), ["AVIF", "GIF"])
+    assert report.failures["AVIF"].endswith("is too old for avif files: update imageio-ffmpeg.")
 
 
 def test_the_named_ffmpeg_is_not_there(save, monkeypatch, tmp_path):

@@ -15,10 +15,11 @@ class AvifWriter(VideoWriter):
 
     suffix = ".avif"
     encoder = "libaom-av1"
+    container = "avif"
     even = False
 
     def arguments(self) -> list[str]:
-        return [*_QUALITY, "-loop", str(self.info.loop), "-f", "avif"]
+        return [*_QUALITY, "-loop", str(self.info.loop)]
 
     def finish(self) -> None:
         super().finish()

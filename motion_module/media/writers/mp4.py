@@ -10,6 +10,7 @@ class Mp4Writer(VideoWriter):
 
     suffix = ".mp4"
     encoder = "libx264"
+    container = "mp4"
     even = True
 
     def arguments(self) -> list[str]:
@@ -17,4 +18,4 @@ class Mp4Writer(VideoWriter):
         quality = ["-crf", str(options.mp4_crf)]
         quality += ["-preset", options.mp4_preset] if options.mp4_preset else []
         quality += ["-tune", options.mp4_tune] if options.mp4_tune else []
-        return [*quality, "-movflags", "+faststart", "-f", "mp4"]
+        return [*quality, "-movflags", "+faststart"]

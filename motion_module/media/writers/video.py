@@ -22,18 +22,20 @@ class VideoWriter(Writer):
 
     Attributes:
         encoder: ffmpeg's name of the encoder.
+        container: ffmpeg's name of the file format.
         even: widen odd sides by one pixel of their own edge.
     """
 
     encoder: ClassVar[str]
+    container: ClassVar[str]
     even: ClassVar[bool]
 
     @abstractmethod
     def arguments(self) -> list[str]:
-        """Options of the encoder and the container, without the output file."""
+        """Options of the encoder and the container."""
 
     def open(self) -> None:
-        self._path = require_encoder(self.encoder)
+        self._path = require_encoder(self.encoder, self.container)
         self._stack = ExitStack()
         self._process: FrameProcess | None = None
         self._tags = self.part.with_name(f"{self.part.name}.txt")
@@ -56,4 +58,4 @@ class VideoWriter(Writer):
     def _command(self) -> list[str]:
         source = ["-f", "ffmetadata", "-i", str(self._tags), "-map", "0:v", "-map_metadata", "1"]
         picture = ["-vf", f"{_TO_YUV},format=yuv420p", "-pix_fmt", "yuv420p", *_TAGS]
-        return [*source, *picture, "-c:v", self.encoder, *self.arguments(), str(self.part)]
+        return [*source, *picture, "-c:v", self.encoder, *self.arguments(), "-f", self.container, str(self.part)]

@@ -13,7 +13,8 @@ class WebmWriter(VideoWriter):
 
     suffix = ".webm"
     encoder = "libvpx-vp9"
+    container = "webm"
     even = False
 
     def arguments(self) -> list[str]:
-        return [*_QUALITY, "-fflags", "+bitexact", "-f", "webm"]  # bitexact: no random identifiers
+        return [*_QUALITY, "-fflags", "+bitexact"]  # bitexact: no random identifiers
