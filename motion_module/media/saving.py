@@ -120,7 +120,8 @@ def _report(lanes: dict[str, _Lane], done: dict[str, list[Path]]) -> WriteReport
             report.files[name] = done[name]
         else:
             report.failures[name] = describe(lane.failure)
-            logger.warning("%s was not written: %s", name, report.failures[name], exc_info=lane.failure)
+            unexpected = None if isinstance(lane.failure, WriterError) else lane.failure
+            logger.warning("%s was not written: %s", name, report.failures[name], exc_info=unexpected)
     return report
 
 
