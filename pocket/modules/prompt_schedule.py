@@ -198,7 +198,7 @@ def schedule_of_prompt(
     clock = _Clock(steps, base_steps, second_pass, use_old_scheduling)
     try:
         tree = _Reader(prompt).whole()
-    except _NotThisError:
+    except (_NotThisError, RecursionError):  # brackets nested hundreds deep are no prompt that changes, either
         return [(steps, prompt)]
     ends = {steps}
     for node in _nodes(tree):
