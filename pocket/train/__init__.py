@@ -1,0 +1,1 @@
+"""Training of the bundled model; `python3 pocket/train/run.py` makes all of it."""

@@ -1,0 +1,51 @@
+"""Looks at what a denoiser makes while it trains, in latents: no decoder is needed for that."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from train import measure
+from train.denoiser import Denoiser, held_out_prompts
+from train.latents import distances, thumbnails
+
+
+def report(denoiser: Denoiser, count: int = 16, frames: int = 16, scale: float = 5.0, steps: int = 14) -> str:
+    """One line: how many of `count` held-out prompts came out right in each respect."""
+    wanted = held_out_prompts(count)
+    made = denoiser.make([text for _, text in wanted], [1000 + 100 * i for i in range(count)], frames, scale, steps)
+    right: Counter[str] = Counter()
+    seen_motions, jerks = [], []
+    for (scene, _), clip in zip(wanted, made, strict=True):
+        seen = measure.look_at(*_pictures(clip))
+        for name in ("colour", "background", "shape", "motion"):
+            right[name] += getattr(seen, name) == getattr(scene, name)
+        seen_motions.append(f"{scene.motion}:{seen.motion}" if scene.motion != seen.motion else scene.motion)
+        jerks.append(seen.jerk)
+    shares = "  ".join(f"{name} {right[name]}/{count}" for name in ("colour", "background", "shape", "motion"))
+    motions = " ".join(seen_motions) if frames > 1 else ""
+    errors = denoiser.balance["clips" if frames > 1 else "pictures"].mean
+    return f"{shares}  jerk {np.median(jerks):.2f}  {motions}\n  errors by time {[round(float(e), 4) for e in errors]}"
+
+
+def motions(denoiser: Denoiser, count: int, scale: float = 5.0, steps: int = 14) -> str:
+    """The motions of clips whose prompts say nothing about motion."""
+    prompts = [f"a {scene.colour} {scene.shape}, {scene.background} background" for scene, _ in held_out_prompts(count)]
+    made = denoiser.make(prompts, [2000 + 100 * i for i in range(count)], 16, scale, steps)
+    return " ".join(measure.look_at(*_pictures(latents)).motion for latents in made)
+
+
+def _pictures(latents: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels `f h w 3`, masks `f h w`) at 64x64, from latents `f 4 8 8`."""
+    latents = latents.cpu()
+    pixels = functional.interpolate(thumbnails(latents), scale_factor=8, mode="nearest").permute(0, 2, 3, 1)
+    # the distances stand at the cells' lower right corners: shift the enlarged map there
+    padded = functional.pad(distances(latents)[:, None], (1, 0, 1, 0), mode="replicate")
+    places = (torch.arange(64) + 0.5) / 8
+    grid = torch.stack(torch.meshgrid(places, places, indexing="ij")[::-1], -1) / 4 - 1
+    masks = functional.grid_sample(padded, grid.expand(len(latents), -1, -1, -1), align_corners=True)[:, 0] < 0
+    return pixels.cpu().numpy(), masks.cpu().numpy()

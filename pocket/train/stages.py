@@ -1,0 +1,164 @@
+"""The stages in their order: what each trains, from which files, for how long, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from train import lora, motion, progress, text, unet, vae
+from train.denoiser import Batch, Denoiser
+from train.loop import Loss, Plan, train
+
+Maker = Callable[["Setting"], tuple[nn.Module, Loss, Callable[[int], None]]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for every stage.
+
+    Attributes:
+        folder: of checkpoints and finished weights.
+        device: "cpu" or "cuda".
+        seed: of everything.
+        size: multiplies the number of examples in a step (tests train with little).
+    """
+
+    folder: Path
+    device: str = "cpu"
+    seed: int = 1
+    size: float = 1.0
+
+    def count(self, usual: int) -> int:
+        """So many examples, as the size asks, at least one."""
+        return max(1, round(usual * self.size))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its plan without the seed, how its module and loss are made, and the stages it builds on."""
+
+    plan: Plan
+    make: Maker
+
+
+def run_stage(name: str, setting: Setting, steps: int | None = None, stop: Callable[[int], bool] | None = None) -> None:
+    """Trains a stage to its end (at once where that is done already), from where it was left.
+
+    Raises:
+        FileNotFoundError: a stage that it builds on has not been trained.
+    """
+    stage = STAGES[name]
+    plan = Plan(**{**vars(stage.plan), "seed": setting.seed, "steps": steps or stage.plan.steps})
+    torch.manual_seed(setting.seed)
+    module, loss, look = stage.make(setting)
+    train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
+    look(plan.steps)
+
+
+def new_denoiser(setting: Setting) -> Denoiser:
+    """A denoiser that knows nothing yet."""
+    model = motion.build(motion.V2_SPEC)
+    return Denoiser(unet.build(), text.TextEncoder(), model).to(setting.device)
+
+
+def trained_denoiser(setting: Setting, stage: str) -> Denoiser:
+    """The denoiser that a stage left."""
+    denoiser = new_denoiser(setting)
+    denoiser.load_state_dict(read(setting, stage))
+    return denoiser
+
+
+def trained_v1(setting: Setting, stage: str) -> Denoiser:
+    """A denoiser with the v1 module that a stage left in the place of the v2 one."""
+    denoiser = new_denoiser(setting)
+    denoiser.motion = motion.build(motion.V1_SPEC).to(setting.device)
+    denoiser.load_state_dict(read(setting, stage))
+    return denoiser
+
+
+def read(setting: Setting, stage: str) -> dict[str, Tensor]:
+    """The weights that a stage left."""
+    return safetensors.torch.load_file(setting.folder / f"{stage}.safetensors", device=setting.device)
+
+
+def _make_vae(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    module = vae.build().to(setting.device)
+    whole = int(STAGES["vae"].plan.steps * 0.9)  # the last steps are not in bfloat16, for the last decibel
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        return vae.loss_of(module, vae.Examples(setting.count(10), generator), generator, half=step < whole)
+
+    return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
+
+
+def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = new_denoiser(setting)
+    denoiser.motion.requires_grad_(False)
+    return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, 1)
+
+
+def _make_clips(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "pictures")
+    batch = Batch(pictures=setting.count(12), clips=setting.count(9), frames=5)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 16)
+
+
+def _make_whole(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "clips")
+    batch = Batch(pictures=setting.count(12), clips=setting.count(4), frames=16)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 16)
+
+
+def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "whole").requires_grad_(False)
+    v1 = motion.build(motion.V1_SPEC).to(setting.device)
+    motion.copy_into_v1(denoiser.motion, v1)
+    denoiser.motion = v1.requires_grad_(True)
+    batch = Batch(pictures=0, clips=setting.count(4), frames=16)
+    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, 16)
+
+
+def _make_lora(target: str) -> Maker:
+    def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+        denoiser = trained_denoiser(setting, "whole").requires_grad_(False)
+        module = lora.MotionLora(denoiser.motion).to(setting.device)
+        batch = Batch(pictures=0, clips=setting.count(6), frames=8)
+
+        def loss(step: int, generator: torch.Generator) -> Tensor:
+            return lora.loss_of(module, denoiser, target, batch, generator)
+
+        def look(step: int) -> None:
+            with module.applied(denoiser.motion):
+                print(f"  {progress.motions(denoiser, 8)} (wanted: {target})", flush=True)
+
+        return module, loss, look
+
+    return make
+
+
+def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        pictures = denoiser.pictures_loss(batch.pictures, generator)
+        return denoiser.clips_loss(batch, generator) + 0.5 * pictures
+
+    return loss
+
+
+def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
+    return lambda step: print(f"  {progress.report(denoiser, 24 if frames == 1 else 16, frames)}", flush=True)
+
+
+STAGES: dict[str, Stage] = {
+    "vae": Stage(Plan("vae", 1500, rate=1e-3, cooldown=0.4, decay=0.99), _make_vae),
+    "pictures": Stage(Plan("pictures", 1000, rate=1.5e-3, cooldown=0.15, decay=0.99), _make_pictures),
+    "clips": Stage(Plan("clips", 2500, rate=1.2e-3, cooldown=0.1, decay=0.995), _make_clips),
+    "whole": Stage(Plan("whole", 300, rate=6e-4, warmup=20, cooldown=0.8, decay=0.99), _make_whole),
+    "v1": Stage(Plan("v1", 150, rate=6e-4, warmup=20, cooldown=0.7, decay=0.98), _make_v1),
+    "pan_left": Stage(Plan("pan_left", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("right")),
+    "zoom_in": Stage(Plan("zoom_in", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("growing")),
+}
