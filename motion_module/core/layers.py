@@ -87,7 +87,7 @@ class TemporalTransformer(nn.Module):
 
     def _of_pixels(self, x: Tensor, call: CallFrames) -> Tensor:
         """What is added at some pixels of some copies: `(b, pixels, f, c) -> (b * pixels, f, c)`."""
-        x = self.proj_in(x.flatten(0, 1))
+        x = self.proj_in(x.flatten(0, 1).contiguous())  # torch is slow at products with strided pixels
         for block in self.transformer_blocks:
             x = block(x, call)
         return self.proj_out(x)

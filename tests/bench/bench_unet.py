@@ -1,0 +1,157 @@
+"""Speed and memory against diffusers, on this machine's CPU: `python tests/bench/bench_unet.py [--quick]`.
+
+Prints a table of ratios (above 1: ours is faster, or smaller). Both sides have equal sizes and run turn by turn in one
+process on one thread; what counts is the processor time of the fastest turn, which others on the machine disturb little.
+Memory is measured in a process for each side: how far the resident set grows over the built model during the first step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402 - the number of threads is read at import
+from ldm.modules.attention import CrossAttention  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from motion_module.core.arch import V2, ModuleSpec  # noqa: E402
+from motion_module.core.call import CallFrames  # noqa: E402
+from motion_module.core.layers import MotionModule  # noqa: E402
+from motion_module.core.model import MotionModel  # noqa: E402
+from motion_module.core.placement import mounted  # noqa: E402
+from tests.core import builders, oracle  # noqa: E402
+
+FRAMES, COPIES = 16, 2
+Step = Callable[[], object]
+
+
+class Case(NamedTuple):
+    """One line of the table: a module (one width) or a UNet (`channels` and its multiples)."""
+
+    name: str
+    channels: int
+    size: int
+    is_unet: bool
+
+
+CASES = [
+    Case("module 320, 32x32", 320, 32, False),
+    Case("module 640, 16x16", 640, 16, False),
+    Case("module 1280, 8x8", 1280, 8, False),
+    Case("UNet 32/64/64/64, 16x16", 32, 16, True),
+    Case("UNet 96/192/192/192, 16x16", 96, 16, True),
+]
+SIDES = ("ours", "diffusers")
+
+
+def module_step(case: Case, side: str) -> Step:
+    """One temporal transformer."""
+    x = torch.randn(FRAMES * COPIES, case.channels, case.size, case.size)
+    if side == "diffusers":
+        twin = oracle.transformer(case.channels, 32)
+        return lambda: twin(x, num_frames=FRAMES)
+    module = builders.fill(MotionModule(case.channels, ModuleSpec(V2, (case.channels,) * 4, 32)))
+    module.call.frames = FRAMES
+    return lambda: module(x)
+
+
+def unet_step(case: Case, side: str) -> Step:
+    """A UNet with all its motion modules: one denoising step of cond and uncond."""
+    widths = tuple(case.channels * k for k in (1, 2, 2, 2))
+    net = builders.unet(channels=case.channels)
+    CrossAttention.forward = _host_attention
+    motion = builders.fill(MotionModel(ModuleSpec(V2, widths, 32, has_mid=True)))
+    x, t, text = builders.unet_inputs(FRAMES * COPIES, case.size)
+    if side == "diffusers":
+        twin = oracle.motion_unet(net, motion.state_dict(), widths, 32)
+        video = x.unflatten(0, (COPIES, FRAMES)).transpose(1, 2)
+        return lambda: twin(video, t[0], encoder_hidden_states=text)
+    mounted(net, motion, CallFrames(FRAMES)).__enter__()  # the process ends with it
+    return lambda: net(x, t, context=text)
+
+
+def _host_attention(self: CrossAttention, x: Tensor, context: Tensor | None = None, mask: None = None) -> Tensor:
+    """Spatial attention as a WebUI with its default optimisation does it; ldm's own is not what people run."""
+    sources = x, *[x if context is None else context] * 2
+    parts = (self.to_q, self.to_k, self.to_v)
+    q, k, v = (part(s).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part, s in zip(parts, sources, strict=True))
+    return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+def make_step(case: Case, side: str) -> Step:
+    """The thing to measure, built and ready."""
+    return (unet_step if case.is_unet else module_step)(case, side)
+
+
+def seconds(case: Case, turns: int) -> dict[str, float]:
+    """Processor seconds of the fastest turn of each side."""
+    steps = {side: make_step(case, side) for side in SIDES}
+    best = dict.fromkeys(SIDES, float("inf"))
+    with torch.inference_mode():
+        for turn in range(turns + 1):  # the first one warms up
+            for side, step in steps.items():
+                start = time.process_time()
+                step()
+                if turn:
+                    best[side] = min(best[side], time.process_time() - start)
+    return best
+
+
+def megabytes(case: Case, side: str) -> float:
+    """Growth of the resident set in the first step, measured in a process of its own."""
+    command = [sys.executable, __file__, "--memory", str(CASES.index(case)), side]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+
+
+def measure_memory(case: Case, side: str) -> float:
+    """In the process for one side; Linux only."""
+    step = make_step(case, side)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of building
+    before = _resident("VmRSS")
+    with torch.inference_mode():
+        step()
+    return (_resident("VmHWM") - before) / 1024
+
+
+def _resident(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def main() -> None:
+    """Print the table, or answer for one line of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two turns instead of five")
+    parser.add_argument("--memory", nargs=2, metavar=("CASE", "SIDE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory:
+        print(json.dumps(measure_memory(CASES[int(arguments.memory[0])], arguments.memory[1])))
+        return
+    print(f"| {'case':28} | ours s | diffusers s | speed | ours MB | diffusers MB | memory |")
+    print("|---|---|---|---|---|---|---|")
+    for case in CASES:
+        s = seconds(case, 2 if arguments.quick else 5)
+        mb = {side: megabytes(case, side) for side in SIDES}
+        speed, memory = s["diffusers"] / s["ours"], mb["diffusers"] / mb["ours"]
+        print(
+            f"| {case.name:28} | {s['ours']:.3f} | {s['diffusers']:.3f} | {speed:.2f} "
+            f"| {mb['ours']:.0f} | {mb['diffusers']:.0f} | {memory:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
