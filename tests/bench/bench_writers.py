@@ -10,7 +10,6 @@ as the eye averages dithering.
 from __future__ import annotations
 
 import argparse
-import io
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,6 @@ from motion_module.media.saving import write_clip
 from motion_module.media.writers import WriterOptions, available_formats
 
 FPS = 8
-_APNG = ["-f", "apng", "-compression_level", "1", "-"]
 
 
 def moving_picture(step: float, size: int) -> Image.Image:
@@ -81,19 +79,16 @@ def imageio_default(frames: list[Image.Image], folder: Path) -> Path:
     return path
 
 
-def decoded(path: Path) -> Iterator[Image.Image]:
+def decoded(path: Path, size: tuple[int, int]) -> Iterator[Image.Image]:
     """The frames of a result file."""
-    if path.suffix in (".mp4", ".webm"):
-        reader = imageio_ffmpeg.read_frames(str(path))
-        size = next(reader)["size"]
-        yield from (Image.frombytes("RGB", size, frame) for frame in reader)
-    elif path.suffix == ".avif":  # imageio takes the first stream, which is a still picture
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), "-map", "0:v:1"]
-        with Image.open(
-            io.BytesIO(subprocess.run([*command, *_APNG], capture_output=True, check=True).stdout)
-        ) as image:
-            yield from (frame.convert("RGB") for frame in ImageSequence.Iterator(image))
-    elif path.parent.name.count("-"):
+    if path.suffix in (".mp4", ".webm", ".avif"):
+        stream = "0:v:1" if path.suffix == ".avif" else "0:v:0"  # an AVIF begins with a still picture
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), "-map", stream]
+        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        data = subprocess.run(command, capture_output=True, check=True).stdout
+        length = size[0] * size[1] * 3
+        yield from (Image.frombytes("RGB", size, data[at : at + length]) for at in range(0, len(data), length))
+    elif path.suffix == ".png":
         yield from (Image.open(frame) for frame in sorted(path.parent.iterdir()))
     else:
         with Image.open(path) as image:
@@ -107,7 +102,9 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
 
 def quality(frames: list[Image.Image], path: Path) -> tuple[float, float]:
     """PSNR as it is, and as seen from a little further away; of every eighth frame."""
-    pairs = [pair for number, pair in enumerate(zip(frames, decoded(path), strict=True)) if number % 8 == 0]
+    pairs = [
+        pair for number, pair in enumerate(zip(frames, decoded(path, frames[0].size), strict=True)) if number % 8 == 0
+    ]
     blur = ImageFilter.GaussianBlur(1.5)
     plain = [psnr(one, other) for one, other in pairs]
     seen = [psnr(one.filter(blur), other.convert("RGB").filter(blur)) for one, other in pairs]
