@@ -175,8 +175,8 @@ FILES = [
         ("module_with_code.ckpt", "could run code", EXPECTED),
         ("mm_sdxl.safetensors", "SDXL", "the checkpoint is SD1.5", "fit: mm_good.safetensors"),
         ("hotshot.safetensors", "HotShot-XL", "the checkpoint is SD1.5", "fit: mm_good.safetensors"),
-        ("mm_wide.safetensors", "64", "32"),
-        ("mm_with_a_hole.safetensors", ""),
+        ("mm_wide.safetensors", "widths 64/128/128/128", "widths 32/64/64/64"),
+        ("mm_with_a_hole.safetensors", "lacks down_blocks"),
         ("two_levels.safetensors", EXPECTED),
     ]
 ]
