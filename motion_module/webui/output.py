@@ -71,7 +71,7 @@ def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> lis
     Raises:
         HostError: a video could not be saved in any of its formats.
     """
-    saved = []
+    saved: list[SavedVideo] = []
     for pictures, infotext, seed in _videos(processed, frames):
         shared.state.textinfo = f"AnimateDiff: saving video {len(saved) + 1}"
         saved.append(save_video(p, params, pictures, infotext, seed))
@@ -237,7 +237,7 @@ def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
 
 def _show_file(picture: Image.Image, path: Path) -> None:
     """Make the WebUI's gallery show a file in the place of a picture, instead of a temporary copy."""
-    picture.already_saved_as = str(path)  # type: ignore[attr-defined]  # the WebUI's own name for it
+    picture.already_saved_as = str(path)  # the WebUI's own name for it
 
 
 def _preview(params: VideoParams, video: SavedVideo) -> list[Path]:
