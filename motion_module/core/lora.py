@@ -105,12 +105,10 @@ def check_fits(low_ranks: Mapping[str, LowRank], model: MotionModel, name: str) 
         layer = layers.get(module)
         shape = (low_rank.up.shape[0], low_rank.down.shape[1])
         if layer is None or tuple(layer.weight.shape) != shape:
-            problem = (
-                "has no such layer" if layer is None else f"has a layer of another size ({_by(layer.weight.shape)})"
-            )
+            has = "has no such layer" if layer is None else f"has one of another size ({_by(layer.weight.shape)})"
             raise CheckpointError(
                 f"The motion LoRA {name} changes {module} ({_by(shape)}), but {model.name} "
-                f"({model.spec.kind.name}) {problem}: use a motion module of the kind that the LoRA was made for."
+                f"({model.spec.kind.name}) {has}: use a motion module of the kind that the LoRA was made for."
             )
 
 
