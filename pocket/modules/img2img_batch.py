@@ -60,7 +60,7 @@ class FromPictures:
             if self.folder:
                 picture = images.read(os.path.join(self.folder, os.path.basename(file)))
             text, _ = images.read_info_from_image(picture)
-            found = parse_generation_parameters(text or "")
+            found = {} if text is None else parse_generation_parameters(text)
             return {name: value for name, value in found.items() if name in self.props}
         return {}
 

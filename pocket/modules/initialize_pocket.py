@@ -143,7 +143,7 @@ def reset_options() -> None:
     """Put all settings back to what they were when the host had started, and forget interrupts and conditionings."""
     from modules.processing import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img  # slow to load
 
-    opts.data = copy.deepcopy(_settings_at_start)
+    opts.data = {**opts.defaults(), **copy.deepcopy(_settings_at_start)}
     shared.state.skipped = shared.state.interrupted = shared.state.stopping_generation = False
     for owner, names in (
         (StableDiffusionProcessing, ("cached_c", "cached_uc")),

@@ -59,7 +59,7 @@ def process_images(p: StableDiffusionProcessing) -> Processed:
     """
     if p.scripts is not None:
         p.scripts.before_process(p)
-    before = {key: opts.data.get(key, opts.get_default(key)) for key in p.override_settings if key in opts.data}
+    before = {key: getattr(opts, key) for key in p.override_settings if key in opts.data_labels}
     try:
         _apply_override_settings(p)
         sd_models.apply_token_merging(p.sd_model, p.get_token_merging_ratio())
