@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import sys
 from pathlib import Path
 
@@ -38,9 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_host_options(generate)
 
     serve = commands.add_parser("serve", help="the page and the API on this machine")
-    serve.add_argument(
-        "--port", type=_port, default=7860, metavar="P", help="port (7860; 0 takes a free one)"
-    )
+    serve.add_argument("--port", type=_port, default=7860, metavar="P", help="port (7860; 0 takes a free one)")
     _add_host_options(serve)
 
     commands.add_parser("test", help="run the test suite; further arguments go to pytest", add_help=False)
@@ -73,7 +73,9 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     try:
         bootstrap.enter_environment(argv, with_tests=args.command == "test")
-        return importlib.import_module(f"commands.{args.command}").run(args)
+        with contextlib.redirect_stdout(io.StringIO()):  # ldm prints which packages it lacks
+            command = importlib.import_module(f"commands.{args.command}")
+        return command.run(args)
     except bootstrap.PocketError as error:
         print(f"pocket: {error}", file=sys.stderr)
         return 1

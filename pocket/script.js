@@ -89,6 +89,7 @@ function setUpAccordion(accordion) {
     box.type = "checkbox";
     box.id = `${accordion.id}-visible-checkbox`;
     box.checked = hidden.checked;
+    box.className = hidden.className; // gradio styles its own boxes by class
     head.querySelector("span").prepend(box);
     const extra = gradioApp().querySelector(`#${accordion.id}-extra`);
     if (extra) {

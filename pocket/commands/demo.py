@@ -62,6 +62,7 @@ def request(args: argparse.Namespace) -> dict[str, Any]:
         "width": SIZE,
         "height": SIZE,
         "sampler_name": "Euler",
+        "scheduler": "Automatic",
         "alwayson_scripts": {"AnimateDiff": {"args": [video]}},
     }
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from bootstrap import ROOT
 from commands.model_files import default_model
-from modules import initialize_pocket
+from modules import initialize_pocket, shared
 
 if TYPE_CHECKING:
     from modules.api.api import Api
@@ -53,6 +53,8 @@ def start_host(args: argparse.Namespace) -> None:
         )
     except (OSError, ValueError) as error:
         raise PocketError(f"{checkpoint} cannot be loaded: {one_line(error)}") from error
+    if args.command != "serve":
+        shared.opts.data["multiple_tqdm"] = False  # one bar says enough about one job
 
 
 def one_line(error: BaseException) -> str:
