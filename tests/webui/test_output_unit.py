@@ -1,4 +1,4 @@
-"""The last step of a run, on stand-ins for the host's objects."""
+"""The last step of a run: on stand-ins for the host's objects, and on the pocket host."""
 
 import base64
 import io
@@ -304,3 +304,68 @@ def test_a_relative_output_folder(host, tmp_path, monkeypatch):
     host.p.outpath_samples = "outputs/txt2img-images"
     (video,) = host.save("GIF")
     assert video.paths["GIF"].startswith(str(tmp_path / "outputs/txt2img-images/AnimateDiff"))
+
+
+# On the pocket host, through its own hooks.
+
+
+@pytest.fixture
+def run_video(pocket):
+    import runs
+
+    def run(*formats, settings=None, **fields):
+        from modules import shared
+
+        shared.opts.data.update(settings or {})
+        p = runs.make(animatediff=runs.video(format=list(formats), **fields))
+        return p, runs.run(p)
+
+    return run
+
+
+def test_a_run_on_the_host(run_video):
+    _, processed = run_video("GIF", "MP4", "PNG", "TXT", "Frame", request_id="job7", reverse=[0], loop_number=2, fps=5)
+
+    assert [kind(image) for image in processed.images] == ["GIF", "MP4"] + [".png"] * 8
+    assert len(processed.infotexts) == 10
+    (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
+    assert list(paths) == ["GIF", "MP4", "PNG", "TXT"]
+    assert all(Path(path).name.startswith("00000-42-job7") for path in paths.values())
+    with Image.open(paths["GIF"]) as image:
+        assert (image.n_frames, image.info["loop"], image.info["duration"]) == (8, 2, 200)
+    infotexts = {read_infotext(Path(path)) for path in paths.values()}
+    assert len(infotexts) == 1
+    assert infotexts.pop() == processed.infotexts[0]
+    assert "AnimateDiff files" not in processed.infotexts[0]
+
+
+def test_the_hosts_own_reader_knows_our_files(run_video):
+    from modules import images
+
+    _, processed = run_video("GIF", "PNG")
+    (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
+    for path in (Path(paths["GIF"]), Path(paths["PNG"]) / "00000.png"):
+        with Image.open(path) as image:
+            text, _ = images.read_info_from_image(image)
+        assert text == processed.infotexts[0]
+
+
+def test_a_failing_encoder_does_not_end_the_run(run_video, monkeypatch):
+    break_formats(monkeypatch, "MP4")
+    _, processed = run_video("MP4", "GIF")
+    assert [kind(image) for image in processed.images] == ["GIF"]
+    assert "AnimateDiff could not save MP4" in processed.comments
+
+
+def test_no_encoder_at_all_ends_the_run(run_video, monkeypatch):
+    break_formats(monkeypatch, "MP4")
+    with pytest.raises(HostError, match="Its frames are in"):
+        run_video("MP4")
+
+
+def test_frames_saved_by_the_host(run_video):
+    p, processed = run_video("GIF", "PNG", settings={"animatediff_save_to_custom": False})
+    (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
+    assert list(paths) == ["GIF"]
+    own = [path for path in Path(p.outpath_samples).rglob("*.png") if "AnimateDiff" not in path.parts]
+    assert len(own) == 4
