@@ -15,11 +15,17 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """A checkpoint and motion modules v1, v2, v3 of seeded random weights: {"checkpoint": path, "v1": path, ...}."""
+    """Seeded random weights: {"checkpoint": path, "other": ..., "wide": ..., "v1": ..., "v2": ..., "v3": ...}.
+
+    `other` is a checkpoint of the same sizes, `wide` one that the motion modules do not fit.
+    """
     import weights
 
     folder = tmp_path_factory.mktemp("weights")
     made = {"checkpoint": weights.make_checkpoint(folder / "checkpoints" / "tiny.safetensors", seed=1)}
+    beside = folder / "data" / "models" / "Stable-diffusion"  # where the host lists checkpoints
+    made["other"] = weights.make_checkpoint(beside / "other.safetensors", seed=2)
+    made["wide"] = weights.make_checkpoint(beside / "wide.safetensors", seed=3, model_channels=64)
     for seed, version in enumerate(("v1", "v2", "v3"), start=11):
         path = folder / "motion" / f"mm_tiny_{version}.safetensors"
         made[version] = weights.make_motion_module(path, version=version, seed=seed)
@@ -27,10 +33,10 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def _started_host(tiny, tmp_path_factory):
+def _started_host(tiny):
     from modules import initialize_pocket
 
-    data = tmp_path_factory.mktemp("data")
+    data = tiny["other"].parents[2]
     lora = data / "lora"
     lora.mkdir()
     initialize_pocket.start(

@@ -36,7 +36,10 @@ def of_p(p):
     """What a run of ours changes on `p`."""
     names = ("batch_size", "do_not_save_grid", "do_not_save_samples", "extra_generation_params")
     own = {name: id(vars(p)[name]) for name in names}
-    ours = {name: name in vars(p) for name in ("animatediff_session", "close", "init", "sample", "setup_prompts", "setup_conds")}
+    ours = {
+        name: name in vars(p)
+        for name in ("animatediff_session", "close", "init", "sample", "setup_prompts", "setup_conds")
+    }
     return {**own, **ours}
 
 

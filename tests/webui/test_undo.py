@@ -98,7 +98,9 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
 
 
-@pytest.mark.parametrize("step", ["models.resolve", "models.load", "models.check_family", "places", "read_request", "Route"])
+@pytest.mark.parametrize(
+    "step", ["models.resolve", "models.load", "models.check_family", "places", "read_request", "Route"]
+)
 def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     def fail(*args, **kwargs):
         raise MemoryError("no memory for this")
@@ -112,7 +114,9 @@ def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     assert differences(own, of_p(p)) == []
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), ValueError("x"), KeyboardInterrupt(), Stopped()])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), ValueError("x"), KeyboardInterrupt(), Stopped()]
+)
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_failure_while_sampling(tab, unchanged, monkeypatch, error, call):
     from motion_module.core.layers import MotionModule
