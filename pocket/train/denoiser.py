@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from motion_module.core.model import MotionModel
 from train import captions, diffusion, motion
 from train.latents import latents_of
-from train.world import FRAMES, MOTIONS, Scene, random_scene
+from train.world import FRAMES, Scene, random_scene
 
 EMPTY_SHARE = 0.1  # captions that say nothing, for classifier-free guidance
 
@@ -109,14 +109,3 @@ def frames_of(scene: Scene, places: Sequence[int]) -> Scene:
     """The scene at some of its frames only."""
     x, y, radius = (tuple(track[i] for i in places) for track in (scene.x, scene.y, scene.radius))
     return replace(scene, x=x, y=y, radius=radius)
-
-
-def held_out_prompts(count: int, seed: int = 5) -> list[tuple[Scene, str]]:
-    """Combinations that training never shows, the motions in turn, with one caption each."""
-    rng = random.Random(f"held out {seed}")
-    found: list[tuple[Scene, str]] = []
-    while len(found) < count:
-        scene = random_scene(rng, held_out=True)
-        if scene.motion == MOTIONS[len(found) % len(MOTIONS)]:
-            found.append((scene, captions.caption_of(scene, rng)))
-    return found

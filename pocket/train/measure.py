@@ -34,7 +34,7 @@ class Seen:
 
 def look_at(pixels: np.ndarray, masks: np.ndarray | None = None) -> Seen:
     """Measures `pixels: f h w 3`, 0..1; `masks: f h w` says where the shape is, where that is known already."""
-    background = np.median(_border(pixels), axis=0)
+    background = background_of(pixels)
     masks = shape_masks(pixels, background) if masks is None else masks
     x, y, area = tracks(masks)
     inside = pixels[masks & (area >= _FEWEST)[:, None, None]]
@@ -48,6 +48,11 @@ def look_at(pixels: np.ndarray, masks: np.ndarray | None = None) -> Seen:
         jerk=jerk_of(x, y),
         flicker=flicker(pixels, masks),
     )
+
+
+def background_of(pixels: np.ndarray) -> np.ndarray:
+    """The colour of most of the border, `3`, over all frames of `f h w 3`."""
+    return np.median(_border(pixels), axis=0)
 
 
 def colour_name(colour: np.ndarray) -> str:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from train import measure
-from train.denoiser import Denoiser, held_out_prompts
+from train.denoiser import Denoiser
 from train.latents import distances, thumbnails
+from train.prompts import held_out_prompts
 
 
 def report(denoiser: Denoiser, count: int = 16, frames: int = 16, scale: float = 5.0, steps: int = 14) -> str:

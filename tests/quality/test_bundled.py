@@ -1,0 +1,125 @@
+"""The bundled model: its files are what they should be, and it can do what its card says.
+
+The thresholds lie just under what the full measurement reached (pocket/model/README.md). The quick tests measure a part
+of the prompts, so theirs leave room for chance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from motion_module.core.arch import V1, V2
+from motion_module.core.checkpoint import read_motion_weights
+from motion_module.core.model import load_motion_model
+from safetensors import safe_open
+
+HERE = Path(__file__).parent
+MODEL = HERE.parents[1] / "pocket" / "model"
+WEIGHTS = sorted(path.relative_to(MODEL).as_posix() for path in MODEL.rglob("*.safetensors"))
+
+pytestmark = pytest.mark.skipif(not WEIGHTS, reason="there is no bundled model in this checkout")
+
+
+def test_every_file_is_there_and_the_whole_is_small() -> None:
+    assert WEIGHTS == [
+        "lora/pocket_pan_left.safetensors",
+        "lora/pocket_zoom_in.safetensors",
+        "motion/pocket_mm_v1.safetensors",
+        "motion/pocket_mm_v2.safetensors",
+        "pocket.safetensors",
+    ]
+    assert (MODEL / "pocket.yaml").exists()
+    assert sum(path.stat().st_size for path in MODEL.rglob("*") if path.is_file()) <= 25_000_000
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_are_halves_and_finite(name: str) -> None:
+    with safe_open(MODEL / name, "pt") as file:
+        for key in file.keys():  # noqa: SIM118  (the file is no mapping)
+            value = file.get_tensor(key)
+            assert value.isfinite().all(), key
+            assert str(value.dtype) in ("torch.float16", "torch.float32"), key
+            assert str(value.dtype) == "torch.float16" or value.numel() <= 1000, key
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "frames", "mid"), [("pocket_mm_v2", V2, 32, True), ("pocket_mm_v1", V1, 24, False)]
+)
+def test_motion_modules_are_recognised_by_their_keys(name: str, kind: object, frames: int, mid: bool) -> None:
+    path = MODEL / "motion" / f"{name}.safetensors"
+    spec, _ = read_motion_weights(path)
+    assert (spec.kind, spec.frames, spec.has_mid) == (kind, frames, mid)
+    assert len(load_motion_model(path, "cpu", __import__("torch").float32).layers()) == (21 if mid else 20)
+
+
+def test_the_checkpoint_has_stable_diffusions_keys_and_the_whole_vocabulary() -> None:
+    with safe_open(MODEL / "pocket.safetensors", "pt") as file:
+        keys = set(file.keys())
+        table = file.get_slice("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight")
+        assert table.get_shape()[0] == 49408
+    assert {key.split(".")[0] for key in keys} == {"model", "first_stage_model", "cond_stage_model", "alphas_cumprod"}
+    for key in ("input_blocks.11.0.in_layers.2.weight", "middle_block.1.proj_in.weight", "output_blocks.11.1.norm.bias"):
+        assert f"model.diffusion_model.{key}" in keys
+
+
+@pytest.mark.parametrize("name", ["pocket_pan_left", "pocket_zoom_in"])
+def test_motion_lora_have_the_published_names(name: str) -> None:
+    first = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.processor"
+    with safe_open(MODEL / "lora" / f"{name}.safetensors", "pt") as file:
+        keys = set(file.keys())
+    assert len(keys) == 21 * 2 * 4 * 2
+    for part in ("to_q", "to_k", "to_v", "to_out"):
+        assert {f"{first}.{part}_lora.down.weight", f"{first}.{part}_lora.up.weight"} <= keys
+
+
+def measured(folder: Path, prompts: int, few: int) -> dict:
+    path = folder / "measured.json"
+    command = [sys.executable, str(HERE / "harness.py"), "--prompts", str(prompts), "--few", str(few), "--json", path]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "POCKET_PYTHON": "current"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    print(run.stdout)
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> dict:
+    return measured(tmp_path_factory.mktemp("quick"), prompts=16, few=4)
+
+
+def test_prompts_decide_the_colours(quick) -> None:
+    assert quick["v2"]["both colours"] >= QUICK["both colours"]
+    assert quick["v1"]["both colours"] >= 0.75
+
+
+def test_prompts_decide_shape_and_motion_as_far_as_the_card_says(quick) -> None:
+    assert quick["v2"]["shape"] >= QUICK["shape"]
+    assert quick["v2"]["motion"] >= QUICK["motion"]
+
+
+def test_a_motion_module_calms_the_background(quick) -> None:
+    assert quick["v2"]["flicker"] <= quick["without"]["flicker"] / 4
+    assert quick["v1"]["flicker"] <= quick["without"]["flicker"] / 4
+
+
+def test_motion_lora_shift_the_motion_their_way(quick) -> None:
+    pan, zoom = quick["lora"]["pan_left"], quick["lora"]["zoom_in"]
+    assert pan["with"] > pan["without"] + 5  # the camera pans left: what it sees moves right, in pixels
+    assert zoom["with"] > zoom["without"] + 0.4  # doublings of the area
+
+
+@pytest.mark.slow
+def test_the_whole_measurement_is_as_the_card_says(tmp_path) -> None:
+    found = measured(tmp_path, prompts=50, few=8)
+    for name, least in FULL.items():
+        assert found["v2"][name] >= least, name
+    assert found["v2"]["flicker"] <= found["without"]["flicker"] / 4
+
+
+QUICK = {"both colours": 0.85, "shape": 0.6, "motion": 0.6}
+FULL = {"both colours": 0.95, "shape": 0.8, "motion": 0.8}
