@@ -11,7 +11,7 @@ from typing import Any
 from motion_module.errors import ParamError
 from motion_module.knobs import Kind, Knob, read_value
 
-FORMATS = ("GIF", "MP4", "PNG", "TXT", "Frame")
+FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
 CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
 REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
 
@@ -85,9 +85,7 @@ class VideoParams:
     video_source: str | None = _knob(None, "video", "Video source", "A video to start from.", **_VIDEO_IN)
     video_path: str = _knob("", "path", "Video path", "A folder of frames to start from.", **_VIDEO_IN)
     mask_path: str = _knob("", "path", "Mask path", "A folder of inpaint masks.", **_VIDEO_IN)
-    freeinit_enable: bool = _knob(
-        False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise"
-    )
+    freeinit_enable: bool = _knob(False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise")
     freeinit_filter: str = _knob(
         "butterworth",
         "choice",
@@ -176,12 +174,8 @@ class VideoParams:
         high=2,
         group="Motion",
     )
-    freenoise_enable: bool = _knob(
-        False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise"
-    )
-    same_noise: bool = _knob(
-        False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise"
-    )
+    freenoise_enable: bool = _knob(False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise")
+    same_noise: bool = _knob(False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise")
     drop_duplicates: bool = _knob(False, "bool", "Drop duplicates", "Leave out frames that repeat.", **_OF_SOURCE)
     video_start: int = _knob(0, "int", "First frame", "Where the source starts.", low=0, high=10_000_000, **_OF_SOURCE)
     video_end: int = _knob(

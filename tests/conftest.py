@@ -65,9 +65,10 @@ def _started_host(tiny):
 @pytest.fixture
 def pocket(_started_host):
     """The running host: {"url": ..., "data": Path, "lora": Path}; settings and state are fresh for every test."""
-    from modules import initialize_pocket, shared
+    from modules import initialize_pocket, sd_models, shared
 
     initialize_pocket.reset_options()
+    sd_models.reload_model_weights()  # another test may have left another checkpoint
     yield _started_host
     deadline = time.monotonic() + 60
     while shared.state.job and time.monotonic() < deadline:  # a test that interrupts may end before its job does

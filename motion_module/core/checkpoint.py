@@ -132,6 +132,6 @@ def _cut_off(path: Path) -> CheckpointError:
 
 def _not_only_weights(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path.name} holds other Python objects than weights and was not opened, because they could run code; "
-        f"{EXPECTED}: please use a .safetensors file."
+        f"{path.name} holds other Python objects than weights and was not opened, because they could run code, "
+        f"{EXPECTED}; please use a .safetensors file."
     )

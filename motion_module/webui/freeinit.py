@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from modules import sd_samplers, shared
 from torch import Tensor
 
+from modules import sd_samplers, shared
 from motion_module.core.freeinit import low_pass, mix_frequencies, noised_again
 from motion_module.params import VideoParams
 from motion_module.patching import replaced

@@ -50,6 +50,8 @@ def field_of(name: str, generation: Mapping[str, Any]) -> Any:
 def _write_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # so that a request and its pasted infotext read the same
     if isinstance(value, str) and _BARE.fullmatch(value) and value == value.strip() and _read_value(value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)

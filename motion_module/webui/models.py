@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from modules import devices, hashes, shared
 from motion_module.core.arch import ModuleSpec
 from motion_module.core.checkpoint import read_motion_weights
 from motion_module.core.model import MotionModel, load_motion_model
+from motion_module.core.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,14 +59,14 @@ def names() -> list[str]:
 
 
 def resolve(name: str) -> ModuleFile:
-    """The module that a request means; an empty name is the first one.
+    """The module that a request means; an empty name is the first one that fits the loaded checkpoint.
 
     Raises:
         ParamError: there is no such file.
         CheckpointError: the file is no motion module; the sentence says what it seems to be.
     """
     known = files()
-    name = name or next(iter(names()), "")
+    name = name or next(iter(fitting(shared.sd_model) or names()), "")
     if not name:
         places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
         raise ParamError(f"AnimateDiff: there is no motion module yet; put one into {places}.")
@@ -74,23 +76,39 @@ def resolve(name: str) -> ModuleFile:
     return ModuleFile(name, path, _spec(path))
 
 
-def check_family(module: ModuleFile, sd_model: object) -> None:
-    """Refuse a module that was made for another family of base models, before the UNet is touched.
+def fitting(sd_model: Any) -> list[str]:
+    """The names of the modules that were made for the model's family and have its widths."""
+    family, widths = family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
+    specs = {name: _spec_or_none(path) for name, path in files().items()}
+    return [name for name, spec in specs.items() if spec and spec.kind.family == family and spec.widths == widths]
+
+
+def family_of(sd_model: Any) -> str:
+    """What people call the models that this one belongs to."""
+    if getattr(sd_model, "is_sdxl", False):
+        return "SDXL"
+    return "SD1.5" if getattr(sd_model, "is_sd1", True) else "another family than SD1.5 and SDXL"
+
+
+def check_fits(module: ModuleFile, sd_model: Any) -> None:
+    """Refuse a module that was made for other base models, before the UNet is touched.
 
     Raises:
-        CheckpointError: names both families and the modules that would fit.
+        CheckpointError: names both families and widths, and the modules that would fit.
     """
-    family = (
-        "SDXL" if getattr(sd_model, "is_sdxl", False) else "SD1.5" if getattr(sd_model, "is_sd1", True) else "other"
-    )
-    if module.spec.kind.family == family:
+    family, widths = family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
+    spec = module.spec
+    if (spec.kind.family, spec.widths) == (family, widths):
         return
-    known = files()
-    fitting = [name for name in names() if _spec(known[name]).kind.family == family]
     raise CheckpointError(
-        f"AnimateDiff: {module.name} is made for {module.spec.kind.family} ({module.spec.kind.name}), but the checkpoint "
-        f"is {family}; motion modules here that fit: {', '.join(fitting) or 'none'}."
+        f"AnimateDiff: {module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
+        f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
+        f"that fit: {', '.join(fitting(sd_model)) or 'none'}."
     )
+
+
+def _listed(widths: tuple[int, ...]) -> str:
+    return "/".join(map(str, widths))
 
 
 def short_hash(module: ModuleFile) -> str | None:

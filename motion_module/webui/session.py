@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-from modules import shared
 from torch import Tensor
+
+from modules import shared
 from motion_module import __version__
 from motion_module.core.call import CallFrames
 from motion_module.core.latents import fade_into_noise
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
-from motion_module.core.placement import places
 from motion_module.core.schedule import alpha_schedule
 from motion_module.core.sliding import WindowOptions
 from motion_module.errors import HostError, ParamError, UserError
@@ -36,6 +36,7 @@ from motion_module.windows import resolve_overlap
 _log = logging.getLogger(__name__)
 _NAME = "animatediff_session"
 _ABSENT = object()
+_OURS = ("AnimateDiff", "Prompt travel")
 
 
 def of(p: Any) -> Session | None:
@@ -154,14 +155,13 @@ class Session:
         self._change("sample", _around(self.p.sample, self._sample))
 
     def check_model(self) -> None:
-        """Refuse a checkpoint of another family or other widths than the motion module's.
+        """Refuse a checkpoint that the motion module does not fit.
 
         Raises:
-            CheckpointError: names both families.
+            CheckpointError: names both.
         """
-        if self._module is not None and self._model is not None:
-            models.check_family(self._module, shared.sd_model)
-            places(shared.sd_model.model.diffusion_model, self._model)
+        if self._module is not None:
+            models.check_fits(self._module, shared.sd_model)
 
     def spread_prompts(self) -> None:
         """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
@@ -208,13 +208,15 @@ class Session:
         self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
         self._stack.enter_context(replaced(self.p, name, value))
 
-    def _fail(self, method: str, error: Exception) -> None:
+    def _fail(self, method: str, error: UserError | HostError) -> None:
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
             self.end()
             if method == "close":
                 original(*args, **kwargs)
             raise error
 
+        error.detail = str(error) if str(error).startswith(_OURS) else f"AnimateDiff: {error}"
+        error.args = (error.detail,)
         _log.error("%s", error)
         self.end()
         self._attach()

@@ -48,4 +48,11 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
         ),
         "animatediff_mp4_preset": ("", "MP4: encoding preset", gr.Dropdown, {"choices": _PRESETS}),
         "animatediff_mp4_tune": ("", "MP4: tune for a kind of film", gr.Dropdown, {"choices": _TUNES}),
+        "animatediff_webp_quality": (
+            80,
+            "WEBP: quality; with lossless: effort",
+            gr.Slider,
+            {"minimum": 1, "maximum": 100, "step": 1},
+        ),
+        "animatediff_webp_lossless": (False, "WEBP: lossless", gr.Checkbox, {}),
     }

@@ -98,9 +98,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
 
 
-@pytest.mark.parametrize(
-    "step", ["models.resolve", "models.load", "models.check_family", "places", "read_request", "Route"]
-)
+@pytest.mark.parametrize("step", ["models.resolve", "models.load", "models.check_fits", "read_request", "Route"])
 def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     def fail(*args, **kwargs):
         raise MemoryError("no memory for this")
@@ -148,7 +146,6 @@ def test_not_a_number(tab, unchanged, monkeypatch):
 
 def test_an_interrupt(tab, unchanged, monkeypatch):
     from modules import shared
-
     from motion_module.core.layers import MotionModule
 
     forward, calls = MotionModule.forward, 0
