@@ -5,6 +5,8 @@ from PIL import Image, ImageFilter, ImageOps
 
 Box = tuple[int, int, int, int]
 
+FIXED_POINT = 256
+
 FILL_PASSES = ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2), (0, 1))
 """Blur radius and how often it is laid on; the last pass is the picture itself."""
 
@@ -67,23 +69,30 @@ def fill(image: Image.Image, mask: Image.Image) -> Image.Image:
     return painted.convert("RGB")
 
 
-def _kernel(sigma: float) -> np.ndarray:
+def _kernel(sigma: float) -> list[int]:
+    """A Gaussian in 256ths that add up to 256: what rounding one weight leaves over goes to the next one inward.
+
+    This is how OpenCV blurs 8-bit pictures, with which WebUI blurs masks; so the masks are the same to the bit.
+    """
     radius = int(2.5 * sigma + 0.5)
-    places = np.arange(-radius, radius + 1)
-    weights = np.exp(-(places**2) / (2 * sigma**2))
-    return weights / weights.sum()
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    weights /= weights.sum()
+    side, left_over = [], 0.0
+    for weight in weights[:radius] * FIXED_POINT:
+        side.append(round(weight + left_over))
+        left_over += weight - side[-1]
+    return [*side, FIXED_POINT - 2 * sum(side), *reversed(side)]
 
 
 def _blurred(pixels: np.ndarray, sigma: float, axis: int) -> np.ndarray:
     if sigma <= 0:
         return pixels
     kernel = _kernel(sigma)
-    radius = len(kernel) // 2
+    radius, length = len(kernel) // 2, pixels.shape[axis]
     padding = [(radius, radius) if direction == axis else (0, 0) for direction in range(2)]
-    padded = np.pad(pixels.astype(np.float64), padding, mode="reflect")
-    length = pixels.shape[axis]
-    slices = [np.take(padded, range(place, place + length), axis) for place in range(len(kernel))]
-    return np.rint(np.tensordot(kernel, np.stack(slices), 1)).astype(np.uint8)
+    padded = np.pad(pixels.astype(np.int64), padding, mode="reflect")
+    total = sum(weight * np.take(padded, range(at, at + length), axis) for at, weight in enumerate(kernel))
+    return ((total + FIXED_POINT // 2) // FIXED_POINT).astype(np.uint8)
 
 
 def blur_mask(mask: Image.Image, blur_x: float, blur_y: float) -> Image.Image:
