@@ -217,7 +217,8 @@ def load_model(
 
     Raises:
         FileNotFoundError: there is no checkpoint, or its file has gone.
-        UnsupportedCheckpointError: the file is something else than an SD1.x checkpoint; the model in use stays.
+        UnsupportedCheckpointError: the file is something else than an SD1.x checkpoint, and the model in use stays;
+            or it does not fit its configuration, and the next who asks for a model has the chosen one loaded.
     """
     info = checkpoint_info or select_checkpoint()
     state_dict = already_loaded_state_dict or read_state_dict(info.filename)

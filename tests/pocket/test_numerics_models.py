@@ -179,6 +179,32 @@ def test_other_files_are_refused_by_name(listed, two, tmp_path, change, told):
         listed.load_model(listed.CheckpointInfo(str(tmp_path / "odd.safetensors")))
 
 
+def test_a_configuration_from_elsewhere_with_its_number_of_heads(listed, two, tmp_path, monkeypatch):
+    source = two / "Stable-diffusion" / "first.safetensors"
+    (tmp_path / "bare.safetensors").write_bytes(source.read_bytes())
+    info = listed.CheckpointInfo(str(tmp_path / "bare.safetensors"))
+    with pytest.raises(UnsupportedCheckpointError, match="does not fit"):
+        listed.load_model(info)  # without one it is taken for a full-size SD1.x
+    config = source.with_suffix(".yaml").read_text().rstrip() + "\n      params: {heads: 4}\n"
+    (tmp_path / "elsewhere.yaml").write_text(config)
+    monkeypatch.setattr(shared.cmd_opts, "config", str(tmp_path / "elsewhere.yaml"))
+    model = listed.load_model(info)
+    assert model.used_config.endswith("elsewhere.yaml")
+    assert model.cond_stage_model.wrapped.transformer.config.num_attention_heads == 4
+
+
+def test_names_for_extensions(tmp_path):
+    from modules import lowvram, modelloader, safe
+
+    assert not lowvram.is_enabled(None)
+    torch.save({"a": torch.ones(1)}, tmp_path / "plain.pth")
+    assert safe.unsafe_torch_load(tmp_path / "plain.pth")["a"] == 1
+    found = modelloader.load_file_from_url("https://example.org/x/plain.pth?download=1", model_dir=str(tmp_path))
+    assert found == str(tmp_path / "plain.pth")
+    with pytest.raises(FileNotFoundError, match="downloads nothing"):
+        modelloader.load_file_from_url("https://example.org/other.pth", model_dir=str(tmp_path))
+
+
 def test_old_names_of_the_text_encoder(tmp_path):
     save_file(
         {"cond_stage_model.transformer.encoder.x": torch.zeros(1), "y": torch.zeros(1)}, tmp_path / "old.safetensors"

@@ -168,7 +168,10 @@ def test_conditionings_of_a_step():
     values = {step: prompt_parser.reconstruct_cond_batch(schedules, step)[:, 0, 0].tolist() for step in (0, 5, 6, 10)}
     assert values == {0: [1, 3], 5: [1, 3], 6: [2, 3], 10: [2, 3]}
     parts = [
-        [ComposableScheduledPromptConditioning([entry(10, 1, 3)], 0.5), ComposableScheduledPromptConditioning([entry(10, 2)])],
+        [
+            ComposableScheduledPromptConditioning([entry(10, 1, 3)], 0.5),
+            ComposableScheduledPromptConditioning([entry(10, 2)]),
+        ],
         [ComposableScheduledPromptConditioning([entry(10, 3)])],
     ]
     layout, rows = prompt_parser.reconstruct_multicond_batch(MulticondLearnedConditioning((2,), parts), 0)

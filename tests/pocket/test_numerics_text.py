@@ -60,7 +60,9 @@ def test_tokens_of_clip(encoder, text, ids):
         assert found == ids
 
 
-@pytest.mark.parametrize(("words", "chunks", "room"), [(0, 1, 75), (1, 1, 75), (75, 1, 75), (76, 2, 150), (151, 3, 225)])
+@pytest.mark.parametrize(
+    ("words", "chunks", "room"), [(0, 1, 75), (1, 1, 75), (75, 1, 75), (76, 2, 150), (151, 3, 225)]
+)
 def test_chunks_of_75(encoder, option, words, chunks, room):
     found, count = encoder.tokenize_line(" ".join(["cat"] * words))
     assert count == words
