@@ -37,7 +37,7 @@ def ordered_ui_categories(runner: Any) -> list[str]:
 def _override_settings(tabname: str) -> Any:
     """Settings that a pasted infotext changes for the next run."""
     dropdown = gr.Dropdown(
-        [], label="Override settings", visible=False, elem_id=f"{tabname}_override_settings", multiselect=True
+        [], value=[], label="Override settings", visible=False, elem_id=f"{tabname}_override_settings", multiselect=True
     )
     dropdown.change(fn=lambda chosen: gr.update(visible=bool(chosen)), inputs=[dropdown], outputs=[dropdown])
     return dropdown
