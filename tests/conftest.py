@@ -19,9 +19,13 @@ def tiny(tmp_path_factory):
 
     `other` is a checkpoint of the same sizes, `wide` one that the motion modules do not fit.
     """
+    return make_weights(tmp_path_factory.mktemp("weights"))
+
+
+def make_weights(folder):
+    """What `tiny` is; the same bits wherever it is made."""
     import weights
 
-    folder = tmp_path_factory.mktemp("weights")
     made = {"checkpoint": weights.make_checkpoint(folder / "checkpoints" / "tiny.safetensors", seed=1)}
     beside = folder / "data" / "models" / "Stable-diffusion"  # where the host lists checkpoints
     made["other"] = weights.make_checkpoint(beside / "other.safetensors", seed=2)
