@@ -184,6 +184,7 @@ def test_a_request_of_the_infotext_alone_makes_the_same_video(client):
     assert again.kinds == first.kinds == ["GIF"] + ["PNG"] * 19
     assert np.array_equal(first.pictures, again.pictures)
     assert gif_frames(first.files[0])[1:] == gif_frames(again.files[0])[1:]
+    assert again.info["extra_generation_params"]["AnimateDiff"] == first.info["extra_generation_params"]["AnimateDiff"]
 
 
 def test_a_field_of_the_request_goes_before_the_infotext(client):
@@ -245,7 +246,9 @@ def test_the_same_request_twice_is_the_same_video(client):
 def test_the_host_lists_the_extension(client):
     listed = client.get("scripts")
     assert "animatediff" in listed["txt2img"] and "animatediff" in listed["img2img"]
-    (info,) = [script for script in client.get("script-info") if script["name"] == "animatediff" and not script["is_img2img"]]
+    (info,) = [
+        script for script in client.get("script-info") if script["name"] == "animatediff" and not script["is_img2img"]
+    ]
     assert info["is_alwayson"] and info["args"][0]["value"] is False
     labels = [arg["label"] for arg in info["args"]]
     assert {"Motion module", "Number of frames", "FPS", "Save format"} <= set(labels)
