@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from train import lora, motion, progress, text, unet, vae
+from train import lora, motion, progress, text, unet, vae, words
 from train.denoiser import Batch, Denoiser
 from train.loop import Loss, Plan, train
 
@@ -96,8 +96,16 @@ def _make_vae(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]
     return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
 
 
+def _make_words(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    module = words.Reader(text.TextEncoder()).to(setting.device)
+    count = setting.count(64)
+    return module, lambda step, generator: module(count, generator), lambda step: print(f"  {module.right()}")
+
+
 def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = new_denoiser(setting)
+    reader = words.Reader(denoiser.text)
+    reader.load_state_dict(read(setting, "words"))
     denoiser.motion.requires_grad_(False)
     return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, 1)
 
@@ -155,7 +163,8 @@ def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
 
 STAGES: dict[str, Stage] = {
     "vae": Stage(Plan("vae", 1500, rate=1e-3, cooldown=0.4, decay=0.99), _make_vae),
-    "pictures": Stage(Plan("pictures", 1000, rate=1.5e-3, cooldown=0.15, decay=0.99), _make_pictures),
+    "words": Stage(Plan("words", 500, rate=3e-3, cooldown=0.5, decay=0.98), _make_words),
+    "pictures": Stage(Plan("pictures", 800, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
     "clips": Stage(Plan("clips", 2500, rate=1.2e-3, cooldown=0.1, decay=0.995), _make_clips),
     "whole": Stage(Plan("whole", 300, rate=6e-4, warmup=20, cooldown=0.8, decay=0.99), _make_whole),
     "v1": Stage(Plan("v1", 150, rate=6e-4, warmup=20, cooldown=0.7, decay=0.98), _make_v1),

@@ -13,10 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+
 from motion_module.core.arch import V1, V2
 from motion_module.core.checkpoint import read_motion_weights
 from motion_module.core.model import load_motion_model
-from safetensors import safe_open
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "pocket" / "model"
@@ -63,7 +64,11 @@ def test_the_checkpoint_has_stable_diffusions_keys_and_the_whole_vocabulary() ->
         table = file.get_slice("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight")
         assert table.get_shape()[0] == 49408
     assert {key.split(".")[0] for key in keys} == {"model", "first_stage_model", "cond_stage_model", "alphas_cumprod"}
-    for key in ("input_blocks.11.0.in_layers.2.weight", "middle_block.1.proj_in.weight", "output_blocks.11.1.norm.bias"):
+    for key in (
+        "input_blocks.11.0.in_layers.2.weight",
+        "middle_block.1.proj_in.weight",
+        "output_blocks.11.1.norm.bias",
+    ):
         assert f"model.diffusion_model.{key}" in keys
 
 
