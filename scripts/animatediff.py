@@ -1,4 +1,4 @@
-"""The WebUI's script: each hook is one call into the package. The host may execute this file twice: it keeps no state."""
+"""The WebUI's script: each hook is one call into the package. The host may run this file twice: it keeps no state."""
 
 from typing import Any
 
