@@ -270,6 +270,9 @@ def enter_environment(argv: list[str], with_tests: bool, layout: Layout | None =
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.environ.get("POCKET_PYTHON") == "current":
         return
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Without compiled files every start takes half a minute; kept in the environment they are in nobody's way.
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(layout.venv / "pycache"))
     if not is_ready(layout, with_tests):
         make_environment(layout, with_tests)
     if not inside(layout):

@@ -269,12 +269,16 @@ def test_command_goes_on_inside_the_environment(sandbox, monkeypatch):
         raise SystemExit(0)
 
     monkeypatch.setattr(bootstrap.os, "execv", execv)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    monkeypatch.delenv("POCKET_PYTHON", raising=False)
+    for name in ("OMP_WAIT_POLICY", "POCKET_PYTHON", "PYTHONPYCACHEPREFIX"):
+        monkeypatch.setenv(name, "")  # so that it is put back, also when it was not there
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     with pytest.raises(SystemExit):
         bootstrap.enter_environment(["demo", "--frames", "8"], False, sandbox.layout)
     assert started == [(str(sandbox.layout.python), [str(sandbox.layout.python), str(POCKET), "demo", "--frames", "8"])]
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+    assert os.environ["PYTHONPYCACHEPREFIX"] == str(sandbox.layout.venv / "pycache")
 
 
 @pytest.mark.parametrize("argv", [["demo", "--frames", "0"], ["serve", "--port", "70000"], ["generate", "x.json"], []])

@@ -103,7 +103,7 @@ def test_demo_writes_both_files(started, tmp_path, capsys):
     assert demo.count_frames(tmp_path / "00001.mp4") == 5
     said = capsys.readouterr().out
     assert f"{tmp_path / '00000.gif'}: 5 frames" in said
-    assert "done in" in said
+    assert "made in" in said
 
 
 def test_demo_does_not_hide_missing_frames(tmp_path):
