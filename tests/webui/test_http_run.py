@@ -3,11 +3,12 @@
 import datetime
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from http_client import SMALL, Client, far, gif_frames, gradient, mp4_frames, png_base64
+from http_client import SMALL, Client, far, gif_frames, mp4_frames
 from PIL import Image
 
 V2 = "mm_tiny_v2.safetensors"
@@ -18,8 +19,8 @@ def client(pocket):
     return Client(pocket)
 
 
-def folder_of_today(client, tab="txt2img"):
-    return client.pocket["data"] / "outputs" / f"{tab}-images" / "AnimateDiff" / datetime.date.today().isoformat()
+def folder_of_today(client):
+    return client.pocket["data"] / "outputs" / "txt2img-images" / "AnimateDiff" / datetime.date.today().isoformat()
 
 
 @pytest.mark.parametrize(
@@ -227,18 +228,6 @@ def test_hires_fix_doubles_every_frame(client):
     assert np.mean(np.diag(likeness)) < np.mean(likeness), "each frame is an enlargement of its own small one"
 
 
-def test_image_to_video_leaves_the_picture_slowly(client):
-    request = {"init_images": [png_base64(gradient())], "denoising_strength": 0.4, "steps": 4}
-    frames = client.frames({"latent_scale": 8}, "img2img", **request)
-    away = [np.abs(frame - gradient()).mean() for frame in frames]
-    assert frames.shape == (8, 64, 64, 3)
-    assert away[0] < away[4] < away[7], away
-    slower = client.frames({"latent_scale": 100}, "img2img", **request)
-    assert np.abs(slower[7] - gradient()).mean() < away[7]
-    (paths,) = client.run({"format": ["GIF"]}, "img2img", **request).paths
-    assert Path(paths["GIF"]).parent == folder_of_today(client, "img2img")
-
-
 def test_the_same_request_twice_is_the_same_video(client):
     assert far(client.frames(sampler_name="Euler a"), client.frames(sampler_name="Euler a")) == 0
 
@@ -261,3 +250,28 @@ def test_the_script_s_name_in_any_case(client, name):
     fields = {"enable": True, "video_length": 2, "format": "GIF"}
     reply = client.post("txt2img", {**SMALL, "steps": 1, "alwayson_scripts": {name: {"args": [fields]}}})
     assert reply.kinds == ["GIF"]
+
+
+def test_the_panel_s_values_in_order_do_the_same(client):
+    """Some clients send what script-info lists, one value for each field."""
+    (info,) = [script for script in client.get("script-info") if script["name"] == "animatediff" and not script["is_img2img"]]
+    said = {"AnimateDiff": True, "Number of frames": 4, "Save format": ["PNG"], "Motion module": V2}
+    args = [said.get(arg["label"], arg["value"]) for arg in info["args"]]
+    assert set(said) <= {arg["label"] for arg in info["args"]}
+    reply = client.post("txt2img", {**SMALL, "alwayson_scripts": {"AnimateDiff": {"args": args}}})
+    assert reply.status == 200, reply.body
+    assert np.array_equal(reply.pictures, client.frames({"video_length": 4, "batch_size": 16, "model": V2}))
+
+
+def test_two_clients_at_once_get_each_their_own(client):
+    alone = [client.frames({"model": V2}), client.plain(seed=8), client.frames({"effect": 0.5})]
+    jobs = [lambda c: c.frames({"model": V2}), lambda c: c.plain(seed=8), lambda c: c.frames({"effect": 0.5})]
+    with ThreadPoolExecutor() as pool:
+        together = list(pool.map(lambda job: job(Client(client.pocket)), jobs))
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_pictures_that_are_not_wanted_are_saved_all_the_same(client):
+    reply = client.run({"format": ["GIF", "PNG"]}, steps=1, send_images=False)
+    assert reply.body["images"] == []
+    assert Path(reply.paths[0]["GIF"]).is_file() and len(list(Path(reply.paths[0]["PNG"]).iterdir())) == 8

@@ -1,0 +1,47 @@
+"""Image to video and inpainting over HTTP."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from http_client import Client, gif_frames, gradient, png_base64
+
+
+@pytest.fixture
+def client(pocket):
+    return Client(pocket)
+
+
+def test_image_to_video_leaves_the_picture_slowly(client):
+    request = {"init_images": [png_base64(gradient())], "denoising_strength": 0.4, "steps": 4}
+    frames = client.frames({"latent_scale": 8}, "img2img", **request)
+    away = [np.abs(frame - gradient()).mean() for frame in frames]
+    assert frames.shape == (8, 64, 64, 3)
+    assert away[0] < away[4] < away[7], away
+    slower = client.frames({"latent_scale": 100}, "img2img", **request)
+    assert np.abs(slower[7] - gradient()).mean() < away[7]
+    (paths,) = client.run({"format": ["GIF"]}, "img2img", **request).paths
+    assert "img2img-images" in Path(paths["GIF"]).parts
+
+
+def test_inpainting_leaves_every_frame_alone_outside_of_the_mask(client):
+    mask = np.zeros((64, 64, 3))
+    mask[16:48, 16:48] = 255
+    fields = {"init_images": [png_base64(gradient())], "mask": png_base64(mask), "mask_blur": 0, "inpainting_fill": 1}
+    for whole in (True, False):
+        frames = client.frames({}, "img2img", **fields, inpaint_full_res=not whole, inpaint_full_res_padding=8)
+        outside = mask[:, :, 0] == 0
+        assert len(frames) == 8
+        assert np.abs(frames - gradient())[:, outside].max() <= 1
+        assert np.abs(frames - gradient())[:, ~outside].mean(axis=(1, 2)).min() > 5
+
+
+def test_masks_and_grids_of_the_host_are_no_frames(client):
+    mask = np.full((64, 64, 3), 255)
+    settings = {"return_mask": True, "return_mask_composite": True, "return_grid": True, "grid_save": True}
+    fields = {"init_images": [png_base64(gradient())], "mask": png_base64(mask), "override_settings": settings}
+    before = client.written()
+    reply = client.run({"format": ["GIF", "Frame"], "video_length": 4}, "img2img", **fields)
+    assert reply.kinds == ["GIF"] + ["PNG"] * 4
+    assert len(gif_frames(reply.files[0])[0]) == 4
+    assert len(client.written() - before) == 1
