@@ -53,6 +53,7 @@ def finish_task(id_task: str | None) -> None:
     if _running[0] == id_task:
         _running[0] = None
     if id_task is not None:
+        pending_tasks.pop(id_task, None)  # one that failed before it began
         finished_tasks.append(id_task)
 
 

@@ -141,6 +141,7 @@ def test_wrong_request_is_refused_and_the_next_is_served(url, name, body, status
     answer = post(url, name, {**SMALL, **body} if name.endswith("img") else body)
     assert answer.status_code == status
     assert says in answer.text
+    assert requests.get(f"{url[: -len('/sdapi/v1')]}/internal/pending-tasks", timeout=10).json()["size"] == 0
     assert len(pictures(post(url, "txt2img", SMALL))) == 1
 
 

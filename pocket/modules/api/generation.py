@@ -94,7 +94,6 @@ def _run(tab: Tab, p: StableDiffusionProcessing, script_args: list[Any], selecta
         else:
             p.script_args = tuple(script_args)
             processed = process_images(p)
-        finish_task(task_id)
     finally:
         shared.state.end()
         shared.total_tqdm.clear()
@@ -121,14 +120,17 @@ def generate(tab: Tab, request: Any, queue_lock: FIFOLock, init_images: list[str
     script_args = init_script_args(request, tab.default_args, selectable, index, tab.runner, from_infotext)
 
     add_task_to_queue(task_id)
-    with queue_lock, closing(tab.processing_class(sd_model=shared.sd_model, **args)) as p:
-        if init_images is not None:
-            p.init_images = [decode_base64_to_image(image) for image in init_images]
-        p.is_api = True
-        p.scripts = tab.runner
-        for attribute, folder in tab.folders().items():
-            setattr(p, attribute, folder)
-        return _run(tab, p, script_args, selectable, task_id)
+    try:
+        with queue_lock, closing(tab.processing_class(sd_model=shared.sd_model, **args)) as p:
+            if init_images is not None:
+                p.init_images = [decode_base64_to_image(image) for image in init_images]
+            p.is_api = True
+            p.scripts = tab.runner
+            for attribute, folder in tab.folders().items():
+                setattr(p, attribute, folder)
+            return _run(tab, p, script_args, selectable, task_id)
+    finally:
+        finish_task(task_id)
 
 
 def encode_results(processed: Processed, send_images: bool) -> list[Any]:
