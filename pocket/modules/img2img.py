@@ -19,6 +19,23 @@ IMG2IMG, SKETCH, INPAINT, INPAINT_SKETCH, INPAINT_UPLOAD, BATCH = range(6)
 
 SCALE_BY = 1
 
+TAKEN_OVER = (
+    "prompt",
+    "negative_prompt",
+    "batch_size",
+    "n_iter",
+    "cfg_scale",
+    "mask_blur",
+    "inpainting_fill",
+    "resize_mode",
+    "denoising_strength",
+    "image_cfg_scale",
+    "inpaint_full_res",
+    "inpaint_full_res_padding",
+    "inpainting_mask_invert",
+)
+"""Fields of the tab that a run has by the same name."""
+
 
 def _painted(image: Image.Image, original: Image.Image | None, alpha: float, blur: float) -> Any:
     """Inpaint sketch: where someone painted is the mask, and the paint is put in softly."""
@@ -95,42 +112,34 @@ def img2img(
         raise ValueError("There is no picture to start from.")
     if not 0.0 <= denoising_strength <= 1.0:
         raise ValueError(f"Denoising strength is {denoising_strength}; it must be from 0 to 1.")
-    by_factor = selected_scale_tab == SCALE_BY
-    if by_factor and mode != BATCH:
-        width, height = int(image.width * scale_by), int(image.height * scale_by)
-    p = StableDiffusionProcessingImg2Img(
-        outpath_samples=opts.outdir_samples or opts.outdir_img2img_samples,
-        outpath_grids=opts.outdir_grids or opts.outdir_img2img_grids,
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        styles=prompt_styles,
-        batch_size=batch_size,
-        n_iter=n_iter,
-        cfg_scale=cfg_scale,
-        width=width,
-        height=height,
-        init_images=[image],
-        mask=mask,
-        mask_blur=mask_blur,
-        inpainting_fill=inpainting_fill,
-        resize_mode=resize_mode,
-        denoising_strength=denoising_strength,
-        image_cfg_scale=image_cfg_scale,
-        inpaint_full_res=inpaint_full_res,
-        inpaint_full_res_padding=inpaint_full_res_padding,
-        inpainting_mask_invert=inpainting_mask_invert,
-        override_settings=create_override_settings_dict(override_settings_texts),
-    )
-    p.scripts = scripts.scripts_img2img
-    p.script_args = args
-    p.user = getattr(request, "username", None)
     if opts.enable_console_prompts:
         print(f"\nimg2img: {prompt}", file=shared.progress_print_out)
-    with closing(p):
+    with closing(_create_processing(fields, image, mask)) as p:
         processed = _run_batch(p, fields) if mode == BATCH else scripts.scripts_img2img.run(p, *args)
         if processed is None:
             processed = Processed(p, [], p.seed, "") if mode == BATCH else processing.process_images(p)
     return shown(processed)
+
+
+def _create_processing(fields: dict[str, Any], image: Any, mask: Any) -> StableDiffusionProcessingImg2Img:
+    """The run that the tab's fields describe."""
+    size = {"width": fields["width"], "height": fields["height"]}
+    if fields["selected_scale_tab"] == SCALE_BY and image is not None:
+        size = {name: int(getattr(image, name) * fields["scale_by"]) for name in size}
+    p = StableDiffusionProcessingImg2Img(
+        outpath_samples=opts.outdir_samples or opts.outdir_img2img_samples,
+        outpath_grids=opts.outdir_grids or opts.outdir_img2img_grids,
+        styles=fields["prompt_styles"],
+        init_images=[image],
+        mask=mask,
+        override_settings=create_override_settings_dict(fields["override_settings_texts"]),
+        **size,
+        **{name: fields[name] for name in TAKEN_OVER},
+    )
+    p.scripts = scripts.scripts_img2img
+    p.script_args = fields["args"]
+    p.user = getattr(fields["request"], "username", None)
+    return p
 
 
 def _run_batch(p: StableDiffusionProcessingImg2Img, fields: dict[str, Any]) -> Processed | None:

@@ -44,7 +44,7 @@ def _update_for(component: Any, value: Any) -> Any:
     """The component's update for a parameter: text is turned into the type of the component's value."""
     if value is None:
         return gr.update()
-    if isinstance(value, dict) and value.get("__type__") == "update":
+    if isinstance(value, dict) and "__type__" in value:  # an update already
         return value
     kind = type(component.value)
     with errors.swallowed(f"Error pasting {value!r}"):
