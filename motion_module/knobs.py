@@ -22,6 +22,7 @@ class Knob:
         label: the name on the panel.
         help: one sentence for the person.
         low, high: the range of a number, inclusive.
+        step: by how much the panel's arrows change a number.
         choices: the allowed values of `choice` and `choices`.
         labels: what older clients and the panel may say instead of `choices`, in the same order.
         pattern: what a `text` must match.
@@ -39,6 +40,7 @@ class Knob:
     help: str
     low: float = -math.inf
     high: float = math.inf
+    step: float = 1
     choices: tuple[Any, ...] = ()
     labels: tuple[str, ...] = ()
     pattern: str = ""

@@ -94,11 +94,15 @@ class VideoParams:
         choices=("butterworth", "gaussian", "ideal", "box"),
         **_FREEINIT,
     )
-    freeinit_ds: float = _knob(0.25, "number", "d_s", "Spatial cut-off of FreeInit.", low=0, high=1, **_FREEINIT)
-    freeinit_dt: float = _knob(0.25, "number", "d_t", "Temporal cut-off of FreeInit.", low=0, high=1, **_FREEINIT)
+    freeinit_ds: float = _knob(
+        0.25, "number", "d_s", "Spatial cut-off of FreeInit.", step=0.05, low=0, high=1, **_FREEINIT
+    )
+    freeinit_dt: float = _knob(
+        0.25, "number", "d_t", "Temporal cut-off of FreeInit.", step=0.05, low=0, high=1, **_FREEINIT
+    )
     freeinit_iters: int = _knob(3, "int", "FreeInit iterations", "Passes of FreeInit.", low=2, high=5, **_FREEINIT)
     latent_power: float = _knob(
-        1, "number", "Latent power", "How fast the first picture fades.", low=0.1, high=10, **_I2I
+        1, "number", "Latent power", "How fast the first picture fades.", step=0.1, low=0.1, high=10, **_I2I
     )
     latent_scale: float = _knob(
         32,
@@ -115,6 +119,7 @@ class VideoParams:
         "number",
         "Latent power for last frame",
         "The same for the last picture.",
+        step=0.1,
         low=0.1,
         high=10,
         **_LAST,
@@ -162,14 +167,17 @@ class VideoParams:
         group="Context",
     )
     windows_per_call: int = _knob(
-        1, "int", "Windows per call", "Windows in one UNet call.", low=1, high=64, group="Context", coming=True
+        1, "int", "Windows per call", "Windows in one UNet call.", low=1, high=64, group="Context"
     )
-    motion_scale: float = _knob(1.0, "number", "Motion scale", "More or less motion.", low=0, high=10, group="Motion")
+    motion_scale: float = _knob(
+        1.0, "number", "Motion scale", "More or less motion.", step=0.05, low=0, high=10, group="Motion"
+    )
     effect: float = _knob(
         1.0,
         "number",
         "Effect",
         "What the motion module adds; 0 is plain Stable Diffusion.",
+        step=0.05,
         low=0,
         high=2,
         group="Motion",

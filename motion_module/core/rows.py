@@ -52,30 +52,31 @@ class RowLayout:
         return conds + [list(range(first, first + self.frames))] * self.uncond
 
 
-def take_rows(value: Any, index: Tensor, rows: int) -> Any:
+def take_rows(value: Any, index: Tensor, layout: RowLayout) -> Any:
     """The rows `index` of a call's argument.
 
     Args:
-        value: a tensor with `rows` rows, or with one that counts for all; or a dict or list of such; anything else
-            is passed on as it is.
+        value: a tensor with the rows of the call, or with one that counts for all; or a dict or list of such;
+            anything else is passed on as it is. Where the host skips the negative prompt it leaves some conditions
+            (c_concat) as long as if it had not; their first rows are those of the call.
         index: 1-D, int64, on any device.
-        rows: how many rows the whole call has.
+        layout: the rows of the whole call.
 
     Raises:
         HostError: a tensor has another number of rows.
     """
     if isinstance(value, Tensor):
-        return _tensor_rows(value, index, rows)
+        return _tensor_rows(value, index, layout)
     if isinstance(value, dict):
-        return type(value)({key: take_rows(item, index, rows) for key, item in value.items()})
+        return type(value)({key: take_rows(item, index, layout) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
-        return [take_rows(item, index, rows) for item in value]
+        return [take_rows(item, index, layout) for item in value]
     return value
 
 
-def _tensor_rows(value: Tensor, index: Tensor, rows: int) -> Tensor:
-    if value.dim() == 0 or (value.shape[0] == 1 and rows != 1):
+def _tensor_rows(value: Tensor, index: Tensor, layout: RowLayout) -> Tensor:
+    if value.dim() == 0 or (value.shape[0] == 1 and layout.rows != 1):
         return value
-    if value.shape[0] != rows:
-        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {rows}.")
+    if value.shape[0] not in (layout.rows, layout.frames * (layout.parts + 1)):
+        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {layout.rows}.")
     return value.index_select(0, index.to(value.device))

@@ -39,11 +39,14 @@ class ModelCall:
         layout: the rows of the whole denoiser call.
         rows: which of them are in this call, in its order: copies of a window one behind the other.
         frames: frames of each copy.
+        number, calls: which of how many calls of the model inside this denoiser call it is, from 1.
     """
 
     layout: RowLayout
     rows: list[int]
     frames: int
+    number: int = 1
+    calls: int = 1
 
 
 Apply = Callable[..., Tensor]
@@ -106,11 +109,13 @@ class SlidingModel:
             whole = ModelCall(layout, list(range(layout.rows)), self.frames)
             return self._call_model(whole, x, t, cond, *args, **kwargs)
         blend = _Blend(layout, "overwrite" if len(windows) == 1 else self.options.blend, self.options.overlap)
-        for branches, group in self._groups(layout, windows):
+        groups = list(self._groups(layout, windows))
+        for number, (branches, group) in enumerate(groups, start=1):
             rows = [branch[frame] for branch in branches for window in group for frame in window]
             index = torch.tensor(rows, device=x.device)
-            xs, ts, conds = (take_rows(value, index, layout.rows) for value in (x, t, cond))
-            out = self._call_model(ModelCall(layout, rows, len(group[0])), xs, ts, conds, *args, **kwargs)
+            xs, ts, conds = (take_rows(value, index, layout) for value in (x, t, cond))
+            model_call = ModelCall(layout, rows, len(group[0]), number, len(groups))
+            out = self._call_model(model_call, xs, ts, conds, *args, **kwargs)
             blend.add(rows, len(group[0]), out)
         return blend.result()
 

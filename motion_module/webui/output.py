@@ -121,7 +121,7 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     `processed.images` has its infotext at the same place in `processed.infotexts`. The paths are in the result's
     JSON under `extra_generation_params` and in the comments below the gallery.
     """
-    entries = list(_for_api(params, saved) if getattr(p, "is_api", False) else _for_gallery(params, saved))
+    entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved))
     processed.images = [image for image, _ in entries]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
@@ -131,6 +131,12 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     lines = [message for video in saved for message in video.messages]
     lines += [f"Saved {', '.join(named.values())}" for named in paths]
     processed.comments += "".join(f"{line}\n" for line in lines)
+
+
+def _answers_a_client(p: Any) -> bool:
+    """Whether the result goes straight to an API client; a script (X/Y/Z plot, loopback) works on pictures."""
+    script = (getattr(p, "script_args", None) or [0])[0]
+    return bool(getattr(p, "is_api", False)) and not script
 
 
 def _videos(processed: Any, frames: int) -> Iterator[tuple[list[Image.Image], str, int]]:

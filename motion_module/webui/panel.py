@@ -40,8 +40,7 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
         is_img2img: which tab it is for.
         elem_id: the host's naming of elements.
     """
-    knobs = dict(VideoParams.offered())
-    switch = knobs.pop("enable")
+    knobs = {name: knob for name, knob in VideoParams.offered().items() if name != "enable"}
     shown: dict[str, Any] = {}
     with InputAccordion(False, label="AnimateDiff", elem_id=elem_id("enable")) as enable:
         for group in dict.fromkeys(knob.group for knob in knobs.values()):
@@ -49,7 +48,6 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
             with gr.Group(), gr.Row(visible=any(_on_tab(knob, is_img2img) for knob in members.values())):
                 for name, knob in members.items():
                     shown[name] = _widget(name, knob, _on_tab(knob, is_img2img), elem_id(name))
-    del switch
     fields = [enable, *(shown[name] for name in knobs)]
     pasted = [(field, partial(_pasted, name)) for name, field in zip(["enable", *knobs], fields, strict=True)]
     return Panel(fields, pasted, [infotext.LABEL])
@@ -57,7 +55,10 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
 
 def _pasted(name: str, generation: dict[str, Any]) -> Any:
     value = infotext.field_of(name, generation)
-    return value if value is not None else gr.update()
+    labels = VideoParams.knobs()[name].labels
+    if value is not None and labels:
+        return [labels[choice] for choice in value]
+    return gr.update() if value is None else value
 
 
 def _on_tab(knob: Knob, is_img2img: bool) -> bool:
@@ -77,9 +78,9 @@ def _widget(name: str, knob: Knob, visible: bool, elem_id: str) -> Any:
         choices = list(knob.labels or knob.choices)
         return gr.CheckboxGroup(choices=choices, value=default, **common)
     if knob.kind in ("int", "number"):
-        return gr.Number(
-            value=default, minimum=knob.low, maximum=knob.high, precision=0 if knob.kind == "int" else None, **common
-        )
+        whole = 0 if knob.kind == "int" else None
+        limits = {"minimum": knob.low, "maximum": knob.high, "step": knob.step}
+        return gr.Number(value=default, precision=whole, **limits, **common)
     return gr.Textbox(value=default, **common)
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from modules import devices, script_callbacks, sd_models, shared
+from modules import devices, script_callbacks, sd_models, sd_samplers_common, shared
+from motion_module.core.arch import MotionKind
 from motion_module.core.call import CallFrames
 from motion_module.core.conditioning import pad_to_same_length
 from motion_module.core.model import MotionModel
 from motion_module.core.placement import mounted
-from motion_module.core.schedule import alpha_schedule
+from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule
 from motion_module.core.slerp import travelled
-from motion_module.core.sliding import SlidingModel, WindowOptions
+from motion_module.core.sliding import ModelCall, SlidingModel, WindowOptions
 from motion_module.patching import replaced, replaced_item
 from motion_module.travel import Between
 
@@ -121,8 +122,8 @@ class _Loan:
     def _mount(self, sd_model: Any, stack: ExitStack) -> None:
         b = self._borrower
         stack.enter_context(mounted(sd_model.model.diffusion_model, b.model, b.call))
-        stack.enter_context(alpha_schedule(sd_model, b.model.spec.kind.schedule))
-        self._sliding = SlidingModel(sd_model.apply_model, b.call, b.frames, b.options, self._together)
+        stack.enter_context(alpha_schedule(sd_model, chosen_schedule(b.model.spec.kind)))
+        self._sliding = SlidingModel(sd_model.apply_model, b.call, b.frames, b.options, self._together, _watched)
         stack.enter_context(replaced(sd_model, "apply_model", self._apply_model))
 
     def _apply_model(self, x: Tensor, t: Tensor, cond: Any) -> Tensor:
@@ -131,6 +132,23 @@ class _Loan:
         if self._sliding is None:
             raise RuntimeError("the model was called outside its loan")
         return self._sliding(x, t, cond)
+
+
+def chosen_schedule(kind: MotionKind) -> str:
+    """The noise schedule of the settings, else the one that the motion module was trained with."""
+    chosen = getattr(shared.opts, "animatediff_alpha_schedule", "")
+    return chosen if chosen in (*SCHEDULES, KEEP) else kind.schedule
+
+
+@contextmanager
+def _watched(model_call: ModelCall) -> Iterator[None]:
+    """Say which window is on, and stop between two of them as the host stops between two steps."""
+    if shared.state.interrupted or shared.state.skipped:
+        raise sd_samplers_common.InterruptedException
+    if model_call.calls > 1:
+        step = f"step {shared.state.sampling_step + 1} of {shared.state.sampling_steps}"
+        shared.state.textinfo = f"AnimateDiff: {step}, window {model_call.number} of {model_call.calls}"
+    yield
 
 
 @contextmanager

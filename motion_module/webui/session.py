@@ -30,7 +30,8 @@ from motion_module.webui import infotext, models, output
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
-from motion_module.webui.sampling import Borrower, sampling_scope
+from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
+from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap
 
 _log = logging.getLogger(__name__)
@@ -136,15 +137,17 @@ class Session:
             ParamError, CheckpointError: one sentence for the person.
         """
         self.params = read_request(args)
-        if not self.params.enable:
-            return
+        if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
+            return  # the button below the gallery upscales one picture
         self._module = models.resolve(self.params.model)
-        self.frames = self.params.video_length or self.params.batch_size
+        self.frames = frames_of(self.p, self.params)
         self._check_context(self._module)
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
         self._model = models.load(self._module)
         self._attach()
+        for name, value in one_video_each(self.p, self.frames).items():
+            self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
         self._change("do_not_save_samples", self.p.do_not_save_samples or not output.host_saves_frames(self.params))
@@ -242,7 +245,7 @@ class Session:
         """img2img makes its sampler, with the noise schedule of that moment, already here."""
         if self._model is None:
             return original(*args, **kwargs)
-        with alpha_schedule(shared.sd_model, self._model.spec.kind.schedule):
+        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
             return original(*args, **kwargs)
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -271,12 +274,13 @@ class Session:
             closed_loop=asked.closed_loop,
             schedule=asked.schedule,
             blend=asked.blend,
+            windows_per_call=asked.windows_per_call,
         )
 
     def _first_picture(self) -> AbstractContextManager[Any]:
         """Image to video: later frames start from less of the picture and more noise."""
         init = getattr(self.p, "init_latent", None)
-        if init is None:
+        if init is None or len(self.p.init_images) > 1:  # a picture for each frame stays as it is
             return nullcontext()
         noise = self.p.rng.next()
         mixed = fade_into_noise(init, noise, self.params.latent_power, self.params.latent_scale)

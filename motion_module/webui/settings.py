@@ -7,9 +7,11 @@ from typing import Any
 import gradio as gr
 
 from modules import shared
+from motion_module.core.schedule import KEEP, SCHEDULES
 from motion_module.params import FORMATS
 from motion_module.webui.models import DEFAULT_FOLDER
 
+AS_TRAINED = "as the motion module was trained"
 SECTION = ("animatediff", "AnimateDiff")
 _PRESETS = ["", "veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast"]
 _TUNES = ["", "film", "animation", "grain"]
@@ -26,6 +28,12 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
     formats = [name for name in FORMATS if name != "Frame"]
     return {
         "animatediff_model_path": (str(DEFAULT_FOLDER), "Folder of the motion modules", gr.Textbox, {}),
+        "animatediff_alpha_schedule": (
+            AS_TRAINED,
+            "Noise schedule while the motion module is in the model",
+            gr.Radio,
+            {"choices": [AS_TRAINED, *SCHEDULES, KEEP]},
+        ),
         "animatediff_default_save_formats": (
             ["GIF", "PNG"],
             "Default save formats",

@@ -37,6 +37,9 @@ def test_numbers_that_do_not_fit(rows, frames, parts):
         RowLayout.of_call(rows, frames, parts)
 
 
+SIX = RowLayout(frames=3, parts=1, uncond=True)
+
+
 class Condition(dict):
     """SDXL's condition is a dict of the host's own class."""
 
@@ -45,20 +48,27 @@ def test_rows_of_everything_a_condition_can_be():
     x = torch.arange(6)[:, None].float()
     index = torch.tensor([4, 1, 1])
     taken = take_rows(
-        Condition(crossattn=x, nested={"c_concat": [x + 10, x[:1]]}, scale=2.5, none=None, name="x"), index, 6
+        Condition(crossattn=x, nested={"c_concat": [x + 10, x[:1]]}, scale=2.5, none=None, name="x"), index, SIX
     )
     assert isinstance(taken, Condition)
     assert taken["crossattn"].flatten().tolist() == [4, 1, 1]
     assert taken["nested"]["c_concat"][0].flatten().tolist() == [14, 11, 11]
     assert taken["nested"]["c_concat"][1].tolist() == [[0.0]], "one row that counts for all stays one"
     assert (taken["scale"], taken["none"], taken["name"]) == (2.5, None, "x")
-    assert take_rows(torch.tensor(7.0), index, 6).item() == 7
-    assert take_rows(torch.ones(1, 2), torch.tensor([0]), 1).shape == (1, 2)
+    assert take_rows(torch.tensor(7.0), index, SIX).item() == 7
+    assert take_rows(torch.ones(1, 2), torch.tensor([0]), RowLayout(1, 1, uncond=False)).shape == (1, 2)
 
 
 def test_a_condition_with_other_rows():
     with pytest.raises(HostError, match="has 4 rows where the call has 6"):
-        take_rows({"c_crossattn": [torch.zeros(4, 77, 8)]}, torch.tensor([0]), 6)
+        take_rows({"c_crossattn": [torch.zeros(4, 77, 8)]}, torch.tensor([0]), SIX)
+
+
+def test_a_condition_that_keeps_the_rows_of_the_skipped_negative_prompt():
+    """Skipping it, the host shortens x and sigma but not the image condition."""
+    layout = RowLayout(frames=3, parts=1, uncond=False)
+    image_condition = torch.arange(6)[:, None]
+    assert take_rows(image_condition, torch.tensor([2, 0]), layout).flatten().tolist() == [2, 0]
 
 
 EMPTY = torch.arange(77 * 2).view(1, 77, 2).float()

@@ -1,0 +1,47 @@
+"""How the host's batch becomes videos: how many frames, and what of `p` belongs to a video instead of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motion_module.errors import ParamError
+from motion_module.params import VideoParams
+
+
+def frames_of(p: Any, params: VideoParams) -> int:
+    """Frames of each video: as asked for, else as many as img2img has pictures, else one context window.
+
+    Raises:
+        ParamError: img2img has several pictures, but not one for each frame.
+    """
+    pictures = len(getattr(p, "init_images", None) or [])
+    frames = params.video_length or (pictures if pictures > 1 else params.batch_size)
+    if pictures not in (0, 1, frames):
+        raise ParamError(
+            f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {frames} frames."
+        )
+    return frames
+
+
+def one_video_each(p: Any, frames: int) -> dict[str, Any]:
+    """What a script that gives each picture its own prompt (prompt matrix) has to give each video instead.
+
+    Args:
+        p: the host's processing object.
+        frames: frames of each video.
+
+    Returns:
+        New values for attributes of `p`; none where its prompts are plain texts.
+    """
+    texts = [name for name in ("prompt", "negative_prompt") if isinstance(getattr(p, name), list)]
+    if not texts:
+        return {}
+    videos = len(getattr(p, texts[0]))
+    changed: dict[str, Any] = {"n_iter": videos}
+    for name in texts:
+        changed[name] = [text for text in getattr(p, name) for _ in range(frames)]
+    for name, counted in (("seed", p.subseed_strength == 0), ("subseed", True)):
+        seeds = getattr(p, name)
+        if isinstance(seeds, list):
+            changed[name] = [seed + i * counted for seed in seeds for i in range(frames)]
+    return changed

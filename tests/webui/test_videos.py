@@ -1,0 +1,99 @@
+"""The host's batches, lists and scripts, and what becomes of them when each picture is a video."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import array, frames, make, run, runner_of, video
+from snapshot import differences, of_host
+
+from motion_module.params import VideoParams
+
+
+def test_a_prompt_for_each_picture_becomes_one_for_each_video(pocket):
+    """As prompt matrix does it: lists of prompts and seeds."""
+    cat, dog = frames(prompt="a cat", seed=5), frames(prompt="a dog", seed=9)
+    p = make(animatediff=video(format=["Frame"]), prompt=["a cat", "a dog"], seed=[5, 9], n_iter=2)
+    assert np.array_equal(array(run(p).images), np.concatenate([cat, dog]))
+    assert p.prompt == ["a cat", "a dog"] and p.n_iter == 2
+
+
+def test_a_script_of_the_host_gets_pictures_also_from_the_api(pocket):
+    """X/Y/Z plot and loopback measure and paste the pictures of a run."""
+    p = make(animatediff=video(format=["GIF"]))
+    p.script_args = (1, *p.script_args[1:])
+    images = run(p).images
+    assert len(images) == 1 and images[0].size == (64, 64)
+    assert isinstance(run(make(animatediff=video(format=["GIF"]))).images[0], str)
+
+
+@pytest.mark.parametrize("fields", [{}, {"batch_size": 2}], ids=["one window", "windows"])
+@pytest.mark.parametrize(
+    "skipping", [{"s_min_uncond": 100.0}, {"override_settings": {"skip_early_cond": 0.5}}], ids=["NGMS", "early"]
+)
+def test_skipped_negative_prompts(pocket, fields, skipping):
+    got = frames(fields=fields, steps=4, **skipping)
+    assert got.shape == (4, 64, 64, 3)
+    assert not np.array_equal(got, frames(fields=fields, steps=4))
+
+
+def picture(shade):
+    return Image.new("RGB", (64, 64), (shade, 100, 255 - shade))
+
+
+def test_img2img_with_a_picture_for_each_frame(pocket):
+    """Each frame starts from its own picture alone: with little denoising it still shows it."""
+    shades = [0, 80, 160, 240]
+    got = frames(
+        "img2img", {"video_length": 0}, init_images=[picture(s) for s in shades], denoising_strength=0.1, steps=20
+    )
+    assert len(got) == 4
+    alone = [
+        frames("img2img", {"video_length": 1}, init_images=[picture(s)], denoising_strength=0.1, steps=20)
+        for s in shades
+    ]
+    distance = [[np.abs(frame.astype(int) - other[0]).mean() for other in alone] for frame in got]
+    assert [int(np.argmin(row)) for row in distance] == [0, 1, 2, 3]
+
+
+def test_img2img_with_some_pictures_more_is_refused(pocket):
+    before = of_host()
+    with pytest.raises(Exception, match="got 2 pictures; allowed is one, or one for each of the 4 frames") as caught:
+        run(make("img2img", video(), init_images=[picture(0), picture(9)]))
+    assert caught.value.status_code == 422
+    assert differences(before, of_host()) == []
+
+
+def test_the_first_picture_fades(pocket):
+    """latent_scale 1: all but the first frame start from noise alone, so the picture does not matter to them."""
+    one, two = (
+        frames(
+            "img2img", {"latent_scale": 1, "effect": 0.0}, init_images=[picture(shade)], denoising_strength=1.0, steps=4
+        )
+        for shade in (0, 255)
+    )
+    change = np.abs(one.astype(int) - two).mean(axis=(1, 2, 3))
+    assert change[0] > 0
+    assert change[1:].max() == 0
+
+
+def test_the_button_that_upscales_one_picture_makes_no_video(pocket):
+    p = make(animatediff=video())
+    p.txt2img_upscale = True
+    assert [image.size for image in run(p).images] == [(64, 64)]
+
+
+def test_pasting_an_infotext_sets_every_field_of_the_panel(pocket):
+    from modules import infotext_utils
+
+    fields = video(reverse=[0, 2], fps=12.5, closed_loop="A", format=["MP4", "PNG"], motion_scale=1.25)
+    result = run(make(animatediff=fields))
+    generation = infotext_utils.parse_generation_parameters(result.infotexts[0])
+    script = next(s for s in runner_of("txt2img").scripts if s.title() == "AnimateDiff")
+    read = [function(generation) for _, function in script.infotext_fields]
+    values = dict(zip(VideoParams.offered(), read, strict=True))
+    for component, value in zip((field for field, _ in script.infotext_fields), read, strict=True):
+        assert value is None or component.postprocess(value) is not None
+    assert values["enable"] is True
+    assert values["reverse"] == ["Add Reverse Frame", "Remove tail"]
+    assert values["fps"] == 12.5 and values["closed_loop"] == "A" and values["format"] == ["MP4", "PNG"]
+    assert values["motion_scale"] == 1.25 and values["video_length"] == 4
