@@ -12,7 +12,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from train.optimiser import Both
 
@@ -52,10 +52,15 @@ def rate_at(plan: Plan, step: int) -> float:
     return plan.rate * up * down
 
 
+def rank() -> int:
+    """Which of the processes that train together this one is; 0 where there is one."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def step_generator(plan: Plan, step: int) -> torch.Generator:
     """The source of all randomness of one step, on the CPU whatever the device, so that devices draw alike."""
     name = sum(ord(letter) * 257**place for place, letter in enumerate(plan.name)) % 2**31
-    return torch.Generator().manual_seed((plan.seed * 1_000_003 + name) * 2_000_003 % 2**61 + step)
+    return torch.Generator().manual_seed((plan.seed * 1_000_003 + name) * 2_000_003 % 2**61 + step + 500_009 * rank())
 
 
 class Average:
@@ -148,8 +153,10 @@ def train(
     for step in range(first, plan.steps):
         losses.append(_step(plan, step, loss, optimiser, parameters))
         average.update(module, step)
-        progress.add(step, losses[-1])
         stopping = stop(step)
+        if rank():
+            continue  # the first process keeps the books
+        progress.add(step, losses[-1])
         if time.monotonic() - saved > SAVE_EVERY or step + 1 == plan.steps or stopping:
             _save(path, step + 1, module, optimiser, average)
             saved = time.monotonic()
@@ -160,7 +167,10 @@ def train(
                 look(step)
             looked = time.monotonic()
     module.load_state_dict(average.state)
-    write_weights(module.state_dict(), folder / f"{plan.name}.safetensors")
+    if not rank():
+        write_weights(module.state_dict(), folder / f"{plan.name}.safetensors")
+    if distributed.is_initialized():
+        distributed.barrier()  # the next stage reads the file
     return losses
 
 
@@ -168,9 +178,22 @@ def _step(plan: Plan, step: int, loss: Loss, optimiser: Both, parameters: list[n
     optimiser.zero_grad()
     value = loss(step, step_generator(plan, step))
     value.backward()
+    _average_gradients(parameters)
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimiser.step(rate_at(plan, step))
     return value.item()
+
+
+def _average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Over the processes that train together, if there are several."""
+    if not distributed.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(together)
+    together /= distributed.get_world_size()
+    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view(gradient.shape))
 
 
 def _resume(path: Path, module: nn.Module, optimiser: Both, average: Average) -> int:

@@ -10,9 +10,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from train import lora, motion, progress, text, unet, vae, words
+from train import loop, lora, motion, progress, text, unet, vae, words
 from train.denoiser import Batch, Denoiser
-from train.loop import Loss, Plan, train
+from train.loop import Loss, Plan
 
 Maker = Callable[["Setting"], tuple[nn.Module, Loss, Callable[[int], None]]]
 
@@ -56,8 +56,9 @@ def run_stage(name: str, setting: Setting, steps: int | None = None, stop: Calla
     plan = Plan(**{**vars(stage.plan), "seed": setting.seed, "steps": steps or stage.plan.steps})
     torch.manual_seed(setting.seed)
     module, loss, look = stage.make(setting)
-    train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
-    look(plan.steps)
+    loop.train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
+    if loop.rank() == 0:
+        look(plan.steps)
 
 
 def new_denoiser(setting: Setting) -> Denoiser:
@@ -162,11 +163,11 @@ def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
 
 
 STAGES: dict[str, Stage] = {
-    "vae": Stage(Plan("vae", 1500, rate=1e-3, cooldown=0.4, decay=0.99), _make_vae),
+    "vae": Stage(Plan("vae", 900, rate=1.5e-3, cooldown=0.4, decay=0.99), _make_vae),
     "words": Stage(Plan("words", 500, rate=3e-3, cooldown=0.5, decay=0.98), _make_words),
-    "pictures": Stage(Plan("pictures", 800, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
-    "clips": Stage(Plan("clips", 2500, rate=1.2e-3, cooldown=0.1, decay=0.995), _make_clips),
-    "whole": Stage(Plan("whole", 300, rate=6e-4, warmup=20, cooldown=0.8, decay=0.99), _make_whole),
+    "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
+    "clips": Stage(Plan("clips", 1500, rate=1.5e-3, cooldown=0.25, decay=0.99), _make_clips),
+    "whole": Stage(Plan("whole", 200, rate=6e-4, warmup=20, cooldown=0.8, decay=0.99), _make_whole),
     "v1": Stage(Plan("v1", 150, rate=6e-4, warmup=20, cooldown=0.7, decay=0.98), _make_v1),
     "pan_left": Stage(Plan("pan_left", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("right")),
     "zoom_in": Stage(Plan("zoom_in", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("growing")),
