@@ -35,10 +35,8 @@ class RowLayout:
         """
         if frames > 0 and parts > 0 and rows in (frames * parts, frames * (parts + 1)):
             return cls(frames, parts, uncond=rows == frames * (parts + 1))
-        raise HostError(
-            f"The host called the model with {rows} rows, but {frames} frames with {parts} prompt part(s) make "
-            f"{frames * parts} or {frames * (parts + 1)}."
-        )
+        expected = f"{frames * parts} or {frames * (parts + 1)}" if parts > 0 else f"at least {2 * frames}"
+        raise HostError(f"The host called the model with {rows} rows, but {frames} frames make {expected}.")
 
     @property
     def rows(self) -> int:

@@ -26,6 +26,7 @@ from motion_module.params import VideoParams
 logger = logging.getLogger(__name__)
 
 FILES_KEY = "AnimateDiff files"
+MESSAGES_KEY = "AnimateDiff messages"
 _VIDEO_ORDER = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG")  # as API clients get them
 _MOVES_IN_GALLERY = ("GIF", "WEBP", "AVIF", "APNG")  # what a browser plays inside <img>
 
@@ -118,18 +119,18 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
 
     API clients get base64 strings of the files, video by video in the order GIF, MP4, WEBP, WEBM; then, with `Frame`
     or where there is no video file, the frames. The page's gallery gets pictures that it shows moving. Every entry of
-    `processed.images` has its infotext at the same place in `processed.infotexts`. The paths are in the result's
-    JSON under `extra_generation_params` and in the comments below the gallery.
+    `processed.images` has its infotext at the same place in `processed.infotexts`. The paths, and what could not be
+    saved, are in the result's JSON under `extra_generation_params` and in the comments below the gallery.
     """
     entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved))
     processed.images = [image for image, _ in entries]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
-    if paths:
-        processed.extra_generation_params = {**(processed.extra_generation_params or {}), FILES_KEY: paths}
-    lines = [message for video in saved for message in video.messages]
-    lines += [f"Saved {', '.join(named.values())}" for named in paths]
+    messages = [message for video in saved for message in video.messages]
+    told = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **told}
+    lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     processed.comments += "".join(f"{line}\n" for line in lines)
 
 

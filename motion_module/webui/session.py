@@ -28,6 +28,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui import infotext, models, output
 from motion_module.webui.freeinit import freeinit_passes
+from motion_module.webui.lora import Networks
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
@@ -57,10 +58,10 @@ def before_process(p: Any, args: Sequence[Any]) -> None:
 
 
 def process(p: Any) -> None:
-    """Hook: the checkpoint of `override_settings` is loaded now; refuse it if the motion module does not fit."""
+    """Hook: the settings and the checkpoint of `override_settings` are there now."""
     session = of(p)
     if session is not None:
-        session.guarded("init", session.check_model)
+        session.guarded("init", session.settle)
 
 
 def process_batch(p: Any) -> None:
@@ -107,6 +108,7 @@ class Session:
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
+        self._networks: Networks | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
@@ -150,21 +152,25 @@ class Session:
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
-        self._change("do_not_save_samples", self.p.do_not_save_samples or not output.host_saves_frames(self.params))
         self._change(
             "extra_generation_params", {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
         )
         self._change("init", _around(self.p.init, self._init))
         self._change("sample", _around(self.p.sample, self._sample))
+        self._networks = Networks(self.p, self._model)
+        self._stack.callback(self._networks.end)
+        self._change("parse_extra_network_prompts", _around(self.p.parse_extra_network_prompts, self._parse_networks))
 
-    def check_model(self) -> None:
-        """Refuse a checkpoint that the motion module does not fit.
+    def settle(self) -> None:
+        """Do what depends on the settings and the checkpoint that `override_settings` brought.
 
         Raises:
-            CheckpointError: names both.
+            CheckpointError: the motion module does not fit the checkpoint; names both.
         """
         if self._module is not None:
             models.check_fits(self._module, shared.sd_model)
+            ours = not output.host_saves_frames(self.params)
+            self._change("do_not_save_samples", ours or self.p.do_not_save_samples)
 
     def spread_prompts(self) -> None:
         """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
@@ -201,7 +207,7 @@ class Session:
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
         self._stack.close()
-        self._model = None
+        self._model = self._networks = None
 
     def _attach(self) -> None:
         self._change(_NAME, self)
@@ -248,11 +254,19 @@ class Session:
         with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
             return original(*args, **kwargs)
 
+    def _parse_networks(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The host takes the networks out of a batch's prompts, and will load them next."""
+        result = original(*args, **kwargs)
+        if self._networks is not None:
+            self._networks.expect()
+        return result
+
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._model is None or self._route is None:
+        if self._model is None or self._route is None or self._networks is None:
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:
+                stack.enter_context(self._networks.sampling())
                 loan = Borrower(self._model, self.frames, self._window_options(), self._call(), self._route.of_call)
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._first_picture())

@@ -47,6 +47,8 @@ def _update_for(component: Any, value: Any) -> Any:
     if isinstance(value, dict) and "__type__" in value:  # an update already
         return value
     kind = type(component.value)
+    if component.value is None:
+        return gr.update(value=value)
     with errors.swallowed(f"Error pasting {value!r}"):
         if kind is bool and value == "False":
             return gr.update(value=False)

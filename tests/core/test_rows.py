@@ -33,7 +33,7 @@ def test_branches_are_whole_copies_of_the_video(frames, parts, uncond):
     ("rows", "frames", "parts"), [(31, 16, 1), (48, 16, 1), (16, 16, 2), (0, 16, 1), (4, 0, 1), (4, 4, 0)]
 )
 def test_numbers_that_do_not_fit(rows, frames, parts):
-    with pytest.raises(HostError, match=f"with {rows} rows, but {frames} frames with {parts} prompt"):
+    with pytest.raises(HostError, match=f"with {rows} rows, but {frames} frames make"):
         RowLayout.of_call(rows, frames, parts)
 
 

@@ -310,13 +310,13 @@ def test_a_relative_output_folder(host, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run_video(pocket):
+def run_video(pocket, tmp_path):
     import runs
 
     def run(*formats, settings=None, **fields):
         from modules import shared
 
-        shared.opts.data.update(settings or {})
+        shared.opts.data.update({"outdir_txt2img_samples": str(tmp_path), **(settings or {})})
         p = runs.make(animatediff=runs.video(format=list(formats), **fields))
         return p, runs.run(p)
 

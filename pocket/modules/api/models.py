@@ -64,8 +64,13 @@ def _field_of(parameter: inspect.Parameter) -> tuple[Any, Any]:
 
 
 def request_model(name: str, processing_class: type, extra: dict[str, Any]) -> type[BaseModel]:
-    """A request body with the arguments of `processing_class` and the fields in `extra`."""
-    parameters = inspect.signature(processing_class).parameters
+    """A request body with the arguments of `processing_class` and the fields in `extra`.
+
+    Where a base class has another default, the base class's counts, as in the WebUI: txt2img has no denoising strength.
+    """
+    parameters: dict[str, inspect.Parameter] = {}
+    for owner in inspect.getmro(processing_class)[:-1]:
+        parameters.update(inspect.signature(owner).parameters)
     fields = {key: _field_of(value) for key, value in parameters.items() if key not in API_NOT_ALLOWED}
     return create_model(name, **{**fields, **extra})
 
