@@ -26,6 +26,13 @@ def pad_to_same_length(cond: Any, uncond: Any, empty: Tensor) -> tuple[Any, Any]
     return _padded(cond, tokens, empty), _padded(uncond, tokens, empty)
 
 
+def waiting(cond: Any) -> Any:
+    """A condition on the CPU, where the frames of a long video wait for their window; a tensor, or SDXL's dict."""
+    if isinstance(cond, dict):
+        return type(cond)({key: waiting(value) for key, value in cond.items()})
+    return cond.cpu()
+
+
 def _text(cond: Any) -> Tensor:
     return cond[_TEXT] if isinstance(cond, dict) else cond
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from motion_module.errors import HostError
@@ -50,7 +51,7 @@ class RowLayout:
         return conds + [list(range(first, first + self.frames))] * self.uncond
 
 
-def take_rows(value: Any, index: Tensor, layout: RowLayout) -> Any:
+def take_rows(value: Any, index: Tensor, layout: RowLayout, device: torch.device | None = None) -> Any:
     """The rows `index` of a call's argument.
 
     Args:
@@ -59,16 +60,17 @@ def take_rows(value: Any, index: Tensor, layout: RowLayout) -> Any:
             (c_concat) as long as if it had not; their first rows are those of the call.
         index: 1-D, int64, on any device.
         layout: the rows of the whole call.
+        device: where the rows go; conditions of a long video wait elsewhere. None leaves them where they are.
 
     Raises:
         HostError: a tensor has another number of rows.
     """
     if isinstance(value, Tensor):
-        return _tensor_rows(value, index, layout)
+        return _tensor_rows(value, index, layout).to(device or value.device)
     if isinstance(value, dict):
-        return type(value)({key: take_rows(item, index, layout) for key, item in value.items()})
+        return type(value)({key: take_rows(item, index, layout, device) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
-        return [take_rows(item, index, layout) for item in value]
+        return [take_rows(item, index, layout, device) for item in value]
     return value
 
 

@@ -113,11 +113,11 @@ class SlidingModel:
         for number, (branches, group) in enumerate(groups, start=1):
             rows = [branch[frame] for branch in branches for window in group for frame in window]
             index = torch.tensor(rows, device=x.device)
-            xs, ts, conds = (take_rows(value, index, layout) for value in (x, t, cond))
+            xs, ts, conds = (take_rows(value, index, layout, x.device) for value in (x, t, cond))
             model_call = ModelCall(layout, rows, len(group[0]), number, len(groups))
             out = self._call_model(model_call, xs, ts, conds, *args, **kwargs)
             blend.add(rows, len(group[0]), out)
-        return blend.result()
+        return blend.result().to(x.device)
 
     def _windows(self) -> list[Window]:
         o = self.options
@@ -151,8 +151,9 @@ class _Blend:
         """Take in the output `(rows, ...)` of one call, whose copies have `frames` rows each."""
         if self.total is None or self.weight is None:
             self.dtype = out.dtype
-            self.total = torch.zeros(self.layout.rows, *out.shape[1:], dtype=torch.float32, device=out.device)
-            self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1), device=out.device)
+            self.total = torch.zeros(self.layout.rows, *out.shape[1:], dtype=torch.float32)
+            self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1))
+        out = out.cpu()  # what is done waits there, so that the accelerator's memory does not grow with the video
         if self.name == "overwrite":
             last = {row: place for place, row in enumerate(rows)}  # a window with a stride may hold a frame twice
             kept = torch.tensor(list(last), device=out.device)

@@ -10,6 +10,12 @@ from motion_module.travel import Between, Travel, parse
 _log = logging.getLogger(__name__)
 _FIRST_PASS = ("prompts", "negative_prompts")
 _HIRES_PASS = ("hr_prompts", "hr_negative_prompts")
+_LABELS = {  # in the infotext
+    "prompts": "Prompt travel",
+    "negative_prompts": "Negative prompt travel",
+    "hr_prompts": "Hires prompt travel",
+    "hr_negative_prompts": "Hires negative prompt travel",
+}
 
 
 class Route:
@@ -39,8 +45,8 @@ class Route:
     def spread(self, p: Any) -> None:
         """Set the prompts of the coming batch of `p`, one for each frame.
 
-        The host encodes the prompt of each frame; `of_call` says how the conditionings are mixed then. The prompts
-        that the infotext keeps are not these.
+        The host encodes the prompt of each frame; `of_call` says how the conditionings are mixed then. The infotext
+        keeps the prompts as typed, and has the schedule as it was understood beside them.
         """
         for name in _FIRST_PASS + _HIRES_PASS:
             texts = getattr(p, name, None)
@@ -49,6 +55,7 @@ class Route:
                 texts[:] = travel.prompts() if travel else texts[:1] * len(texts)
                 if travel:
                     _log.info("%s: %s", name, travel)
+                    p.extra_generation_params[_LABELS[name]] = str(travel)
 
     def of_call(self, hires: bool) -> tuple[list[Between] | None, list[Between] | None]:
         """How the conditionings of prompt and negative prompt travel in a pass, None for one that does not."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from modules import devices, script_callbacks, sd_models, sd_samplers_common, shared
 from motion_module.core.arch import MotionKind
 from motion_module.core.call import CallFrames
-from motion_module.core.conditioning import pad_to_same_length
+from motion_module.core.conditioning import pad_to_same_length, waiting
 from motion_module.core.model import MotionModel
 from motion_module.core.placement import mounted
 from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule
@@ -115,6 +115,8 @@ class _Loan:
         uncond = travelled(uncond, negative_way) if negative_way else uncond
         if not (shared.opts.pad_cond_uncond or shared.opts.pad_cond_uncond_v0):  # else the host pads in its own way
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
+        if frames > self._borrower.options.context:
+            cond, uncond = waiting(cond), waiting(uncond)
         params.text_cond, params.text_uncond = cond, uncond
         if self._sliding is not None:
             self._sliding.begin(params.denoiser.step, parts)

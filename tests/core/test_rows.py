@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_module.core.conditioning import pad_to_same_length
+from motion_module.core.conditioning import pad_to_same_length, waiting
 from motion_module.core.rows import RowLayout, take_rows
 from motion_module.errors import HostError
 
@@ -105,3 +105,11 @@ def test_padding_keeps_the_dtype_and_fills_odd_lengths():
     _cond, uncond = pad_to_same_length(torch.zeros(1, 80, 2).half(), torch.zeros(1, 77, 2).half(), EMPTY)
     assert uncond.dtype == torch.float16
     assert torch.equal(uncond[0, 77:], EMPTY[0, :3].half())
+
+
+def test_conditions_of_a_long_video_wait_on_the_cpu():
+    cond = Condition(crossattn=torch.ones(2, 77, 8), vector=torch.ones(2, 4))
+    kept = waiting(cond)
+    assert isinstance(kept, Condition)
+    assert all(value.device.type == "cpu" and torch.equal(value, cond[key]) for key, value in kept.items())
+    assert take_rows(kept, torch.tensor([1]), RowLayout(2, 1, False), torch.device("meta"))["vector"].is_meta
