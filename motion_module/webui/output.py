@@ -136,8 +136,8 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
 
 def _answers_a_client(p: Any) -> bool:
     """Whether the result goes straight to an API client; a script (X/Y/Z plot, loopback) works on pictures."""
-    script = (getattr(p, "script_args", None) or [0])[0]
-    return bool(getattr(p, "is_api", False)) and not script
+    script = (getattr(p, "script_args", None) or [0])[0]  # its number from 1; "None" where an infotext said so
+    return bool(getattr(p, "is_api", False)) and script in (0, None, "None")
 
 
 def _videos(processed: Any, frames: int) -> Iterator[tuple[list[Image.Image], str, int]]:
