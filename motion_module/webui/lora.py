@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from motion_module.patching import replaced, replaced_item
 _IN_FILES = "lora_unet_"
 _IN_HOST = "diffusion_model_"  # what the host makes of it
 _MOTION = "motion_modules"
+_OUT_OF_DATE = ("AnimateDiff",)  # never the host's: its names are tuples
 _ON_LAYERS = ("network_layer_name", "network_current_names", "network_weights_backup", "network_bias_backup")
 
 
@@ -72,11 +73,11 @@ class Networks:
         """Undo everything, and have the host read our files anew the next time; may be called any number of times."""
         self._names.close()
         self._activation.close()
-        for net in self._read_by_us:
-            if net.network_on_disk.filename in self._files:
-                net.mtime = 0.0
-                for key in self._layers.keys() & net.modules.keys():
-                    del net.modules[key]
+        for net in self._converted():
+            net.mtime = 0.0
+            for key in self._layers.keys() & net.modules.keys():
+                del net.modules[key]
+            _apply_anew(net)
         self._read_by_us.clear()
 
     def _activate(self, original: Callable[..., Any], p: Any, data: Any) -> None:
@@ -109,10 +110,17 @@ class Networks:
             for name, layer in self._layers.items():
                 stack.enter_context(replaced_item(shared.sd_model.network_layer_mapping, name, layer))
             for net in _in_memory(networks):
-                if not any(net is known for known in self._read_by_us):
+                if not _among(net, self._read_by_us):
                     stack.enter_context(replaced(net, "mtime", 0.0))  # older than its file: it is read again
+            known = self._read_by_us
             yield
             self._read_by_us = list(networks.loaded_networks)
+            for net in self._converted():
+                if not _among(net, known):
+                    _apply_anew(net)
+
+    def _converted(self) -> list[Any]:
+        return [net for net in self._read_by_us if net.network_on_disk.filename in self._files]
 
     def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The host's reading of a network's file, under the names that the host knows.
@@ -172,6 +180,18 @@ def _in_memory(networks: Any) -> list[Any]:
     """Every network that the host need not read again, once each."""
     nets = [*networks.loaded_networks, *networks.networks_in_memory.values()]
     return list({id(net): net for net in nets}.values())
+
+
+def _among(net: Any, nets: Sequence[Any]) -> bool:
+    return any(net is other for other in nets)
+
+
+def _apply_anew(net: Any) -> None:
+    """The host tells networks apart by name and weight alone, but this one adds something else than it did before."""
+    mapping = getattr(shared.sd_model, "network_layer_mapping", {})
+    for layer in (mapping[key] for key in net.modules if key in mapping):
+        if getattr(layer, "network_current_names", ()):
+            layer.network_current_names = _OUT_OF_DATE
 
 
 @contextmanager
