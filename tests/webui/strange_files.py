@@ -48,7 +48,9 @@ def _other_models(folder: Path, tiny: dict[str, Path]) -> None:
     motion = f"down_blocks.0.motion_modules.0.{BLOCK}.processor.to_q_lora"
     _tensors(folder / "motion_lora.safetensors", f"{motion}.down.weight", f"{motion}.up.weight")
     _tensors(
-        folder / "controlnet.safetensors", "control_model.input_hint_block.0.weight", "control_model.zero_convs.0.0.weight"
+        folder / "controlnet.safetensors",
+        "control_model.input_hint_block.0.weight",
+        "control_model.zero_convs.0.0.weight",
     )
     _tensors(folder / "vae.safetensors", "first_stage_model.encoder.conv_in.weight")
     _tensors(folder / "embedding.safetensors", "emb_params")
@@ -87,4 +89,6 @@ def _modules_that_do_not_fit(folder: Path) -> None:
     del state[next(key for key in state if key.endswith("to_q.weight"))]
     save_file(state, folder / "mm_with_a_hole.safetensors")
     two_levels = {key: value for key, value in motion_state("v1").items() if not key.startswith("down_blocks.3")}
-    save_file({k: v for k, v in two_levels.items() if not k.startswith("down_blocks.2")}, folder / "two_levels.safetensors")
+    save_file(
+        {k: v for k, v in two_levels.items() if not k.startswith("down_blocks.2")}, folder / "two_levels.safetensors"
+    )

@@ -62,7 +62,10 @@ FIELDS = [
     *(of_field("batch_size", value, f"{WHOLE} 1 to 256") for value in (0, -1, 257, "16", 2.5)),
     *(of_field("stride", value, f"{WHOLE} 1 to 64") for value in (0, "1", 65)),
     *(of_field("overlap", value, f"{WHOLE} -1 to 256") for value in (-2, "4", 1e9)),
-    *(of_field("format", value, "a list of GIF") for value in ("AVI", ["GIF", "BMP"], 3, {"GIF": True}, None, [["GIF"]])),
+    *(
+        of_field("format", value, "a list of GIF")
+        for value in ("AVI", ["GIF", "BMP"], 3, {"GIF": True}, None, [["GIF"]])
+    ),
     *(of_field("interp", value, "one of Off") for value in ("RIFE", 5, None)),
     *(of_field("interp_x", value, WHOLE) for value in (0, "10", 10_000)),
     of_field("video_source", 5, "a text"),

@@ -1,10 +1,11 @@
 """Image to video and inpainting over HTTP."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from http_client import Client, gif_frames, gradient, png_base64
+from http_client import SMALL, Client, gif_frames, gradient, png_base64
 
 
 @pytest.fixture
@@ -45,3 +46,27 @@ def test_masks_and_grids_of_the_host_are_no_frames(client):
     assert reply.kinds == ["GIF"] + ["PNG"] * 4
     assert len(gif_frames(reply.files[0])[0]) == 4
     assert len(client.written() - before) == 1
+
+
+def test_two_first_pictures_are_no_video_of_eight_frames(client):
+    fields = {"enable": True, "video_length": 8, "batch_size": 8, "format": ["PNG"]}
+    body = {
+        **SMALL,
+        "init_images": [png_base64(gradient())] * 2,
+        "alwayson_scripts": {"AnimateDiff": {"args": [fields]}},
+    }
+    reply = client.post("img2img", body)
+    assert reply.status == 422 and "2 pictures" in reply.sentence and "8 frames" in reply.sentence
+
+
+def test_a_picture_for_each_frame(client, monkeypatch):
+    """Without the module's effect and its noise schedule they are the host's own pictures."""
+    keep = lambda sd_model, schedule: contextlib.nullcontext()  # noqa: E731
+    monkeypatch.setattr("motion_module.webui.session.alpha_schedule", keep)
+    monkeypatch.setattr("motion_module.webui.sampling.alpha_schedule", keep)
+    pictures = [gradient(), gradient()[:, ::-1], gradient()[::-1]]
+    request = {"init_images": [png_base64(picture) for picture in pictures], "denoising_strength": 0.3, "steps": 4}
+    still = {"model": "mm_tiny_v3.safetensors", "effect": 0.0, "video_length": 3}
+    frames, plain = client.frames(still, "img2img", **request), client.plain("img2img", batch_size=3, **request)
+    assert np.abs(frames - plain).mean() < 1  # the encoder's own noise
+    assert np.abs(frames - plain[[1, 2, 0]]).mean() > 10

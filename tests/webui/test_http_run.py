@@ -254,7 +254,9 @@ def test_the_script_s_name_in_any_case(client, name):
 
 def test_the_panel_s_values_in_order_do_the_same(client):
     """Some clients send what script-info lists, one value for each field."""
-    (info,) = [script for script in client.get("script-info") if script["name"] == "animatediff" and not script["is_img2img"]]
+    (info,) = [
+        script for script in client.get("script-info") if script["name"] == "animatediff" and not script["is_img2img"]
+    ]
     said = {"AnimateDiff": True, "Number of frames": 4, "Save format": ["PNG"], "Motion module": V2}
     args = [said.get(arg["label"], arg["value"]) for arg in info["args"]]
     assert set(said) <= {arg["label"] for arg in info["args"]}
@@ -275,3 +277,11 @@ def test_pictures_that_are_not_wanted_are_saved_all_the_same(client):
     reply = client.run({"format": ["GIF", "PNG"]}, steps=1, send_images=False)
     assert reply.body["images"] == []
     assert Path(reply.paths[0]["GIF"]).is_file() and len(list(Path(reply.paths[0]["PNG"]).iterdir())) == 8
+
+
+def test_the_place_of_the_frames_may_come_with_the_request(client):
+    before = client.written()
+    settings = {"animatediff_save_to_custom": False}
+    client.run({"format": ["GIF", "PNG"]}, steps=1, save_images=True, override_settings=settings)
+    new = [Path(path) for path in client.written() - before]
+    assert sorted(path.suffix for path in new) == [".gif"] + [".png"] * 8

@@ -115,7 +115,9 @@ def test_freenoise_repeats_the_noise_of_the_first_window(client):
     assert found[:6] == list(range(6))
     assert found[6:] != [place % 6 for place in range(6, 18)], "shuffled"
     assert {found.count(place) for place in range(6)} <= {2, 3, 4}
-    assert far(frames[:6], client.frames({**STILL, "video_length": 6})) <= 1, "the first frames are those of a short video"
+    assert far(frames[:6], client.frames({**STILL, "video_length": 6})) <= 1, (
+        "the first frames are those of a short video"
+    )
 
 
 def test_freeinit_takes_low_frequencies_from_the_pass_before(client):
@@ -187,6 +189,18 @@ def test_an_interrupt_gives_the_video_so_far(client):
     assert len(gif_frames(reply.files[0])[0]) == 8
     assert snapshot.differences(before, snapshot.of_host()) == []
     assert far(client.frames(), client.frames()) == 0
+
+
+def test_skipping_ends_one_video_and_the_next_is_whole(client):
+    running = Running(client, {"format": ["GIF", "Frame"], "video_length": 4}, n_iter=2, steps=30)
+    skipped = False
+    for told in running.told():
+        if not skipped and told["state"]["sampling_step"] >= 2:
+            skipped = True
+            client.post("skip", {})
+    assert running.reply.kinds == ["GIF"] * 2 + ["PNG"] * 8
+    assert np.array_equal(running.reply.pictures[4:], client.frames({"video_length": 4}, seed=9, steps=30))
+    assert far(running.reply.pictures[:4], client.frames({"video_length": 4}, steps=30)) > 10
 
 
 def test_progress_moves_and_shows_the_frames_so_far(client):

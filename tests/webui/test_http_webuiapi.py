@@ -42,7 +42,14 @@ def test_its_default_payload_makes_a_video(api):
 
 def test_its_options_reach_the_video(api, pocket):
     asked = webuiapi.AnimateDiff(
-        model=MODEL, video_length=4, fps=4, loop_number=2, closed_loop="A", batch_size=8, request_id="mine", format=["MP4", "GIF", "Frame"]
+        model=MODEL,
+        video_length=4,
+        fps=4,
+        loop_number=2,
+        closed_loop="A",
+        batch_size=8,
+        request_id="mine",
+        format=["MP4", "GIF", "Frame"],
     )
     with pytest.raises(Exception, match="cannot identify"):  # it opens every result with PIL, and MP4 is no picture
         api.txt2img(animatediff=asked, **REQUEST)

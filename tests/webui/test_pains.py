@@ -33,7 +33,7 @@ V3 = "mm_tiny_v3.safetensors"
 STILL = {"effect": 0.0, "model": V3}
 SETUP = {
     "before_process": "motion_module.webui.session.models.load",
-    "process": "motion_module.webui.session.Session.check_model",
+    "process": "motion_module.webui.session.Session.settle",
     "process_batch": "motion_module.webui.session.Session.spread_prompts",
     "before_every_sampling": "motion_module.webui.session.Session.shape_noise",
     "postprocess": "motion_module.webui.session.output.save_videos",
@@ -140,6 +140,22 @@ def test_14_older_ways_to_say_the_same(client, args):
     assert np.array_equal(*(np.stack(gif_frames(answer.files[0])[0]) for answer in (reply, same)))
 
 
+def test_17_blending_makes_the_seams_of_windows_smaller(client):
+    """Noise, prompt and picture are the same all along, so that frames differ only by their place in a window."""
+    video_fields = {"video_length": 16, "schedule": "static", "overlap": 6, "same_noise": True, "motion_scale": 3.0}
+
+    def restlessness(blend):
+        frames = client.frames(
+            {**video_fields, "model": "mm_tiny_v2.safetensors", "effect": 2.0, "blend": blend}, seed=1
+        )
+        return np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3)).sum()
+
+    seams = restlessness("overwrite")
+    assert {blend: restlessness(blend) < 0.75 * seams for blend in ("flat", "linear", "pyramid")} == dict.fromkeys(
+        ("flat", "linear", "pyramid"), True
+    )
+
+
 def test_18_closed_loop_n_leaves_no_frame_out(client):
     """26 frames in windows of 16 is one of the lengths with frames that no window reached."""
     uncut = client.frames({**STILL, "video_length": 26, "batch_size": 26})
@@ -163,6 +179,7 @@ def test_23_a_codec_that_is_not_there_costs_only_its_own_format(client, monkeypa
     (paths,) = reply.paths
     assert reply.kinds == ["GIF"] and set(paths) == {"GIF", "PNG"}
     assert len(gif_frames(reply.files[0])[0]) == 8
+    assert "could not save MP4" in reply.body["info"], "an API client learns of it"
     lost = client.post("txt2img", request(format=["MP4"]))
     assert lost.status == 500 and "MP4" in lost.sentence and "Its frames are in" in lost.sentence
 
