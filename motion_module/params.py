@@ -113,7 +113,7 @@ class VideoParams:
         high=128,
         **_I2I,
     )
-    last_frame: Any = _knob(None, "image", "Last frame", "The picture the video ends on.", coming=True, **_I2I)
+    last_frame: Any = _knob(None, "image", "Last frame", "The picture the video ends on.", recorded=False, **_I2I)
     latent_power_last: float = _knob(
         1,
         "number",

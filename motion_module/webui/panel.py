@@ -77,6 +77,8 @@ def _widget(name: str, knob: Knob, visible: bool, elem_id: str) -> Any:
     if knob.kind == "choices":
         choices = list(knob.labels or knob.choices)
         return gr.CheckboxGroup(choices=choices, value=default, **common)
+    if knob.kind == "image":
+        return gr.Image(type="pil", label=knob.label, elem_id=elem_id, visible=visible)
     if knob.kind in ("int", "number"):
         whole = 0 if knob.kind == "int" else None
         limits = {"minimum": knob.low, "maximum": knob.high, "step": knob.step}

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor
@@ -18,7 +18,6 @@ from torch import Tensor
 from modules import shared
 from motion_module import __version__
 from motion_module.core.call import CallFrames
-from motion_module.core.latents import fade_into_noise
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
@@ -29,6 +28,7 @@ from motion_module.patching import replaced
 from motion_module.webui import infotext, models, output
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
+from motion_module.webui.pictures import Pictures
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
@@ -108,6 +108,7 @@ class Session:
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
+        self._pictures: Pictures | None = None
         self._networks: Networks | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
@@ -146,6 +147,7 @@ class Session:
         self._check_context(self._module)
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
+        self._pictures = Pictures(self.p, self.params)
         self._model = models.load(self._module)
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
@@ -249,9 +251,9 @@ class Session:
 
     def _init(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """img2img makes its sampler, with the noise schedule of that moment, already here."""
-        if self._model is None:
+        if self._model is None or self._pictures is None:
             return original(*args, **kwargs)
-        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
+        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)), self._pictures.encoding():
             return original(*args, **kwargs)
 
     def _parse_networks(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -262,14 +264,14 @@ class Session:
         return result
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._model is None or self._route is None or self._networks is None:
+        if self._model is None or self._route is None or self._networks is None or self._pictures is None:
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._networks.sampling())
                 loan = Borrower(self._model, self.frames, self._window_options(), self._call(), self._route.of_call)
                 stack.enter_context(sampling_scope(loan))
-                stack.enter_context(self._first_picture())
+                stack.enter_context(self._pictures.fading())
                 stack.enter_context(freeinit_passes(self.p, self.params))
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
@@ -290,15 +292,6 @@ class Session:
             blend=asked.blend,
             windows_per_call=asked.windows_per_call,
         )
-
-    def _first_picture(self) -> AbstractContextManager[Any]:
-        """Image to video: later frames start from less of the picture and more noise."""
-        init = getattr(self.p, "init_latent", None)
-        if init is None or len(self.p.init_images) > 1:  # a picture for each frame stays as it is
-            return nullcontext()
-        noise = self.p.rng.next()
-        mixed = fade_into_noise(init, noise, self.params.latent_power, self.params.latent_scale)
-        return replaced(self.p, "init_latent", mixed)
 
 
 def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:

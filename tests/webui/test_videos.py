@@ -92,8 +92,56 @@ def test_pasting_an_infotext_sets_every_field_of_the_panel(pocket):
     read = [function(generation) for _, function in script.infotext_fields]
     values = dict(zip(VideoParams.offered(), read, strict=True))
     for component, value in zip((field for field, _ in script.infotext_fields), read, strict=True):
-        assert value is None or component.postprocess(value) is not None
+        assert isinstance(value, dict) or component.postprocess(value) is not None  # a dict changes nothing
     assert values["enable"] is True
     assert values["reverse"] == ["Add Reverse Frame", "Remove tail"]
     assert values["fps"] == 12.5 and values["closed_loop"] == "A" and values["format"] == ["MP4", "PNG"]
     assert values["motion_scale"] == 1.25 and values["video_length"] == 4
+
+
+def base64_of(image):
+    import base64
+    import io
+
+    written = io.BytesIO()
+    image.save(written, "PNG")
+    return base64.b64encode(written.getvalue()).decode()
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+@pytest.mark.parametrize("resize_mode", [0, 1, 2, 3])
+def test_a_video_ends_on_its_last_frame(pocket, resize_mode, prefix):
+    """The last frame starts from the last picture alone: with little denoising it still shows it."""
+    request = {"denoising_strength": 0.1, "steps": 20, "resize_mode": resize_mode}
+    last = prefix + base64_of(picture(255).resize((128, 128)))
+    got = frames("img2img", {"last_frame": last}, init_images=[picture(0)], **request).astype(int)
+    ends = [frames("img2img", {"video_length": 1}, init_images=[picture(s)], **request)[0] for s in (0, 255)]
+    near = [[np.abs(frame - end).mean() for end in ends] for frame in (got[0], got[-1])]
+    assert near[0][0] < near[0][1] and near[1][1] < near[1][0]
+
+
+@pytest.mark.parametrize("value", ["not base64!", "QUJD", "data:image/png;base64,"])
+def test_a_last_frame_that_is_no_picture_is_refused(pocket, value):
+    with pytest.raises(Exception, match="last_frame is .*allowed is a picture in base64") as caught:
+        run(make("img2img", video(last_frame=value)))
+    assert caught.value.status_code == 422
+
+
+def test_a_last_frame_needs_a_first_one(pocket):
+    with pytest.raises(Exception, match="last_frame needs a first one"):
+        run(make("txt2img", video(last_frame=base64_of(picture(9)))))
+
+
+def test_the_init_picture_goes_through_the_vae_once(pocket, monkeypatch):
+    from modules import shared
+
+    encode, calls = type(shared.sd_model).encode_first_stage, []
+
+    def counting(self, x):
+        calls.append(x.shape)
+        return encode(self, x)
+
+    monkeypatch.setattr(type(shared.sd_model), "encode_first_stage", counting)
+    frames("img2img")
+    assert len(calls) == 1
+    assert "encode_first_stage" not in vars(shared.sd_model)
