@@ -36,12 +36,23 @@ class VideoParams:
 
     enable: bool = _knob(False, "bool", "Enable AnimateDiff", "Make a video instead of single pictures.")
     model: str = _knob(
-        "", "text", "Motion module", "The file in the motion module folders; empty takes the first one.", group="Motion"
+        "",
+        "text",
+        "Motion module",
+        "A name inside the model folders; empty takes the first one that fits the checkpoint.",
+        group="Motion",
     )
     video_length: int = _knob(
-        0, "int", "Number of frames", "Frames of the video; 0 takes the context batch size.", low=0, high=10_000
+        0,
+        "int",
+        "Number of frames",
+        "0 takes as many as img2img has pictures, else the context batch size.",
+        low=0,
+        high=10_000,
     )
-    fps: float = _knob(8, "number", "FPS", "Frames per second of the saved video.", low=1, high=120)
+    fps: float = _knob(
+        8, "number", "FPS", "Frames per second of the saved video; a GIF plays at most 50.", low=1, high=120
+    )
     loop_number: int = _knob(
         0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535
     )
@@ -49,14 +60,22 @@ class VideoParams:
         "R-P",
         "choice",
         "Closed loop",
-        "N: no window wraps; R-P: as little as possible; R+P: also closes prompt travel; A: wraps fully.",
+        "N: no window wraps round the end; R-P: few do; R+P: few, and prompt travel is closed; A: wraps fully.",
         choices=CLOSED_LOOPS,
         group="Context",
     )
     batch_size: int = _knob(
         16, "int", "Context batch size", "Frames the motion module sees at once.", low=1, high=256, group="Context"
     )
-    stride: int = _knob(1, "int", "Stride", "Largest step between frames of a window.", low=1, high=64, group="Context")
+    stride: int = _knob(
+        1,
+        "int",
+        "Stride",
+        "Windows also take every 2nd, 4th, ... frame, up to 2 to the power of stride - 1.",
+        low=1,
+        high=64,
+        group="Context",
+    )
     overlap: int = _knob(
         -1,
         "int",
@@ -102,13 +121,20 @@ class VideoParams:
     )
     freeinit_iters: int = _knob(3, "int", "FreeInit iterations", "Passes of FreeInit.", low=2, high=5, **_FREEINIT)
     latent_power: float = _knob(
-        1, "number", "Latent power", "How fast the first picture fades.", step=0.1, low=0.1, high=10, **_I2I
+        1,
+        "number",
+        "Latent power",
+        "Frame i starts from 1 - i ** power / scale of the picture, the rest is noise.",
+        step=0.1,
+        low=0.1,
+        high=10,
+        **_I2I,
     )
     latent_scale: float = _knob(
         32,
         "number",
         "Latent scale",
-        "Over how many frames the first picture fades.",
+        "Over how many frames the picture fades, where the power is 1.",
         low=1,
         high=128,
         **_I2I,
@@ -118,7 +144,7 @@ class VideoParams:
         1,
         "number",
         "Latent power for last frame",
-        "The same for the last picture.",
+        "The same for the last frame, backwards in time.",
         step=0.1,
         low=0.1,
         high=10,
@@ -128,7 +154,7 @@ class VideoParams:
         32,
         "number",
         "Latent scale for last frame",
-        "The same for the last picture.",
+        "The same for the last frame, backwards in time.",
         low=1,
         high=128,
         **_LAST,
@@ -170,7 +196,14 @@ class VideoParams:
         1, "int", "Windows per call", "Windows in one UNet call.", low=1, high=64, group="Context"
     )
     motion_scale: float = _knob(
-        1.0, "number", "Motion scale", "More or less motion.", step=0.05, low=0, high=10, group="Motion"
+        1.0,
+        "number",
+        "Motion scale",
+        "More or less motion: multiplies what frames give on each other.",
+        step=0.05,
+        low=0,
+        high=10,
+        group="Motion",
     )
     effect: float = _knob(
         1.0,
