@@ -113,11 +113,13 @@ class Networks:
                 if not _among(net, self._read_by_us):
                     stack.enter_context(replaced(net, "mtime", 0.0))  # older than its file: it is read again
             known = self._read_by_us
-            yield
-            self._read_by_us = list(networks.loaded_networks)
-            for net in self._converted():
-                if not _among(net, known):
-                    _apply_anew(net)
+            try:
+                yield
+            finally:
+                self._read_by_us = list(networks.loaded_networks)
+                for net in self._converted():
+                    if not _among(net, known):
+                        _apply_anew(net)
 
     def _converted(self) -> list[Any]:
         return [net for net in self._read_by_us if net.network_on_disk.filename in self._files]
@@ -127,16 +129,24 @@ class Networks:
 
         The host prints and forgets what is raised here, so an error waits until all networks are loaded.
         """
-        state = original(filename, *args, **kwargs)
+        name = Path(filename).stem
+        try:
+            state = original(filename, *args, **kwargs)
+        except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
+            self._fail(CheckpointError(f"AnimateDiff: the LoRA {name} cannot be read; the WebUI's log says why."))
+            raise
         converted = host_keys(state)
         if converted.keys() != state.keys() or any(_MOTION in key for key in converted):
             self._files.add(filename)
         try:
-            self._check(converted, Path(filename).stem)
+            self._check(converted, name)
         except CheckpointError as error:
-            self._error = self._error or error
+            self._fail(error)
             return {}
         return converted
+
+    def _fail(self, error: CheckpointError) -> None:
+        self._error = self._error or error
 
     def _check(self, state: Mapping[str, Tensor], name: str) -> None:
         """Every key that means a motion module must find its place.
