@@ -37,7 +37,7 @@ def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
             _repeating(p.sampler, params, stack)
         stack.enter_context(replaced(sd_samplers, "create_sampler", create_sampler))
         if p.iteration == 0:
-            _announce(params.freeinit_iters, p.steps)
+            _announce(p, params.freeinit_iters - 1)
         yield
 
 
@@ -63,7 +63,7 @@ def _passes(once: Callable[..., Tensor], place: int, params: VideoParams, *args:
     return result
 
 
-def _announce(passes: int, steps: int) -> None:
-    """The progress bars count every pass."""
-    shared.state.job_count *= passes
-    shared.total_tqdm.updateTotal(shared.state.job_count * steps)
+def _announce(p: Any, more: int) -> None:
+    """The progress bars count every pass. They may count other runs as well (X/Y/Z plot), so ours are added."""
+    shared.state.job_count += more * p.n_iter * (2 if getattr(p, "enable_hr", False) else 1)
+    shared.total_tqdm.updateTotal(shared.state.job_count * p.steps)

@@ -108,14 +108,16 @@ class _Loan:
 
     def _announce(self, params: script_callbacks.CFGDenoiserParams) -> None:
         frames = self._borrower.frames
-        parts = params.x.shape[0] // frames - 1
+        parts = params.text_cond.shape[0] // frames  # not by x: an InstructPix2Pix checkpoint has two unconds
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
         cond = travelled(cond, way, parts) if way else cond
         uncond = travelled(uncond, negative_way) if negative_way else uncond
-        if not (shared.opts.pad_cond_uncond or shared.opts.pad_cond_uncond_v0):  # else the host pads in its own way
+        long = frames > self._borrower.options.context
+        # Else the host pads: in another way, or in ours but with the empty prompt on its device.
+        if not shared.opts.pad_cond_uncond_v0 and (long or not shared.opts.pad_cond_uncond):
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
-        if frames > self._borrower.options.context:
+        if long:
             cond, uncond = waiting(cond), waiting(uncond)
         params.text_cond, params.text_uncond = cond, uncond
         if self._sliding is not None:
@@ -156,7 +158,7 @@ def _watched(model_call: ModelCall) -> Iterator[None]:
 @contextmanager
 def _on_device(model: MotionModel) -> Iterator[MotionModel]:
     try:
-        yield model.to(devices.get_optimal_device())
+        yield model.to(devices.device)  # which --use-cpu decides, too
     finally:
         model.to("cpu")
 
