@@ -65,20 +65,20 @@ def resolve(name: str) -> ModuleFile:
         ParamError: there is no such file.
         CheckpointError: the file is no motion module; the sentence says what it seems to be.
     """
-    known = files()
     name = name or next(iter(fitting(shared.sd_model) or names()), "")
     if not name:
         places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
         raise ParamError(f"AnimateDiff: there is no motion module yet; put one into {places}.")
-    path = known.get(name) or next((path for key, path in known.items() if Path(key).stem == name), None)
-    if path is None:
+    known = files()
+    found = name if name in known else next((key for key in known if name in (Path(key).name, Path(key).stem)), None)
+    if found is None:
         raise ParamError(f"AnimateDiff: model is {name!r:.120}; allowed is one of {', '.join(names()) or 'none yet'}.")
-    return ModuleFile(name, path, _spec(path))
+    return ModuleFile(found, known[found], _spec(known[found]))
 
 
 def fitting(sd_model: Any) -> list[str]:
     """The names of the modules that were made for the model's family and have its widths."""
-    family, widths = family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
+    family, widths = _looked_at(sd_model)
     specs = {name: _spec_or_none(path) for name, path in files().items()}
     return [name for name, spec in specs.items() if spec and spec.kind.family == family and spec.widths == widths]
 
@@ -96,7 +96,7 @@ def check_fits(module: ModuleFile, sd_model: Any) -> None:
     Raises:
         CheckpointError: names both families and widths, and the modules that would fit.
     """
-    family, widths = family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
+    family, widths = _looked_at(sd_model)
     spec = module.spec
     if (spec.kind.family, spec.widths) == (family, widths):
         return
@@ -105,6 +105,12 @@ def check_fits(module: ModuleFile, sd_model: Any) -> None:
         f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
         f"that fit: {', '.join(fitting(sd_model)) or 'none'}."
     )
+
+
+def _looked_at(sd_model: Any) -> tuple[str, tuple[int, ...]]:
+    if sd_model is None:  # the host could not load it, and said so in its log only
+        raise CheckpointError("AnimateDiff: no checkpoint is loaded; choose an SD1.5 checkpoint first.")
+    return family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
 
 
 def _listed(widths: tuple[int, ...]) -> str:
@@ -151,12 +157,19 @@ def _version(path: Path) -> tuple[Path, int, int]:
 
 
 def _spec(path: Path) -> ModuleSpec:
-    return _spec_of_version(*_version(path))
+    spec = _spec_of_version(*_version(path))
+    if isinstance(spec, str):
+        raise CheckpointError(spec)
+    return spec
 
 
 @lru_cache(maxsize=512)
-def _spec_of_version(path: Path, _mtime: int, _size: int) -> ModuleSpec:
-    return read_motion_weights(path)[0]
+def _spec_of_version(path: Path, _mtime: int, _size: int) -> ModuleSpec | str:
+    """What the file is, or the sentence that says why it is none: other files, too, are looked at only once."""
+    try:
+        return read_motion_weights(path)[0]
+    except CheckpointError as error:
+        return str(error)
 
 
 def _spec_or_none(path: Path) -> ModuleSpec | None:

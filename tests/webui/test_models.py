@@ -1,0 +1,60 @@
+"""Motion modules as requests name them, and the files that lie beside them."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from motion_module.errors import CheckpointError, ParamError
+
+
+@pytest.fixture
+def folder(pocket, tiny, tmp_path):
+    """A folder of motion modules of our own: {"sub/mm_tiny_v2.safetensors"}."""
+    from modules import shared
+
+    (tmp_path / "sub").mkdir()
+    shutil.copy(tiny["v2"], tmp_path / "sub")
+    shared.opts.data["animatediff_model_path"] = str(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["sub/mm_tiny_v2.safetensors", "mm_tiny_v2.safetensors", "mm_tiny_v2", ""])
+def test_a_module_is_found_by_path_file_name_and_stem_and_keeps_its_own_name(folder, name):
+    from motion_module.webui import models
+
+    found = models.resolve(name)
+    assert (found.name, found.path) == ("sub/mm_tiny_v2.safetensors", folder / "sub" / "mm_tiny_v2.safetensors")
+
+
+@pytest.mark.parametrize("name", ["../sub/mm_tiny_v2.safetensors", "/etc/passwd", "sub", "v2"])
+def test_a_name_leads_nowhere_else(folder, name):
+    from motion_module.webui import models
+
+    with pytest.raises(ParamError, match="allowed is one of sub/mm_tiny_v2.safetensors"):
+        models.resolve(name)
+
+
+def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch):
+    from motion_module.webui import models
+
+    (folder / "half.ckpt").write_bytes(b"PK\x03\x04 cut off")
+    looked = []
+    read = models.read_motion_weights
+    monkeypatch.setattr(models, "read_motion_weights", lambda path: looked.append(path.name) or read(path))
+    for _ in range(2):
+        assert models.names() == ["sub/mm_tiny_v2.safetensors"]
+        with pytest.raises(CheckpointError, match="half.ckpt is damaged"):
+            models.resolve("half.ckpt")
+    assert looked.count("half.ckpt") == 1
+
+
+def test_without_a_checkpoint_the_sentence_says_so(folder, monkeypatch):
+    """The host goes on with None where a checkpoint could not be loaded."""
+    from motion_module.webui import models
+
+    module = models.resolve("mm_tiny_v2")
+    monkeypatch.setattr(models, "shared", SimpleNamespace(sd_model=None, opts=models.shared.opts))
+    for look in (lambda: models.resolve(""), lambda: models.check_fits(module, None)):
+        with pytest.raises(CheckpointError, match="no checkpoint is loaded"):
+            look()
