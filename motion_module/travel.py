@@ -12,6 +12,7 @@ from motion_module.errors import ParamError
 
 _log = logging.getLogger(__name__)
 _KEY_LINE = re.compile(r"\s*(\d+)\s*:\s*(.*?)\s*$")
+_AND = re.compile(r"\bAND\b")  # as the WebUI splits prompts
 
 
 class Between(NamedTuple):
@@ -77,7 +78,8 @@ def parse(prompt: str, frames: int, closed: bool) -> Travel | None:
         None where the prompt has no key line.
 
     Raises:
-        ParamError: a key at or beyond N, keys that descend, a key or a line between keys that says nothing useful.
+        ParamError: a key at or beyond N, keys that descend, a key or a line between keys that says nothing useful,
+            keys with different numbers of prompts joined by AND.
     """
     lines = prompt.splitlines()
     found = [place for place, line in enumerate(lines) if _KEY_LINE.match(line)]
@@ -103,7 +105,19 @@ def _read_keys(lines: list[str], frames: int) -> dict[int, str]:
         if frame in texts:
             _log.warning("Prompt travel: frame %d is given twice; the last one counts.", frame)
         texts[frame] = text
+    _check_parts(texts)
     return texts
+
+
+def _check_parts(texts: dict[int, str]) -> None:
+    parts = {frame: len(_AND.findall(text)) + 1 for frame, text in texts.items()}
+    first = next(iter(parts))
+    odd = next((frame for frame in parts if parts[frame] != parts[first]), None)
+    if odd is not None:
+        raise ParamError(
+            f"Prompt travel: AND joins {parts[first]} prompts at frame {first}, but {parts[odd]} at frame {odd}; "
+            f"every frame number needs as many."
+        )
 
 
 def _check_key(frame: int, text: str, frames: int, last: int) -> None:

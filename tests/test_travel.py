@@ -27,6 +27,10 @@ def test_a_key_given_twice_counts_as_the_last(caplog):
     assert "frame 4 is given twice" in caplog.text
 
 
+def test_and_may_stand_in_every_key():
+    assert len(parse("head\n0: a AND b:0.5\n8: c AND d\nBRAND", 16, False).keys) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -34,6 +38,7 @@ def test_a_key_given_twice_counts_as_the_last(caplog):
         ("8: a\n0: b", "frame 0 stands after frame 8"),
         ("0: a\n8:", "frame 8 has no text"),
         ("0: a\nsomething\n8: b", "'something' stands between two keys"),
+        ("0: a AND b\n4: c AND d\n8: e", "AND joins 2 prompts at frame 0, but 1 at frame 8"),
     ],
 )
 def test_what_cannot_be_is_refused(text, sentence):

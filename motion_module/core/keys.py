@@ -23,6 +23,7 @@ _RENAMES = (  # diffusers' and HotShot-XL's names of the parts
 _SHARED_POSITIONS = re.compile(r"^(transformer_blocks\.\d+\.)pos_embed\.pe$")
 _FIRST_NORM = re.compile(r"down_blocks\.\d+\.motion_modules\.0\.temporal_transformer\.norm\.weight")
 _POSITIONS = "pos_encoder.pe"
+_GROUPS = 32  # of the GroupNorm before the temporal transformer
 
 
 def normalise_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -34,7 +35,7 @@ def normalise_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for key, value in state.items():
         place = _PLACE.search(key)
-        if place is None:
+        if place is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
             continue
         head = f"{place['block']}.motion_modules.{place['index']}.temporal_transformer."
         for part in _published_parts(place["part"]):
@@ -52,7 +53,11 @@ def inspect(weights: Mapping[str, Tensor]) -> ModuleSpec | None:
     positions = [value for key, value in weights.items() if key.endswith(_POSITIONS)]
     has_mid = any(key.startswith("mid_block.") for key in weights)
     kind = kind_of(len(widths), has_mid, positions[0].shape[1] if positions else None)
-    if kind is None or not any(key.startswith("up_blocks.") for key in weights):
+    if (
+        kind is None
+        or any(width % _GROUPS for width in widths)
+        or not any(key.startswith("up_blocks.") for key in weights)
+    ):
         return None
     return ModuleSpec(
         kind=kind,

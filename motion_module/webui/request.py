@@ -23,10 +23,10 @@ def read_request(args: Sequence[Any]) -> VideoParams:
         return first
     if isinstance(first, Mapping):
         return VideoParams.from_json(_joined(args))
-    if isinstance(first, bool):
+    if first is None or first is False or first == []:
+        return VideoParams()  # what else an unused panel holds, a field left empty, is nobody's concern
+    if first is True:
         return VideoParams.from_json(dict(zip(VideoParams.offered(), args, strict=False)))
-    if first is None or first == []:
-        return VideoParams()
     raise ParamError(f"AnimateDiff: args[0] is {first!r:.80}; allowed is an object with fields, or false.")
 
 

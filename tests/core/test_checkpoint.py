@@ -343,3 +343,18 @@ def test_sha256_prefix(tmp_path):
     digest = hashlib.sha256(b"motion" * 500_000).hexdigest()
     assert sha256_prefix(tmp_path / "f") == digest[:8]
     assert sha256_prefix(tmp_path / "f", 64) == digest
+
+
+@pytest.mark.parametrize("odd", [torch.tensor(1.0), torch.zeros(1, 0, 0)], ids=["one number", "nothing"])
+def test_parts_of_no_size_are_a_sentence(tmp_path, odd):
+    state = motion_state("v2")
+    key = next(key for key in state if key.endswith("pos_encoder.pe"))
+    path = save(tmp_path / "m.ckpt", {**state, key: odd})
+    with pytest.raises(CheckpointError, match="lacks"):
+        load_motion_model(path, "cpu", torch.float32)
+
+
+def test_widths_that_no_unet_has_are_a_sentence(tmp_path):
+    state = {key: value[:24] if value.dim() == 1 else value for key, value in motion_state("v3").items()}
+    with pytest.raises(CheckpointError, match="arrangement of no known kind"):
+        read_motion_weights(save(tmp_path / "m.safetensors", state))

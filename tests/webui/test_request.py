@@ -5,7 +5,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.request import read_request
 
 
-@pytest.mark.parametrize("args", [[], [None], [False], [[]], [{}], [{"enable": False}], [False, "anything"]])
+@pytest.mark.parametrize("args", [[], [None], [False], [[]], [{}], [{"enable": False}], [False, "anything", None, -5]])
 def test_off(args):
     assert not read_request(args).enable
 
