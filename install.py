@@ -13,8 +13,10 @@ import launch
 
 try:
     from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.version import InvalidVersion, Version
 except ImportError:  # a venv without packaging still has pip's copy of it
     from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
+    from pip._vendor.packaging.version import InvalidVersion, Version
 
 REQUIREMENTS = Path(__file__).resolve().with_name("requirements.txt")
 
@@ -41,10 +43,18 @@ def installed_pins(leave_out: set[str]) -> list[str]:
     pins: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
-        if name and distribution.version and name.lower() not in leave_out:
+        if name and is_valid(distribution.version) and name.lower() not in leave_out:
             # The first one found is the one that is imported, when an update left two behind.
             pins.setdefault(name.lower(), f"{name}=={distribution.version}")
     return sorted(pins.values())
+
+
+def is_valid(version: str | None) -> bool:
+    """Whether pip admits the version in a constraints file; it refuses the whole file for one that it cannot read."""
+    try:
+        return bool(version and Version(version))
+    except InvalidVersion:
+        return False
 
 
 def reason_of(error: Exception) -> str:

@@ -78,6 +78,16 @@ def test_package_out_of_range_is_replaced(install, pip, versions):
     assert "imageio-ffmpeg" not in pip.commands[0]
 
 
+def test_a_package_with_a_strange_version_holds_up_nothing(install, pip, versions, monkeypatch):
+    """pip refuses a constraints file as a whole for one version that it cannot read."""
+    versions.update({"imageio": "2.31.1", "imageio-ffmpeg": None})
+    odd = types.SimpleNamespace(metadata={"Name": "odd"}, version="unknown-1")
+    good = types.SimpleNamespace(metadata={"Name": "good"}, version="1.0+cu121")
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [odd, good])
+    assert install.main() == 0
+    assert pip.constraints == "good==1.0+cu121\n"
+
+
 def test_failure_is_one_sentence(install, pip, versions, capsys):
     versions.update({"imageio": None, "imageio-ffmpeg": "0.6.0"})
     pip.error = RuntimeError("Couldn't install it.\nstderr: noise\nERROR: No matching distribution found for imageio")
