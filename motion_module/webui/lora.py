@@ -73,7 +73,7 @@ class Networks:
         """Undo everything, and have the host read our files anew the next time; may be called any number of times."""
         self._names.close()
         self._activation.close()
-        for net in self._converted():
+        for net in self._converted(self._read_by_us):
             net.mtime = 0.0
             for key in self._layers.keys() & net.modules.keys():
                 del net.modules[key]
@@ -112,17 +112,16 @@ class Networks:
             for net in _in_memory(networks):
                 if not _among(net, self._read_by_us):
                     stack.enter_context(replaced(net, "mtime", 0.0))  # older than its file: it is read again
-            known = self._read_by_us
             try:
                 yield
             finally:
-                self._read_by_us = list(networks.loaded_networks)
-                for net in self._converted():
-                    if not _among(net, known):
-                        _apply_anew(net)
+                new = [net for net in networks.loaded_networks if not _among(net, self._read_by_us)]
+                self._read_by_us += new
+                for net in self._converted(new):
+                    _apply_anew(net)
 
-    def _converted(self) -> list[Any]:
-        return [net for net in self._read_by_us if net.network_on_disk.filename in self._files]
+    def _converted(self, nets: Sequence[Any]) -> list[Any]:
+        return [net for net in nets if net.network_on_disk.filename in self._files]
 
     def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The host's reading of a network's file, under the names that the host knows.

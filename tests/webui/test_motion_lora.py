@@ -235,6 +235,26 @@ def test_windows_batches_and_freeinit(host):
     assert close(made, shot("a cat ", fields=fields, n_iter=2, model=merged(host, "v2", (ranks, 1.0))))
 
 
+def test_another_one_in_every_batch(host):
+    """As wildcards make it."""
+    from modules import shared
+
+    shared.opts.set("lora_in_memory_limit", 5)
+    for seed, name in enumerate(("one", "two")):
+        write(host, name, low_ranks(seed=seed))
+    expected = [shot("a cat <lora:one:1>"), shot("a cat <lora:two:1>", seed=46)]
+    p = make("txt2img", video(format=["Frame"]), prompt="a cat <lora:one:1>", n_iter=2)
+    setup = p.setup_prompts
+
+    def setup_prompts():
+        setup()
+        p.all_prompts[4:] = ["a cat <lora:two:1>"] * 4
+
+    p.setup_prompts = setup_prompts
+    assert np.array_equal(np.concatenate(expected), array(run(p).images))
+    unharmed()
+
+
 @pytest.mark.parametrize("switch", ["none", "hires", "refiner"])
 def test_hires_and_another_checkpoint_on_the_way(host, switch):
     ranks = low_ranks()
