@@ -1,138 +1,32 @@
-"""`<lora:NAME:WEIGHT>` for motion modules: the files as published, what they add, and that nothing of it stays."""
+"""`<lora:NAME:WEIGHT>` for motion modules: the files as published, and what they add."""
 
 import numpy as np
 import pytest
 import torch
-from runs import array, frames, make, pictures, run, video
-from safetensors.torch import load_file, save_file
+from loras import (
+    LAYOUTS,
+    RANK,
+    close,
+    differ,
+    kohya,
+    lora_host,
+    low_ranks,
+    merged,
+    peft,
+    shot,
+    spatial,
+    unharmed,
+    write,
+)
+from runs import array, make, pictures, run, video
+from safetensors.torch import load_file
 from snapshot import differences, of_host
-
-from weights import Sizes
-
-RANK = 4
-GUOYWW = "temporal_transformer.transformer_blocks.0.attention_blocks"
-SPATIAL = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
-
-
-def guoyww(block, number, layer, half):
-    name = layer.replace(".0", "")
-    return f"{block}.{GUOYWW}.{number}.processor.{name}_lora.{half}.weight"
-
-
-def peft(block, number, layer, half):
-    return f"unet.{block}.transformer_blocks.0.attn{number + 1}.{layer}.lora_{'A' if half == 'down' else 'B'}.weight"
-
-
-def processors(block, number, layer, half):
-    name = layer.replace(".0", "")
-    return f"unet.{block}.transformer_blocks.0.attn{number + 1}.processor.{name}_lora.{half}.weight"
-
-
-def kohya(block, number, layer, half):
-    return f"lora_unet_{f'{block}.{GUOYWW}.{number}.{layer}'.replace('.', '_')}.lora_{half}.weight"
-
-
-def converted(block, number, layer, half):
-    return f"{block}.{GUOYWW}.{number}.{layer}.lora_{half}.weight"
-
-
-LAYOUTS = {"guoyww": guoyww, "PEFT": peft, "processors": processors, "kohya": kohya, "converted": converted}
 
 
 @pytest.fixture
 def host(pocket, tiny):
-    """The host without any network in memory or on disk, and without modules of this test afterwards."""
-    from motion_module.webui.lora import host_networks
-
-    networks = host_networks()
-    yield {**pocket, "motion": tiny["v1"].parent, "networks": networks, **tiny}
-    for path in [*pocket["lora"].iterdir(), *tiny["v1"].parent.glob("merged*")]:
-        path.unlink()
-    networks.load_networks([])
-    networks.networks_in_memory.clear()
-    networks.list_available_networks()
-    pictures(steps=1)  # every layer gives its networks back when it is called
-
-
-def blocks_of(version):
-    """Names of a module's blocks and their widths, of a few places only."""
-    widths = Sizes().widths
-    found = {f"down_blocks.{i}.motion_modules.1": width for i, width in enumerate(widths)}
-    middle = {"mid_block.motion_modules.0": widths[-1]} if version == "v2" else {}
-    return {**found, "up_blocks.3.motion_modules.2": widths[0], **middle}
-
-
-def low_ranks(version="v2", seed=0, strength=0.3):
-    """(block, attention, layer) -> (down, up)."""
-    generator = torch.Generator().manual_seed(seed)
-    made = {}
-    for block, width in blocks_of(version).items():
-        for number in (0, 1):
-            for layer in ("to_q", "to_k", "to_v", "to_out.0"):
-                down, up = torch.randn(RANK, width, generator=generator), torch.randn(width, RANK, generator=generator)
-                made[block, number, layer] = down * strength, up * strength
-    return made
-
-
-def write(host, name, ranks, layout=guoyww, alpha=None):
-    state = {}
-    for place, (down, up) in ranks.items():
-        state[layout(*place, "down")], state[layout(*place, "up")] = down, up
-        if alpha is not None:
-            state[layout(*place, "down").replace("lora_down.weight", "alpha")] = torch.tensor(float(alpha))
-    save_file(state, host["lora"] / f"{name}.safetensors")
-
-
-def merged(host, version, *parts):
-    """A motion module's file with W + weight * up @ down in the place of each W; its name."""
-    state = {key: value.float() for key, value in load_file(host[version]).items()}
-    for ranks, weight in parts:
-        for (block, number, layer), (down, up) in ranks.items():
-            state[f"{block}.{GUOYWW}.{number}.{layer}.weight"] += weight * up @ down
-    save_file(state, host["motion"] / "merged.safetensors")
-    return "merged.safetensors"
-
-
-def spatial(host, name="spatial", layout="kohya"):
-    """A LoRA for one attention of the UNet, in kohya's layout or in the one of the v3 adapter."""
-    generator = torch.Generator().manual_seed(9)
-    down, up = torch.randn(RANK, 64, generator=generator), torch.randn(64, RANK, generator=generator)
-    stem = (
-        f"{SPATIAL}.processor.to_v_lora" if layout == "guoyww" else f"lora_unet_{SPATIAL.replace('.', '_')}_to_v.lora"
-    )
-    joint = "." if layout == "guoyww" else "_"
-    save_file({f"{stem}{joint}down.weight": down, f"{stem}{joint}up.weight": up}, host["lora"] / f"{name}.safetensors")
-
-
-def shot(prompt="a cat", version="v2", model=None, fields=None, **request):
-    model = model or f"mm_tiny_{version}.safetensors"
-    made = frames(fields={"model": model, **(fields or {})}, prompt=prompt, **request)
-    unharmed(model)
-    return made
-
-
-def unharmed(name="mm_tiny_v2.safetensors"):
-    """The layers in memory are those of the file, without a trace of the host's networks, nor they in the host's."""
-    from motion_module.webui import lora, models
-
-    module = models.resolve(name)
-    model, stored = models.load(module), load_file(module.path)
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, stored[key].to(value.dtype)), key
-    for key, layer in model.named_modules():
-        kept = {name: value for name, value in vars(layer).items() if name.startswith("network_")}
-        assert all(value in ((), None) for value in kept.values()), (key, kept)  # what the host sets on loading
-    networks = lora.host_networks()
-    for net in [*networks.loaded_networks, *networks.networks_in_memory.values()] if networks else []:
-        assert not [key for key in net.modules if "motion_modules" in key]
-
-
-def close(one, other):
-    return np.abs(one.astype(int) - other.astype(int)).max() <= 1
-
-
-def differ(one, other):
-    return np.abs(one.astype(int) - other.astype(int)).mean() > 0.5
+    with lora_host(pocket, tiny) as made:
+        yield made
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
@@ -286,144 +180,6 @@ def test_of_the_settings(host):
     shared.opts.set("sd_lora", "zoom")
     shared.opts.set("extra_networks_default_multiplier", 1.0)
     assert np.array_equal(expected, shot("a cat "))
-
-
-def strangers(host):
-    return {
-        "mid": low_ranks("v2"),
-        "wide": {place: (torch.ones(RANK, 48), torch.ones(48, RANK)) for place in list(low_ranks("v1"))[:1]},
-        "deep": {("down_blocks.7.motion_modules.0", *place[1:]): pair for place, pair in low_ranks("v1").items()},
-    }
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("mid", r"AnimateDiff: The motion LoRA mid changes mid_block_.*mm_tiny_v1.* has no such layer"),
-        ("wide", r"AnimateDiff: The motion LoRA wide .*mm_tiny_v1.* one of another size \(32x32\)"),
-        ("deep", r"AnimateDiff: The motion LoRA deep changes down_blocks_7.*mm_tiny_v1.* has no such layer"),
-    ],
-)
-@pytest.mark.parametrize("place", ["prompt", "hires"])
-def test_a_key_without_a_place(host, name, sentence, place, monkeypatch):
-    from modules import sd_samplers_kdiffusion
-
-    write(host, name, strangers(host)[name])
-    spatial(host)
-    before, host_before = pictures(prompt="a cat <lora:spatial:1>"), of_host()
-    prompt = f"a cat <lora:spatial:1><lora:{name}:1>"
-    request = {"prompt": prompt}
-    if place == "hires":
-        request = {"prompt": "a cat <lora:spatial:1>", "hr_prompt": prompt, "enable_hr": True, "hr_scale": 1.5}
-        request |= {"denoising_strength": 0.6, "hr_upscaler": "Latent"}
-    else:
-        monkeypatch.setattr(sd_samplers_kdiffusion, "KDiffusionSampler", None)  # nothing must be sampled
-    with pytest.raises(Exception, match=sentence) as caught:
-        run(make("txt2img", video(model="mm_tiny_v1.safetensors"), **request))
-    monkeypatch.undo()
-    unharmed("mm_tiny_v1.safetensors")
-    assert caught.value.status_code == 422
-    assert caught.value.detail == str(caught.value)
-    assert np.array_equal(before, pictures(prompt="a cat <lora:spatial:1>"))
-    assert differences(host_before, of_host()) == []
-    pictures(prompt=prompt)  # the host's own affair
-
-
-@pytest.mark.parametrize("what", ["module", "half", "torn"])
-def test_a_file_that_is_no_motion_lora(host, what):
-    path = host["lora"] / f"{what}.safetensors"
-    write(host, what, low_ranks())
-    state = load_file(path)
-    if what == "module":
-        save_file(load_file(host["v2"]), path)
-    elif what == "half":
-        save_file({key: value for key, value in state.items() if "to_q_lora.up" not in key}, path)
-    else:
-        path.write_bytes(path.read_bytes()[:-9])
-    expected = {
-        "module": "module is no LoRA for mm_tiny_v2",
-        "half": "LoRA half is not whole",
-        "torn": "the LoRA torn cannot be read",
-    }[what]
-    with pytest.raises(Exception, match=expected) as caught:
-        run(make("txt2img", video(), prompt=f"a cat <lora:{what}:1>"))
-    assert caught.value.status_code == 422
-
-
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
-@pytest.mark.parametrize("call", [1, 30])
-def test_a_failure_while_sampling(host, error, call, monkeypatch):
-    from motion_module.core.layers import MotionModule
-
-    write(host, "zoom", low_ranks())
-    before, host_before = shot("a cat"), of_host()
-    forward, calls = MotionModule.forward, 0
-
-    def failing(self, x):
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise error
-        return forward(self, x)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MotionModule, "forward", failing)
-        with pytest.raises(type(error)):
-            run(make("txt2img", video(), prompt="a cat <lora:zoom:1>"))
-    unharmed()
-    assert differences(host_before, of_host()) == []
-    assert np.array_equal(before, shot("a cat"))
-
-
-def test_a_failure_at_every_change(host, monkeypatch):
-    """Counted over the changes that this part makes: the reading of files, and every layer's place and name."""
-    from motion_module.webui import lora
-
-    write(host, "zoom", low_ranks())
-    host_before, changes = of_host(values=False), []
-    fields = {"prompt": "a cat <lora:zoom:1>", "steps": 1}
-
-    def on_every_change(patch, hook):
-        for name in ("replaced", "replaced_item", "_named"):
-            change = getattr(lora, name)
-            patch.setattr(lora, name, lambda *args, change=change: (hook(), change(*args))[1])
-
-    with monkeypatch.context() as patch:
-        on_every_change(patch, lambda: changes.append(1))
-        run(make("txt2img", video(), **fields))
-    assert len(changes) > 2 + 252 + len(low_ranks()) - 1
-    for failing in (1, 2, 3, 150, len(changes) - 20, len(changes)):
-        left = iter(range(failing - 1))
-
-        def fail(left=left):
-            if next(left, None) is None:
-                raise RuntimeError("no memory for this")
-
-        with monkeypatch.context() as patch:
-            on_every_change(patch, fail)
-            with pytest.raises(RuntimeError, match="no memory for this"):
-                run(make("txt2img", video(), **fields))
-        unharmed()
-        assert differences(host_before, of_host(values=False)) == [], failing
-
-
-def test_a_copy_of_p_that_fails_before_it_samples_and_is_never_closed(host, monkeypatch):
-    """XYZ plot does so."""
-    from modules import extra_networks, processing
-
-    write(host, "zoom", low_ranks())
-    expected, host_before = shot("a cat <lora:zoom:1>"), of_host()
-    activate = extra_networks.activate
-    p = make("txt2img", video(), prompt="a cat <lora:zoom:1>")
-    with monkeypatch.context() as patch:
-        patch.setattr(p, "setup_conds", None)
-        with pytest.raises(TypeError):
-            processing.process_images(p)
-    plain = pictures(prompt="a dog")
-    assert extra_networks.activate is activate
-    assert differences(host_before, of_host()) == []
-    assert np.array_equal(expected, shot("a cat <lora:zoom:1>"))
-    assert np.array_equal(plain, pictures(prompt="a dog"))
 
 
 def test_without_the_hosts_lora_extension(host, monkeypatch):
