@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,8 +23,14 @@ def pad_to_same_length(cond: Any, uncond: Any, empty: Tensor) -> tuple[Any, Any]
     Returns:
         Both conditions; what had to be lengthened is new, nothing is changed in place.
     """
-    tokens = max(_text(cond).shape[1], _text(uncond).shape[1])
-    return _padded(cond, tokens, empty), _padded(uncond, tokens, empty)
+    cond, uncond = all_of_one_length([cond, uncond], empty)
+    return cond, uncond
+
+
+def all_of_one_length(conds: Sequence[Any], empty: Tensor) -> list[Any]:
+    """Conditions, each `(tokens, c)` or with rows before that, or SDXL's dict, lengthened to the longest of them."""
+    tokens = max(_text(cond).shape[-2] for cond in conds)
+    return [_padded(cond, tokens, empty) for cond in conds]
 
 
 def waiting(cond: Any) -> Any:
@@ -39,12 +46,12 @@ def _text(cond: Any) -> Tensor:
 
 def _padded(cond: Any, tokens: int, empty: Tensor) -> Any:
     text = _text(cond)
-    missing = tokens - text.shape[1]
+    missing = tokens - text.shape[-2]
     if missing <= 0:
         return cond
     times = math.ceil(missing / empty.shape[1])
-    padding = empty.to(text).repeat(text.shape[0], times, 1)[:, :missing]
-    padded = torch.cat([text, padding], dim=1)
+    padding = empty[0].to(text).repeat(times, 1)[:missing].expand(*text.shape[:-2], -1, -1)
+    padded = torch.cat([text, padding], dim=-2)
     if isinstance(cond, dict):
         return type(cond)({**cond, _TEXT: padded})
     return padded

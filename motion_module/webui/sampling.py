@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from modules import devices, script_callbacks, sd_models, sd_samplers_common, shared
+from modules import devices, prompt_parser, script_callbacks, sd_models, sd_samplers_common, shared
 from motion_module.core.arch import MotionKind
 from motion_module.core.call import CallFrames
-from motion_module.core.conditioning import pad_to_same_length, waiting
+from motion_module.core.conditioning import all_of_one_length, pad_to_same_length, waiting
 from motion_module.core.model import MotionModel
 from motion_module.core.placement import mounted
 from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule
@@ -57,6 +57,8 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
         if not shared.opts.batch_cond_uncond:
             # The host would cut the rows in pieces that mix frames and AND parts; the sliding model cuts by branches.
             stack.enter_context(replaced_item(shared.opts.data, "batch_cond_uncond", True))
+        if any(borrower.places(hires)[1] for hires in (False, True)):
+            stack.enter_context(_negatives_of_one_length())
         stack.enter_context(_denoiser_callback(loan.before_call))
         yield
 
@@ -161,6 +163,20 @@ def _on_device(model: MotionModel) -> Iterator[MotionModel]:
         yield model.to(devices.device)  # which --use-cpu decides, too
     finally:
         model.to("cpu")
+
+
+@contextmanager
+def _negatives_of_one_length() -> Iterator[None]:
+    """The host stacks positive prompts of different lengths, but not the negative ones of a travel."""
+    stacked = prompt_parser.reconstruct_cond_batch
+
+    def padded_and_stacked(schedules: Sequence[Sequence[Any]], step: int) -> Any:
+        conds = [item.cond for schedule in schedules for item in schedule]
+        padded = iter(all_of_one_length(conds, shared.sd_model.cond_stage_model_empty_prompt))
+        return stacked([[item._replace(cond=next(padded)) for item in schedule] for schedule in schedules], step)
+
+    with replaced(prompt_parser, "reconstruct_cond_batch", padded_and_stacked):
+        yield
 
 
 @contextmanager

@@ -20,12 +20,23 @@ def of_model(sd_model, values=True):
 
 def of_host(values=True):
     """The whole host: model, callbacks, options, the functions of its modules, methods of its classes."""
-    from modules import processing, rng, script_callbacks, sd_models, sd_samplers, sd_samplers_cfg_denoiser, shared
+    from modules import (
+        extra_networks,
+        processing,
+        prompt_parser,
+        rng,
+        script_callbacks,
+        sd_models,
+        sd_samplers,
+        sd_samplers_cfg_denoiser,
+        shared,
+    )
 
+    changeable = (extra_networks, processing, prompt_parser, rng, sd_models, sd_samplers, sd_samplers_cfg_denoiser)
     seen = of_model(shared.sd_model, values)
     seen["callbacks"] = {name: [id(c.callback) for c in found] for name, found in script_callbacks.callback_map.items()}
     seen["options"] = {name: repr(value) for name, value in shared.opts.data.items()}
-    for module in (processing, rng, sd_models, sd_samplers, sd_samplers_cfg_denoiser):
+    for module in changeable:
         seen[f"functions of {module.__name__}"] = {n: id(v) for n, v in vars(module).items() if callable(v)}
     for owner in (torch.nn.GroupNorm, torch.nn.Linear, torch.nn.LayerNorm, sd_samplers_cfg_denoiser.CFGDenoiser):
         seen[f"methods of {owner.__name__}"] = {name: id(value) for name, value in vars(owner).items()}

@@ -37,6 +37,21 @@ def test_frames_that_wait_on_the_cpu_are_not_padded_by_the_host(pocket, monkeypa
     assert bool(padded) == (batch_size == 16)
 
 
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
+@pytest.mark.parametrize("long", ["0", "2"])
+def test_a_prompt_of_another_length_on_the_way(pocket, field, long):
+    """The frame at the key of the long prompt is that of the long prompt alone."""
+    from modules import prompt_parser
+
+    before = prompt_parser.reconstruct_cond_batch
+    texts = {"0": "short", "2": "brief", long: LONG_PROMPT}
+    travel = "\n".join(f"{frame}: {text}" for frame, text in texts.items())
+    got, alone = (frames(**{field: prompt}, fields={"effect": 0.0}).astype(int) for prompt in (travel, LONG_PROMPT))
+    distance = np.abs(got - alone).mean(axis=(1, 2, 3))
+    assert distance[int(long)] < 0.5 < distance[2 - int(long)]
+    assert prompt_parser.reconstruct_cond_batch is before
+
+
 def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     """InstructPix2Pix has two unconds for each frame; taken for prompts joined by AND, frames would be mixed up."""
     from modules import shared

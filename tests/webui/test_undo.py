@@ -8,7 +8,16 @@ from snapshot import differences, of_host, of_p
 
 TABS = ["txt2img", "img2img"]
 CHANGES = ("replaced", "replaced_item", "inserted")
-BORROWERS = ("webui.session", "webui.sampling", "webui.freeinit", "core.placement", "core.norm", "core.schedule")
+BORROWERS = (
+    "webui.session",
+    "webui.sampling",
+    "webui.pictures",
+    "webui.lora",
+    "webui.freeinit",
+    "core.placement",
+    "core.norm",
+    "core.schedule",
+)
 
 
 class Stopped(BaseException):
@@ -66,6 +75,7 @@ def test_off_before_and_after_is_bit_identical(pocket, version):
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), Stopped()], ids=["error", "stop"])
 def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkeypatch, error):
     fields = video(model="mm_tiny_v1.safetensors", freeinit_enable=True, freeinit_iters=2)
+    request = {"override_settings": {"batch_cond_uncond": False}, "steps": 1, "negative_prompt": "0: bad\n2: worse"}
     changes = 0
 
     def count():
@@ -74,7 +84,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
 
     with monkeypatch.context() as patch:
         on_every_change(patch, count)
-        run(make(tab, fields, override_settings={"batch_cond_uncond": False}, steps=1))
+        run(make(tab, fields, **request))
     assert changes > 60  # 20 layers, their 20 call objects, the norms, p's attributes, alphas, model, options
     snapshot = of_host(values=False)  # the weights are compared once, at the end
     for failing in range(1, changes + 1):
@@ -86,7 +96,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
             if left == 0:
                 raise error
 
-        p = make(tab, fields, override_settings={"batch_cond_uncond": False}, steps=1)
+        p = make(tab, fields, **request)
         own = of_p(p)
         with monkeypatch.context() as patch:
             on_every_change(patch, fail)
