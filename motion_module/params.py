@@ -96,9 +96,8 @@ class VideoParams:
         "Off",
         "choice",
         "Frame interpolation",
-        "Frames made between frames.",
+        "Frames made between frames: FILM by its network, FFMPEG along the motion that ffmpeg finds.",
         choices=("Off", "FILM", "FFMPEG"),
-        coming=True,
     )
     interp_x: int = _knob(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs="interp")
     video_source: str | None = _knob(None, "video", "Video source", "A video to start from.", **_VIDEO_IN)

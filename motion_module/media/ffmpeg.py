@@ -58,6 +58,18 @@ def require_encoder(encoder: str, container: str) -> str:
     return path
 
 
+def require_filter(name: str) -> str:
+    """Path of ffmpeg, once it is known to have a filter.
+
+    Raises:
+        WriterError: ffmpeg is missing, does not start, or has no such filter.
+    """
+    path = ffmpeg_path()
+    if name not in _listed(path, "-filters"):
+        raise WriterError(f"The ffmpeg at {path} has no filter {name}.")
+    return path
+
+
 def run_ffmpeg(arguments: Sequence[str], limit_s: float = 60) -> bytes:
     """Run the bundled ffmpeg to its end and return what it wrote to its standard output.
 
@@ -78,11 +90,15 @@ class FrameProcess:
         size: width and height in pixels.
         rate: frames per second, as ffmpeg writes it ("30000/1001").
         arguments: everything behind the first input: further inputs, filters, encoder, output.
+        reads_back: its standard output is wanted. Frames then have to be written by another thread than the reader.
     """
 
-    def __init__(self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str], reads_back: bool = False
+    ) -> None:
         source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
         self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
+        self._output = subprocess.PIPE if reads_back else subprocess.DEVNULL
         self._lines: list[str] = []  # the first and the last message
 
     def __enter__(self) -> FrameProcess:
@@ -90,7 +106,7 @@ class FrameProcess:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=self._output,
                 stderr=subprocess.PIPE,
                 creationflags=_NO_WINDOW,
             )
@@ -108,26 +124,47 @@ class FrameProcess:
             raise WriterError("ffmpeg has no input.")
         try:
             stdin.write(frame)
-        except OSError as error:  # it has gone; its own words say why
+        except (OSError, ValueError) as error:  # it has gone, or its input was closed; its own words say why
             raise WriterError(self._reason(self._wait())) from error
+
+    def end_input(self) -> None:
+        """There are no more frames."""
+        try:
+            if self._process.stdin and not self._process.stdin.closed:
+                self._process.stdin.close()
+        except OSError:
+            pass  # the rest of the buffer finds no reader; the exit code tells
+
+    def read(self, length: int) -> bytes:
+        """So many bytes of what ffmpeg writes.
+
+        Raises:
+            WriterError: it ended before.
+        """
+        stdout = self._process.stdout
+        data = stdout.read(length) if stdout else b""
+        if len(data) < length:
+            raise WriterError(self._reason(self._wait()))
+        return data
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
             self._process.kill()
-            self._wait()
-            return
+        elif self._process.stdout:
+            while self._process.stdout.read(1 << 20):  # or it would wait for a reader
+                pass
         code = self._wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        if error is not None:
+            return
         if code:
             raise WriterError(self._reason(code))
 
     def _wait(self) -> int:
-        try:
-            if self._process.stdin and not self._process.stdin.closed:
-                self._process.stdin.close()
-        except OSError:
-            pass  # the rest of the buffer finds no reader; the exit code tells
+        self.end_input()
         code = self._process.wait()
         self._listener.join()
         return code
@@ -171,7 +208,7 @@ def _run(command: Sequence[str], limit_s: float) -> bytes:
 
 @lru_cache(maxsize=8)
 def _listed(path: str, kind: str) -> frozenset[str]:
-    """Names that `ffmpeg -encoders` or `ffmpeg -muxers` prints in the second column."""
+    """Names that `ffmpeg -encoders`, `-muxers` or `-filters` prints in the second column."""
     lines = _run([path, "-hide_banner", "-loglevel", "error", kind], 60).decode("utf-8", errors="replace")
     return frozenset(row[1] for row in map(str.split, lines.splitlines()) if len(row) > 1)
 

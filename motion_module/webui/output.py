@@ -20,8 +20,10 @@ from motion_module.errors import HostError
 from motion_module.media.clip import PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.names import Claim, claimed
 from motion_module.media.saving import WriteReport, describe, write_clip
-from motion_module.media.writers import WRITERS, WriterOptions
+from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
+from motion_module.webui import interpolation
+from motion_module.webui.writing import write_frames
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class SavedVideo:
     """One video and what was saved of it.
 
     Attributes:
-        frames: its frames, reversed part included.
+        frames: its frames, reversed part included; also those made between them, where the result returns frames.
         infotext: generation parameters of its first frame.
         seed: seed of its first frame.
         files: finished files by format; PNG has one for each frame.
@@ -57,7 +59,11 @@ class SavedVideo:
 
 def host_saves_frames(params: VideoParams) -> bool:
     """Whether frames go to the WebUI's own place, saved by the WebUI (setting `animatediff_save_to_custom` off)."""
-    return "PNG" in params.format and not _setting("animatediff_save_to_custom", True)
+    return (
+        "PNG" in params.format
+        and params.interp == "Off"  # the WebUI knows nothing of frames made between its own
+        and not _setting("animatediff_save_to_custom", True)
+    )
 
 
 def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> list[SavedVideo]:
@@ -88,7 +94,8 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
 
     Args:
         p: the host's processing object; only its `outpath_samples` is read.
-        params: `format`, `fps`, `loop_number`, `reverse`, `closed_loop`, `batch_size` and `request_id` are read.
+        params: `format`, `fps`, `loop_number`, `reverse`, `closed_loop`, `batch_size`, `interp`, `interp_x` and
+            `request_id` are read.
         frames: the generated frames.
         infotext: generation parameters of the first frame.
         seed: seed of the first frame.
@@ -98,19 +105,20 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
     """
     video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed)
     formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and host_saves_frames(params))]
-    if not formats:
-        return video
+    between = interpolation.of(params, len(video.frames))
     embedded = infotext if _setting("enable_pnginfo", True) else ""
-    clip = Clip(video.frames, ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded))
+    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded)
     with ExitStack() as stack:
-        claim = _claim(stack, p, video, params.request_id)
-        report = write_clip(clip, formats, claim, _writer_options())
-        video.files = report.files
+        claim = _claim(stack, p, video, params.request_id) if formats else None
+        written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))
+        report = written.report
+        video.frames, video.files = list(written.frames), report.files
+        video.messages += written.messages
         video.messages += [
             f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
         ]
-        if report.failures and not set(report.files) - {"TXT"}:
-            raise HostError(_rescue(clip, claim, report, seed))
+        if claim is not None and report.failures and not set(report.files) - {"TXT"}:
+            raise HostError(_rescue(Clip(video.frames, info), claim, report, seed))
     return video
 
 
@@ -159,20 +167,13 @@ def _reverse_options(params: VideoParams, frames: int) -> tuple[int, ...]:
     return tuple(params.reverse)
 
 
+def _returns_frames(params: VideoParams) -> bool:
+    """Whether the result holds the frames themselves, and not only files that show them."""
+    return "Frame" in params.format or not set(params.format) & set(_VIDEO_ORDER)
+
+
 def _setting(name: str, default: Any) -> Any:
     return getattr(shared.opts, name, default)
-
-
-def _writer_options() -> WriterOptions:
-    return WriterOptions(
-        optimize_gif_palette=bool(_setting("animatediff_optimize_gif_palette", False)),
-        gifsicle=bool(_setting("animatediff_optimize_gif_gifsicle", False)),
-        mp4_crf=int(_setting("animatediff_mp4_crf", 23)),
-        mp4_preset=_setting("animatediff_mp4_preset", "") or "",
-        mp4_tune=_setting("animatediff_mp4_tune", "") or "",
-        webp_quality=int(_setting("animatediff_webp_quality", 80)),
-        webp_lossless=bool(_setting("animatediff_webp_lossless", False)),
-    )
 
 
 def _claim(stack: ExitStack, p: Any, video: SavedVideo, request_id: str) -> Claim:
@@ -236,8 +237,10 @@ def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple
 
 def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
     for video in saved:
-        for frame, path in zip(video.frames, video.files.get("PNG", []), strict=False):
-            _show_file(frame, path)
+        files = video.files.get("PNG", [])
+        if len(files) == len(video.frames):  # not so where frames were made between them and not kept
+            for frame, path in zip(video.frames, files, strict=True):
+                _show_file(frame, path)
         for frame in video.frames:
             yield frame, frame.info.get("parameters", video.infotext)
 

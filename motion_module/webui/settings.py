@@ -63,4 +63,10 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
             {"minimum": 1, "maximum": 100, "step": 1},
         ),
         "animatediff_webp_lossless": (False, "WEBP: lossless", gr.Checkbox, {}),
+        "animatediff_interp_slow": (
+            False,
+            "Frame interpolation: as many frames per second as before, so the video plays slower",
+            gr.Checkbox,
+            {},
+        ),
     }

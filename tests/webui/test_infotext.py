@@ -20,7 +20,9 @@ def test_every_field_survives_the_round_trip(model, fps, reverse, loop):
     assert set(read) == set(params.recorded())
 
 
-@pytest.mark.parametrize("model", ["a, b: c.safetensors", 'quo"ted.ckpt', "true", "16", "[1]", " x", "", "null", "sub/mm.pth"])
+@pytest.mark.parametrize(
+    "model", ["a, b: c.safetensors", 'quo"ted.ckpt', "true", "16", "[1]", " x", "", "null", "sub/mm.pth"]
+)
 def test_awkward_names(model):
     assert infotext.read(infotext.write(VideoParams(model=model)))["model"] == model
 
@@ -33,6 +35,7 @@ def test_an_infotext_from_elsewhere_is_read_as_far_as_it_goes():
         "video_length": 16,
         "fps": 8,
         "closed_loop": "R-P",
+        "interp": "Off",
     }
 
 
@@ -45,4 +48,6 @@ def test_a_field_of_pasted_parameters():
 
 def test_short_to_read():
     params = dataclasses.replace(VideoParams(enable=True), model="mm.safetensors", video_length=16)
-    assert infotext.write(params).startswith("enable: true, model: mm.safetensors, video_length: 16, fps: 8, loop_number: 0")
+    assert infotext.write(params).startswith(
+        "enable: true, model: mm.safetensors, video_length: 16, fps: 8, loop_number: 0"
+    )

@@ -18,7 +18,7 @@ from motion_module.media.ffmpeg import WriterError
 from motion_module.media.metadata import read_infotext
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
-from motion_module.webui import output
+from motion_module.webui import interpolation, output, writing
 
 FRAMES = 4
 
@@ -36,7 +36,9 @@ class Host:
 
     def __init__(self, folder, monkeypatch):
         self.opts = SimpleNamespace()
-        monkeypatch.setattr(output, "shared", SimpleNamespace(opts=self.opts, state=SimpleNamespace(textinfo=None)))
+        self.state = SimpleNamespace(textinfo=None)
+        for module in (output, writing, interpolation):
+            monkeypatch.setattr(module, "shared", SimpleNamespace(opts=self.opts, state=self.state))
         monkeypatch.setattr(output.tempfile, "gettempdir", lambda: str(folder / "temp"))
         self.samples = folder / "samples"
         self.p = SimpleNamespace(is_api=True, outpath_samples=str(self.samples), extra_generation_params={"a": 1})
@@ -219,7 +221,7 @@ def test_no_infotext_where_the_person_wants_none(host):
 
 def test_settings_reach_the_writers(host, monkeypatch):
     seen = []
-    monkeypatch.setattr(output, "write_clip", lambda *args: seen.append(args[3]) or saving.write_clip(*args))
+    monkeypatch.setattr(writing, "write_clip", lambda *args: seen.append(args[3]) or saving.write_clip(*args))
     host.save("GIF")
     host.opts.animatediff_mp4_crf, host.opts.animatediff_mp4_preset = 30.0, "fast"
     host.opts.animatediff_mp4_tune, host.opts.animatediff_optimize_gif_palette = None, True

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from motion_module.media.writers.base import Writer
+from motion_module.media.writers.base import FASTEST, Writer
 from motion_module.media.writers.png import COMPRESSION
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,6 +22,7 @@ class ApngWriter(Writer):
     """Animated PNG, lossless, with the infotext in the text chunk `parameters`. Durations are exact fractions."""
 
     suffix = ".apng"
+    fastest = FASTEST
 
     def open(self) -> None:
         self._file: BinaryIO = self.part.open("w+b")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, ClassVar
@@ -18,6 +19,8 @@ from motion_module.media.ffmpeg import WriterError
 from motion_module.media.names import Claim
 
 logger = logging.getLogger(__name__)
+
+FASTEST = 90.0  # browsers show a frame of 10 ms or less for 100 ms
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,17 @@ class Writer(ABC):
 
     suffix: ClassVar[str]
     one_size: ClassVar[bool] = True  # frames of another size than the first are refused
+    fastest: ClassVar[float] = math.inf  # frames per second that players show as such
 
     def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
-        self.info = info
+        thinned = info.skippable and info.fps > self.fastest
+        self._pace = self.fastest / info.fps if thinned else 1.0
+        self.info = replace(info, fps=self.fastest) if thinned else info
         self.options = options
         self.final = claim.folder / f"{claim.stem}{self.suffix}"
         self.part = claim.work / self.final.name
         self.frames_written = 0
+        self._frames_seen = 0
         self._size: tuple[int, int] | None = None
 
     def __enter__(self) -> Writer:
@@ -85,9 +92,12 @@ class Writer(ABC):
             self._size = image.size
         elif self.one_size and image.size != self._size:
             raise WriterError(
-                f"Frame {self.frames_written} is {image.width}x{image.height}, the frames before it are "
+                f"Frame {self._frames_seen} is {image.width}x{image.height}, the frames before it are "
                 f"{self._size[0]}x{self._size[1]}."
             )
+        self._frames_seen += 1
+        if int((self._frames_seen - 1) * self._pace) < self.frames_written:
+            return  # the frame before still shows
         self.add(image)
         self.frames_written += 1
 

@@ -33,13 +33,14 @@ class GifWriter(Writer):
     """
 
     suffix = ".gif"
+    fastest = 100 / _SHORTEST
 
     def open(self) -> None:
         best = self.options.optimize_gif_palette
         self._palette = PaletteTracker(steps=_BEST_STEPS, dither=True) if best else PaletteTracker()
         self._file: BinaryIO = self.part.open("wb")
         self._table = b""
-        if self.info.fps > 100 / _SHORTEST:
+        if self.info.fps > self.fastest:
             logger.info("A GIF plays at 50 frames per second at most, not at %g.", self.info.fps)
 
     def add(self, image: Image.Image) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.metadata import exif_comment
-from motion_module.media.writers.base import Writer
+from motion_module.media.writers.base import FASTEST, Writer
 
 _HAS_ANIMATION, _HAS_EXIF = 0x02, 0x08
 _REPLACE = 0x02  # a frame covers the one before, nothing shines through
@@ -26,6 +26,7 @@ class WebpWriter(Writer):
     """
 
     suffix = ".webp"
+    fastest = FASTEST
 
     def open(self) -> None:
         self._file: BinaryIO = self.part.open("wb")

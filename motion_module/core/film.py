@@ -1,0 +1,77 @@
+"""FILM, frame interpolation for large motion (Reda et al. 2022, arXiv 2202.04901), from its TorchScript file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from motion_module.errors import CheckpointError
+
+_MULTIPLE = 64  # the network halves its pictures six times
+_INPUTS = 3  # first picture, second picture, place
+
+
+class Film:
+    """Makes the picture between two.
+
+    Args:
+        network: takes x0 and x1 (1 3 h w, values 0..1, sides a multiple of 64) and dt (1 1, 0..1).
+        device: where it computes.
+        dtype: in which precision.
+    """
+
+    def __init__(self, network: torch.jit.ScriptModule, device: torch.device | str, dtype: torch.dtype) -> None:
+        self._network = network.eval().to(device=device, dtype=dtype)
+        self._device, self._dtype = device, dtype
+
+    @torch.inference_mode()
+    def __call__(self, first: Tensor, second: Tensor, place: float) -> Tensor:
+        """The picture at a place between two.
+
+        Args:
+            first, second: 3 h w, values 0..1.
+            place: above 0 (the first) and below 1 (the second).
+
+        Returns:
+            3 h w, float32 on the CPU, values 0..1.
+
+        Raises:
+            CheckpointError: the network does not do what FILM does.
+        """
+        _, height, width = first.shape
+        pair = [_padded(picture[None].to(self._device, self._dtype)) for picture in (first, second)]
+        made = self._network(*pair, torch.full((1, 1), place, device=self._device, dtype=self._dtype))
+        if not isinstance(made, Tensor) or made.shape != pair[0].shape:
+            raise CheckpointError("The FILM file returned something else than one picture of the same size.")
+        return made[0, :, :height, :width].float().clamp(0, 1).cpu()
+
+
+def load_film(path: Path, device: torch.device | str = "cpu") -> Film:
+    """Load FILM. A TorchScript file is a program: the caller vouches that the person put it where it lies.
+
+    Half precision is kept on accelerators; a CPU computes in float32.
+
+    Raises:
+        CheckpointError: the file is damaged or something else than FILM.
+    """
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path.name} is damaged or no TorchScript file; please download it again.")
+    try:
+        network = torch.jit.load(str(path), map_location="cpu")
+        inputs = len(network.forward.schema.arguments) - 1  # without self
+    except (RuntimeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"{path.name} is damaged or no TorchScript file; please download it again.") from error
+    if inputs != _INPUTS:
+        raise CheckpointError(f"{path.name} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three.")
+    kept = next((weights.dtype for weights in network.parameters()), torch.float32)
+    return Film(network, device, torch.float32 if torch.device(device).type == "cpu" else kept)
+
+
+def _padded(picture: Tensor) -> Tensor:
+    """1 3 h w -> the same with sides that are multiples of 64, widened by its own edge."""
+    height, width = picture.shape[-2:]
+    return F.pad(picture, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE), mode="replicate")
