@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from modules import devices, hashes, shared
+from modules import devices, hashes, shared, util
 from motion_module.core.arch import ModuleSpec
 from motion_module.core.checkpoint import read_motion_weights
 from motion_module.core.model import MotionModel, load_motion_model
@@ -44,11 +44,11 @@ def folders() -> list[Path]:
 
 
 def files() -> dict[str, Path]:
-    """Every file of weights in the folders and their sub-folders, name -> path, in the order of the folders."""
+    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in _ENDINGS and path.is_file():
+        for path in map(Path, util.walk_files(str(folder), _ENDINGS)):
+            if path.is_file():
                 found.setdefault(path.relative_to(folder).as_posix(), path)
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from modules import devices, prompt_parser, script_callbacks, sd_models, sd_samplers_common, shared
+from modules import devices, prompt_parser, script_callbacks, sd_models, sd_samplers_common, sd_unet, shared
 from motion_module.core.arch import MotionKind
 from motion_module.core.call import CallFrames
 from motion_module.core.conditioning import all_of_one_length, pad_to_same_length, waiting
@@ -18,6 +18,7 @@ from motion_module.core.placement import mounted
 from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule
 from motion_module.core.slerp import travelled
 from motion_module.core.sliding import ModelCall, SlidingModel, WindowOptions
+from motion_module.errors import UserError
 from motion_module.patching import replaced, replaced_item
 from motion_module.travel import Between
 
@@ -48,7 +49,11 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
     """Lend the host's model to the motion module for the length of one `p.sample`.
 
     Whatever ends the block - the last step, an interrupt, an error - everything is undone in reverse order.
+
+    Raises:
+        UserError: another UNet (TensorRT) stands in the place of the model's own.
     """
+    _check_unet()
     with ExitStack() as stack:
         stack.enter_context(_on_device(borrower.model))
         loan = _Loan(borrower)
@@ -61,6 +66,15 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
             stack.enter_context(_negatives_of_one_length())
         stack.enter_context(_denoiser_callback(loan.before_call))
         yield
+
+
+def _check_unet() -> None:
+    if sd_unet.current_unet is not None:  # it would be called past the layers, and make unrelated pictures
+        label = getattr(sd_unet.current_unet_option, "label", "another one")
+        raise UserError(
+            f"AnimateDiff needs the checkpoint's own UNet, but {label} stands in for it; "
+            f'set "SD Unet" to None in the settings.'
+        )
 
 
 class _Loan:

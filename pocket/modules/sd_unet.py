@@ -30,6 +30,10 @@ class SdUnet(torch.nn.Module):
         """It is taken away."""
 
 
+current_unet_option: SdUnetOption | None = None
+current_unet: SdUnet | None = None  # extensions look here whether the checkpoint's own is used
+
+
 def list_unets() -> None:
     """Ask the extensions for UNets."""
     unet_options[:] = script_callbacks.list_unets_callback()

@@ -35,6 +35,15 @@ def test_a_name_leads_nowhere_else(folder, name):
         models.resolve(name)
 
 
+def test_folders_that_are_links_are_searched_as_the_hosts_are(folder, tiny):
+    from motion_module.webui import models
+
+    (folder / "elsewhere").symlink_to(tiny["v1"].parent)
+    (folder / "broken.safetensors").symlink_to(folder / "gone")
+    assert "elsewhere/mm_tiny_v1.safetensors" in models.names()
+    assert "broken.safetensors" not in models.files()
+
+
 def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch):
     from motion_module.webui import models
 

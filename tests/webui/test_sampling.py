@@ -18,6 +18,18 @@ def test_the_motion_module_goes_where_the_host_samples(pocket, monkeypatch):
     assert frames(steps=1).any()
 
 
+def test_another_unet_in_the_place_of_the_models_own_is_refused(pocket, monkeypatch):
+    """TensorRT and its like never come to the motion layers: a pile of unrelated pictures."""
+    from modules import sd_unet
+
+    monkeypatch.setattr(sd_unet, "current_unet", torch.nn.Identity())
+    monkeypatch.setattr(sd_unet, "current_unet_option", SimpleNamespace(label="[TRT] tiny"))
+    monkeypatch.setattr(sd_unet, "apply_unet", lambda option=None: None)
+    with pytest.raises(Exception, match=r"but \[TRT\] tiny stands in for it; set .SD Unet. to None") as caught:
+        frames()
+    assert caught.value.status_code == 422
+
+
 @pytest.mark.parametrize("batch_size", [16, 2], ids=["one window", "windows"])
 def test_frames_that_wait_on_the_cpu_are_not_padded_by_the_host(pocket, monkeypatch, batch_size):
     """The host pads with the empty prompt on its own device, which does not go with conditions that wait elsewhere."""
