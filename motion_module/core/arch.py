@@ -66,7 +66,7 @@ SPARSE_CTRL_SPEC = ModuleSpec(SPARSE_CTRL, (320, 640, 1280, 1280), 32, has_up=Fa
 
 
 def kind_of(levels: int, has_mid: bool, learnt: int | None) -> MotionKind | None:
-    """The kind of a file by its shape (behaviour.md 1.1); None where no kind looks like this.
+    """The kind of a file by its shape; None where no kind looks like this.
 
     Args:
         levels: down blocks in the file.

@@ -17,14 +17,13 @@ from motion_module.patching import inserted, replaced
 
 Place = tuple[nn.Sequential, int, MotionModule]
 
-_BLOCKS_PER_LEVEL = (
-    3  # input_blocks: the first conv or a Downsample, then two with layers; output_blocks: three with layers
-)
+# input_blocks: the first conv or a Downsample, then two with layers; output_blocks: three with layers
+_BLOCKS_PER_LEVEL = 3
 
 
 @contextmanager
 def mounted(unet: nn.Module, model: MotionModel, call: CallFrames) -> Iterator[None]:
-    """The UNet with the motion layers in their places (behaviour.md 1.3), as it was afterwards.
+    """The UNet with the motion layers in their places, as it was afterwards.
 
     Where the kind asks for it, the UNet's own norms go over frames meanwhile.
 
