@@ -15,7 +15,7 @@ from motion_module.errors import UserError
 from motion_module.media.clip import Clip, ClipInfo
 from motion_module.media.names import Claim
 from motion_module.media.saving import WriteReport, describe, write_clip
-from motion_module.media.writers import WriterOptions
+from motion_module.media.writers import WriterError, WriterOptions
 from motion_module.webui.interpolation import Interpolation
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,8 @@ def write_frames(
         except Exception as error:  # whatever breaks it must not cost the generated frames
             why = str(error).removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
             message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
-            logger.warning("%s", message, exc_info=error)
+            unexpected = None if isinstance(error, (UserError, WriterError)) else error
+            logger.warning("%s", message, exc_info=unexpected)
         written = write_frames(frames, info, formats, claim)
         return replace(written, messages=[message])
     return Written(frames, _write(frames, info, formats, claim, len(frames)))

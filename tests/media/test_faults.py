@@ -221,6 +221,43 @@ def test_killed_in_the_middle(tmp_path):
     assert claim.stem == "00001-1"
 
 
+WRITING = """
+import sys
+from pathlib import Path
+from PIL import Image
+from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.names import claimed
+from motion_module.media.saving import write_clip
+for number in range(6):
+    with claimed(Path(sys.argv[1]), 1) as claim:
+        frames = [Image.new("RGB", (32, 32), (40 * number, shade, int(sys.argv[2]))) for shade in (0, 99, 200)]
+        report = write_clip(Clip(frames, ClipInfo()), ["GIF", "WEBP", "MP4", "PNG"], claim)
+        assert not report.failures, report.failures
+"""
+
+
+def test_two_processes_in_one_folder(tmp_path):
+    """Every clip of both is there, whole, and none holds frames of another."""
+    running = [
+        subprocess.Popen([sys.executable, "-c", WRITING, str(tmp_path), blue], cwd=ROOT) for blue in ("50", "250")
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    stems = [f"{number:05}-1" for number in range(12)]
+    assert names(tmp_path) == sorted(stem + suffix for stem in stems for suffix in ("", ".gif", ".mp4", ".webp"))
+    found = []
+    for stem in stems:
+        frames = [Image.open(path).getpixel((0, 0)) for path in sorted((tmp_path / stem).iterdir())]
+        assert [frame[1] for frame in frames] == [0, 99, 200]
+        (mark,) = {(frame[0], frame[2]) for frame in frames}
+        found.append(mark)
+        for suffix in (".gif", ".webp"):
+            with Image.open(tmp_path / f"{stem}{suffix}") as image:
+                assert image.n_frames == 3
+                shown = image.convert("RGB").getpixel((0, 0))
+                assert max(abs(shown[0] - mark[0]), abs(shown[2] - mark[1])) < 12
+    assert sorted(found) == sorted((40 * number, blue) for number in range(6) for blue in (50, 250))
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
 def test_frames_that_end_early_leave_nothing(tmp_path, kind):
     def frames():

@@ -88,6 +88,14 @@ def test_finer_clocks_are_nearly_exact(save, name, fps):
     assert found.seconds == pytest.approx(40 / fps, abs=0.0006)
 
 
+@pytest.mark.parametrize("fps", [*range(1, 61, 4), 2, 24, 30, 59.94, 60])
+def test_videos_play_at_the_right_speed(save, fps):
+    report = save(numbered_clip(40, (32, 16), fps=fps), ["MP4", "WEBM", *(["AVIF"] if fps in (1, 24, 60) else [])])
+    for name, (path,) in report.files.items():
+        found = decode_with_ffmpeg(path)
+        assert (len(found.numbers), found.seconds) == (40, pytest.approx(40 / fps, rel=0.01)), name
+
+
 def test_exact_pixels(save):
     clip = Clip([Image.effect_noise(ODD, 80).convert("RGB") for _ in range(3)], ClipInfo())
     report = save(clip, ["APNG", "WEBP"], WriterOptions(webp_lossless=True))

@@ -241,6 +241,57 @@ def test_frames_in_the_hosts_own_place(host):
     assert host.saved() == ["00000-100.gif"]
 
 
+def test_progress_is_told(host):
+    seconds = iter((5.0, 5.1, 5.25, 5.35))
+    progress = writing.Progress(4, clock=lambda: next(seconds))
+    told = []
+    for done in (1, 2, 3):
+        progress(done)
+        told.append(host.state.textinfo)
+    assert told == [
+        "AnimateDiff: saving frame 1 of 4, 10 frames/s",
+        "AnimateDiff: saving frame 2 of 4, 8 frames/s",
+        "AnimateDiff: saving frame 3 of 4, 8.57 frames/s",
+    ]
+
+
+@pytest.mark.parametrize(("interp", "frames"), [("Off", 4), ("FFMPEG", 13)])
+def test_progress_counts_every_frame(host, interp, frames):
+    host.save("GIF", interp=interp, interp_x=3)
+    assert host.state.textinfo.startswith(f"AnimateDiff: saving frame {frames} of {frames}, ")
+
+
+def test_frames_between_are_not_held(host, monkeypatch):
+    """Only a result that returns frames holds those that were made."""
+    (video,) = host.save("GIF", "PNG", interp="FFMPEG", interp_x=3)
+    assert (len(video.frames), len(video.files["PNG"])) == (4, 13)
+    host.results(videos=1)
+    (video,) = host.save("PNG", interp="FFMPEG", interp_x=3)
+    assert host.kinds() == [".png"] * 13 == [".png"] * len(video.files["PNG"])
+    host.results(videos=1)
+    host.save("Frame", interp="FFMPEG", interp_x=3)
+    assert host.kinds() == ["picture"] * 13
+
+
+@pytest.mark.parametrize("error", [WriterError("It is broken."), HostError("It is broken."), MemoryError("too much")])
+@pytest.mark.parametrize("formats", [["GIF", "PNG"], ["Frame"]])
+def test_interpolation_fails_and_the_frames_are_saved_as_they_are(host, monkeypatch, formats, error):
+    def broken(self, frames):
+        yield frames[0]
+        raise error
+
+    monkeypatch.setattr(interpolation.Interpolation, "frames", broken)
+    (video,) = host.save(*formats, interp="FFMPEG", interp_x=3)
+    assert [number_of(frame) for frame in video.frames] == [0, 1, 2, 3]
+    (message,) = video.messages
+    assert message.startswith("AnimateDiff could not interpolate the frames, they are as generated: ")
+    assert str(error).rstrip(".") in message
+    if "GIF" in formats:
+        with Image.open(video.files["GIF"][0]) as image:
+            assert (image.n_frames, image.info["duration"]) == (4, 120)
+        assert host.saved() == ["00000-100", "00000-100.gif"]
+
+
 def break_formats(monkeypatch, *names):
     for name in names:
 
@@ -344,9 +395,10 @@ def test_a_run_on_the_host(run_video):
 def test_the_hosts_own_reader_knows_our_files(run_video):
     from modules import images
 
-    _, processed = run_video("GIF", "PNG")
+    _, processed = run_video("GIF", "WEBP", "APNG", "PNG")
     (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
-    for path in (Path(paths["GIF"]), Path(paths["PNG"]) / "00000.png"):
+    files = [Path(paths[name]) for name in ("GIF", "WEBP", "APNG")]
+    for path in (*files, Path(paths["PNG"]) / "00000.png"):
         with Image.open(path) as image:
             text, _ = images.read_info_from_image(image)
         assert text == processed.infotexts[0]
