@@ -93,7 +93,8 @@ def test_one_frame_has_nothing_between(client):
 @pytest.mark.parametrize("name", interpolation.FILM_NAMES)
 @pytest.mark.parametrize("place", ["models/Deforum/film_interpolation", "models/Deforum", "own"])
 def test_where_film_may_lie(film, tmp_path, name, place):
-    assert interpolation.film_path() == film(tmp_path / place, name)
+    path = film(tmp_path / place, name)
+    assert interpolation.film_path() == path
 
 
 def test_film(client, film):
