@@ -47,7 +47,7 @@ def files() -> dict[str, Path]:
     """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for path in map(Path, util.walk_files(str(folder), _ENDINGS)):
+        for path in sorted(map(Path, util.walk_files(str(folder), _ENDINGS))):
             if path.is_file():
                 found.setdefault(path.relative_to(folder).as_posix(), path)
     return found
