@@ -19,11 +19,16 @@ EMPTY_SHARE = 0.1  # captions that say nothing, for classifier-free guidance
 
 @dataclass(frozen=True)
 class Batch:
-    """How much one step looks at: single frames, and clips of which so many frames are taken."""
+    """How much one step looks at: single frames, and clips of which so many frames are taken.
+
+    Attributes:
+        power: how late the clips' timesteps are, see `diffusion.draw_times`.
+    """
 
     pictures: int
     clips: int
     frames: int
+    power: float = 0.7
 
 
 class Denoiser(nn.Module):
@@ -51,12 +56,15 @@ class Denoiser(nn.Module):
         scenes = [random_scene(rng) for _ in range(batch.clips)]
         context = self.text([_caption(scene, rng) for scene in scenes])
         clean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes]).to(context.device)
-        return self.clip_errors(clean, context, places, generator)
+        return self.clip_errors(clean, context, places, generator, batch.power)
 
-    def clip_errors(self, clean: Tensor, context: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    def clip_errors(
+        self, clean: Tensor, context: Tensor, places: Tensor, generator: torch.Generator, power: float
+    ) -> Tensor:
         """Balanced loss of clips `clean: b f c h w` with captions' `context: b 77 c`."""
         count, frames = clean.shape[:2]
-        noisy = diffusion.make_noisy(clean, diffusion.draw_times(count, generator), diffusion.CLIPS, generator)
+        times = diffusion.draw_times(count, generator, power)
+        noisy = diffusion.make_noisy(clean, times, diffusion.CLIPS, generator)
         with motion.on_clips(self.unet, self.motion, places):
             out = self.unet(
                 noisy.x.flatten(0, 1),
@@ -70,7 +78,7 @@ class Denoiser(nn.Module):
     def make(
         self, prompts: Sequence[str], seeds: Sequence[int], frames: int, scale: float = 5.0, steps: int = 16
     ) -> Tensor:
-        """Samples latents `b f c h w`; with one frame the motion layers stay out."""
+        """Samples latents `b f c h w` of frames spread over a clip; with one frame the motion layers stay out."""
         count, device = len(prompts), next(self.parameters()).device
         noise = torch.stack([_noise(seed, frames) for seed in seeds]).flatten(0, 1).to(device)
         context = torch.cat([self.text(list(prompts)), self.text([""]).expand(count, -1, -1)])
@@ -82,7 +90,8 @@ class Denoiser(nn.Module):
 
         if frames == 1:
             return diffusion.sample(denoise, noise, diffusion.PICTURES, steps).view(count, 1, *noise.shape[1:])
-        with motion.on_clips(self.unet, self.motion, torch.arange(frames)):
+        places = torch.linspace(0, FRAMES - 1, frames).round().long()
+        with motion.on_clips(self.unet, self.motion, places):
             out = diffusion.sample(denoise, noise, diffusion.CLIPS, steps)
         return out.view(count, frames, *out.shape[1:])
 

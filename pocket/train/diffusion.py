@@ -30,9 +30,13 @@ class Noisy:
     target: Tensor
 
 
-def draw_times(count: int, generator: torch.Generator) -> Tensor:
-    """Timesteps 0..999, the late (noisy) ones more often: there the caption decides what becomes of the noise."""
-    return (torch.rand(count, generator=generator) ** 0.7 * STEPS).long().clamp(max=STEPS - 1)
+def draw_times(count: int, generator: torch.Generator, power: float = 0.7) -> Tensor:
+    """Timesteps 0..999, the late (noisy) ones more often: there the caption decides what becomes of the noise.
+
+    Args:
+        power: 1 draws all alike; the smaller, the later.
+    """
+    return (torch.rand(count, generator=generator) ** power * STEPS).long().clamp(max=STEPS - 1)
 
 
 def make_noisy(clean: Tensor, t: Tensor, schedule: str, generator: torch.Generator) -> Noisy:

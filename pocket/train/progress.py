@@ -15,7 +15,7 @@ from train.latents import distances, thumbnails
 from train.prompts import held_out_prompts
 
 
-def report(denoiser: Denoiser, count: int = 16, frames: int = 16, scale: float = 5.0, steps: int = 14) -> str:
+def report(denoiser: Denoiser, count: int, frames: int, scale: float = 5.0, steps: int = 12) -> str:
     """One line: how many of `count` held-out prompts came out right in each respect."""
     wanted = held_out_prompts(count)
     made = denoiser.make([text for _, text in wanted], [1000 + 100 * i for i in range(count)], frames, scale, steps)
@@ -33,10 +33,10 @@ def report(denoiser: Denoiser, count: int = 16, frames: int = 16, scale: float =
     return f"{shares}  jerk {np.median(jerks):.2f}  {motions}\n  errors by time {[round(float(e), 4) for e in errors]}"
 
 
-def motions(denoiser: Denoiser, count: int, scale: float = 5.0, steps: int = 14) -> str:
+def motions(denoiser: Denoiser, count: int, scale: float = 5.0, steps: int = 12) -> str:
     """The motions of clips whose prompts say nothing about motion."""
     prompts = [f"a {scene.colour} {scene.shape}, {scene.background} background" for scene, _ in held_out_prompts(count)]
-    made = denoiser.make(prompts, [2000 + 100 * i for i in range(count)], 16, scale, steps)
+    made = denoiser.make(prompts, [2000 + 100 * i for i in range(count)], 6, scale, steps)
     return " ".join(measure.look_at(*_pictures(latents)).motion for latents in made)
 
 

@@ -113,14 +113,20 @@ def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], N
 
 def _make_clips(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = trained_denoiser(setting, "pictures")
-    batch = Batch(pictures=setting.count(12), clips=setting.count(9), frames=5)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 16)
+    batch = Batch(pictures=setting.count(6), clips=setting.count(7), frames=5)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
+
+
+def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "clips")
+    batch = Batch(pictures=setting.count(5), clips=setting.count(8), frames=5, power=0.3)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
 
 
 def _make_whole(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "clips")
-    batch = Batch(pictures=setting.count(12), clips=setting.count(4), frames=16)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 16)
+    denoiser = trained_denoiser(setting, "motions")
+    batch = Batch(pictures=setting.count(6), clips=setting.count(4), frames=16, power=0.5)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
 
 
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
@@ -128,15 +134,15 @@ def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     v1 = motion.build(motion.V1_SPEC).to(setting.device)
     motion.copy_into_v1(denoiser.motion, v1)
     denoiser.motion = v1.requires_grad_(True)
-    batch = Batch(pictures=0, clips=setting.count(4), frames=16)
-    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, 16)
+    batch = Batch(pictures=0, clips=setting.count(4), frames=16, power=0.5)
+    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, 6)
 
 
 def _make_lora(target: str) -> Maker:
     def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
         denoiser = trained_denoiser(setting, "whole").requires_grad_(False)
         module = lora.MotionLora(denoiser.motion).to(setting.device)
-        batch = Batch(pictures=0, clips=setting.count(6), frames=8)
+        batch = Batch(pictures=0, clips=setting.count(6), frames=6, power=0.3)
 
         def loss(step: int, generator: torch.Generator) -> Tensor:
             return lora.loss_of(module, denoiser, target, batch, generator)
@@ -159,15 +165,16 @@ def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
 
 
 def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
-    return lambda step: print(f"  {progress.report(denoiser, 24 if frames == 1 else 16, frames)}", flush=True)
+    return lambda step: print(f"  {progress.report(denoiser, 16, frames)}", flush=True)
 
 
 STAGES: dict[str, Stage] = {
-    "vae": Stage(Plan("vae", 900, rate=1.5e-3, cooldown=0.4, decay=0.99), _make_vae),
+    "vae": Stage(Plan("vae", 550, rate=1.5e-3, cooldown=0.4, decay=0.99), _make_vae),
     "words": Stage(Plan("words", 500, rate=3e-3, cooldown=0.5, decay=0.98), _make_words),
     "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
-    "clips": Stage(Plan("clips", 1500, rate=1.5e-3, cooldown=0.25, decay=0.99), _make_clips),
-    "whole": Stage(Plan("whole", 200, rate=6e-4, warmup=20, cooldown=0.8, decay=0.99), _make_whole),
+    "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
+    "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
+    "whole": Stage(Plan("whole", 40, rate=3e-4, warmup=10, cooldown=0.8, decay=0.95), _make_whole),
     "v1": Stage(Plan("v1", 150, rate=6e-4, warmup=20, cooldown=0.7, decay=0.98), _make_v1),
     "pan_left": Stage(Plan("pan_left", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("right")),
     "zoom_in": Stage(Plan("zoom_in", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("growing")),
