@@ -8,6 +8,7 @@ import gradio as gr
 
 from modules import shared
 from motion_module.core.schedule import KEEP, SCHEDULES
+from motion_module.media.writers import LOSSLESS, TEN_BIT
 from motion_module.params import FORMATS
 from motion_module.webui.models import DEFAULT_FOLDER
 
@@ -56,6 +57,12 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
         ),
         "animatediff_mp4_preset": ("", "MP4: encoding preset", gr.Dropdown, {"choices": _PRESETS}),
         "animatediff_mp4_tune": ("", "MP4: tune for a kind of film", gr.Dropdown, {"choices": _TUNES}),
+        "animatediff_mp4_for_editors": (
+            "",
+            "MP4: more than players and browsers can show, for editing programs",
+            gr.Dropdown,
+            {"choices": ["", TEN_BIT, LOSSLESS]},
+        ),
         "animatediff_webp_quality": (
             80,
             "WEBP: quality; with lossless: effort",

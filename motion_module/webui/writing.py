@@ -126,6 +126,7 @@ def writer_options() -> WriterOptions:
         mp4_crf=int(_setting("mp4_crf", 23)),
         mp4_preset=_setting("mp4_preset", "") or "",
         mp4_tune=_setting("mp4_tune", "") or "",
+        mp4_for_editors=_setting("mp4_for_editors", "") or "",
         webp_quality=int(_setting("webp_quality", 80)),
         webp_lossless=bool(_setting("webp_lossless", False)),
     )

@@ -17,7 +17,7 @@ from PIL import Image
 from motion_module.media.clip import Clip, ClipInfo
 from motion_module.media.isobmff import read_exif, with_exif
 from motion_module.media.metadata import exif_comment, ffmetadata, parse_ffmetadata, read_infotext
-from motion_module.media.writers import WriterOptions, available_formats
+from motion_module.media.writers import LOSSLESS, TEN_BIT, WriterOptions, available_formats
 
 EVEN, ODD = (64, 48), (63, 33)
 ALL = available_formats()
@@ -208,6 +208,32 @@ def test_mp4_options_reach_the_encoder(save):
     good, poor, fast = sizes.values()
     assert good > poor
     assert fast not in (good, poor)
+
+
+def test_lossless_mp4_keeps_every_pixel(save):
+    frames = [Image.effect_noise(ODD, 80).convert("RGB") for _ in range(4)]
+    frames[2] = Image.merge("RGB", [frame.getchannel(0) for frame in frames[:3]])
+    clip = Clip(frames, ClipInfo(infotext=INFOTEXT))
+    (path,) = save(clip, ["MP4"], WriterOptions(mp4_for_editors=LOSSLESS, mp4_preset="fast")).files["MP4"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), "-f", "rawvideo"]
+    pixels = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+    assert pixels == b"".join(frame.tobytes() for frame in frames)
+    assert read_infotext(path) == INFOTEXT
+
+
+def test_ten_bit_mp4(save):
+    """Colours that change from pixel to pixel are half as far off as in 4:2:0."""
+    pixels = np.zeros((*EVEN[::-1], 3), np.uint8)
+    pixels[::2, :, 0], pixels[1::2, :, 2] = 220, 220
+    clip = Clip([Image.fromarray(pixels)] * 3, ClipInfo(infotext=INFOTEXT))
+    off = {}
+    for kind in ("", TEN_BIT):
+        (path,) = save(clip, ["MP4"], WriterOptions(mp4_crf=2, mp4_for_editors=kind)).files["MP4"]
+        off[kind] = np.abs(first_frame(path).astype(int) - pixels).mean()
+        assert read_infotext(path) == INFOTEXT
+    done = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True)
+    assert re.search(r"h264 .*yuv422p10le\(tv, bt709", done.stderr)
+    assert off[TEN_BIT] < 0.5 * off[""]
 
 
 def test_frames_keep_their_own_infotext_in_png(save):

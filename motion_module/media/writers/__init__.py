@@ -5,7 +5,7 @@ from __future__ import annotations
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.writers.apng import ApngWriter
 from motion_module.media.writers.avif import AvifWriter
-from motion_module.media.writers.base import Writer, WriterOptions
+from motion_module.media.writers.base import LOSSLESS, TEN_BIT, Writer, WriterOptions
 from motion_module.media.writers.gif import GifWriter
 from motion_module.media.writers.mp4 import Mp4Writer
 from motion_module.media.writers.png import PngWriter
@@ -30,4 +30,4 @@ def available_formats() -> list[str]:
     return list(WRITERS)
 
 
-__all__ = ["WRITERS", "Writer", "WriterError", "WriterOptions", "available_formats"]
+__all__ = ["LOSSLESS", "TEN_BIT", "WRITERS", "Writer", "WriterError", "WriterOptions", "available_formats"]

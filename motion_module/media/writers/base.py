@@ -20,6 +20,7 @@ from motion_module.media.names import Claim
 
 logger = logging.getLogger(__name__)
 
+TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
 FASTEST = 90.0  # browsers show a frame of 10 ms or less for 100 ms
 
 
@@ -33,6 +34,7 @@ class WriterOptions:
         mp4_crf: quality of MP4, 0 (lossless) to 51; lower is better.
         mp4_preset: x264's speed preset, "" for its default.
         mp4_tune: x264's tuning, "" for none.
+        mp4_for_editors: "" for a file that plays everywhere, `TEN_BIT` or `LOSSLESS` for editing programs.
         webp_quality: 0 to 100; higher is better.
         webp_lossless: keep every pixel; quality is then effort.
     """
@@ -42,6 +44,7 @@ class WriterOptions:
     mp4_crf: int = 23
     mp4_preset: str = ""
     mp4_tune: str = ""
+    mp4_for_editors: str = ""
     webp_quality: int = 80
     webp_lossless: bool = False
 

@@ -17,6 +17,11 @@ _TAGS = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt7
 _TO_YUV = "scale=out_color_matrix=bt709:out_range=tv:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
+def to_yuv(pixels: str) -> list[str]:
+    """ffmpeg's options for a conversion to BT.709 in a pixel format such as `yuv420p`, and the tags that say so."""
+    return ["-vf", f"{_TO_YUV},format={pixels}", "-pix_fmt", pixels, *_TAGS]
+
+
 class VideoWriter(Writer):
     """A writer that leaves encoding to the bundled ffmpeg. The infotext is the tag `comment`.
 
@@ -26,13 +31,17 @@ class VideoWriter(Writer):
         even: widen odd sides by one pixel of their own edge.
     """
 
-    encoder: ClassVar[str]
+    encoder: str
     container: ClassVar[str]
-    even: ClassVar[bool]
+    even: bool
 
     @abstractmethod
     def arguments(self) -> list[str]:
         """Options of the encoder and the container."""
+
+    def picture(self) -> list[str]:
+        """How RGB becomes what the encoder takes: 8 bits, a colour for every four pixels."""
+        return to_yuv("yuv420p")
 
     def open(self) -> None:
         self._path = require_encoder(self.encoder, self.container)
@@ -57,5 +66,4 @@ class VideoWriter(Writer):
 
     def _command(self) -> list[str]:
         source = ["-f", "ffmetadata", "-i", str(self._tags), "-map", "0:v", "-map_metadata", "1"]
-        picture = ["-vf", f"{_TO_YUV},format=yuv420p", "-pix_fmt", "yuv420p", *_TAGS]
-        return [*source, *picture, "-c:v", self.encoder, *self.arguments(), "-f", self.container, str(self.part)]
+        return [*source, *self.picture(), "-c:v", self.encoder, *self.arguments(), "-f", self.container, str(self.part)]
