@@ -10,6 +10,7 @@ from typing import Any
 
 from motion_module.errors import ParamError
 from motion_module.knobs import Kind, Knob, read_value
+from motion_module.windows import BLENDS, SCHEDULES
 
 FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
 CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
@@ -32,7 +33,7 @@ _OF_SOURCE = {"group": "Video in", "needs": "video_source"}
 
 @dataclass
 class VideoParams:
-    """Every field of a request, with the defaults of a new panel (behaviour.md 9)."""
+    """Every field of a request, with the defaults of a new panel."""
 
     enable: bool = _knob(False, "bool", "Enable AnimateDiff", "Make a video instead of single pictures.")
     model: str = _knob(
@@ -180,7 +181,7 @@ class VideoParams:
         "choice",
         "Blend",
         "How overlapping windows are joined.",
-        choices=("overwrite", "flat", "pyramid", "linear"),
+        choices=BLENDS,
         group="Context",
     )
     schedule: str = _knob(
@@ -188,7 +189,7 @@ class VideoParams:
         "choice",
         "Window schedule",
         "uniform moves the windows from step to step; static keeps them.",
-        choices=("uniform", "static"),
+        choices=SCHEDULES,
         group="Context",
     )
     windows_per_call: int = _knob(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 import struct
@@ -21,7 +20,7 @@ from motion_module.core.keys import inspect, normalise_keys
 from motion_module.core.recognise import EXPECTED, seems_to_be
 from motion_module.errors import CheckpointError
 
-__all__ = ["inspect", "normalise_keys", "read_motion_weights", "read_state_dict", "sha256_prefix"]
+__all__ = ["inspect", "normalise_keys", "read_motion_weights", "read_state_dict"]
 
 _log = logging.getLogger(__name__)
 # What an unpickler meets in bytes that are not what they should be.
@@ -75,15 +74,6 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     if not found:
         raise CheckpointError(f"{path.name} holds no weights, {EXPECTED}.")
     return found
-
-
-def sha256_prefix(path: Path | str, length: int = 8) -> str:
-    """The first `length` hexadecimal digits of a file's SHA-256."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:length]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ def unet_widths(unet: nn.Module) -> tuple[int, ...]:
     return tuple(_width(blocks[i]) for i in range(1, len(blocks), _BLOCKS_PER_LEVEL))
 
 
-def family_of(widths: tuple[int, ...]) -> str:
+def family_of_widths(widths: tuple[int, ...]) -> str:
     """What people call the models whose UNet has these levels."""
     known = {(320, 640, 1280, 1280): "SD1.5", (320, 640, 1280): "SDXL", (384, 768, 1536, 1536): "SDXL refiner"}
     return known.get(widths, "SDXL" if len(widths) == 3 else "SD1.5")
@@ -80,10 +80,11 @@ def family_of(widths: tuple[int, ...]) -> str:
 def _check_widths(unet: nn.Module, model: MotionModel) -> None:
     of_unet, of_model = unet_widths(unet), model.spec.widths
     if of_unet != of_model:
+        family = family_of_widths(of_unet)
         raise CheckpointError(
             f"{model.name} is a motion module ({model.spec.kind.name}) for {model.spec.kind.family} models with widths "
-            f"{_listed(of_model)}, but the loaded checkpoint is {family_of(of_unet)} with widths {_listed(of_unet)}: "
-            f"choose a motion module for {family_of(of_unet)} or another checkpoint."
+            f"{_listed(of_model)}, but the loaded checkpoint is {family} with widths {_listed(of_unet)}: "
+            f"choose a motion module for {family} or another checkpoint."
         )
 
 

@@ -142,26 +142,18 @@ class Session:
         self.params = read_request(args)
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
-        self._module = models.resolve(self.params.model)
         self.frames = frames_of(self.p, self.params)
-        self._check_context(self._module)
+        self._choose_module()
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params)
-        self._model = models.load(self._module)
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
-        self._change(
-            "extra_generation_params", {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
-        )
         self._change("init", _around(self.p.init, self._init))
         self._change("sample", _around(self.p.sample, self._sample))
-        self._networks = Networks(self.p, self._model)
-        self._stack.callback(self._networks.end)
-        self._change("parse_extra_network_prompts", _around(self.p.parse_extra_network_prompts, self._parse_networks))
 
     def settle(self) -> None:
         """Do what depends on the settings and the checkpoint that `override_settings` brought.
@@ -169,10 +161,18 @@ class Session:
         Raises:
             CheckpointError: the motion module does not fit the checkpoint; names both.
         """
-        if self._module is not None:
-            models.check_fits(self._module, shared.sd_model)
-            ours = not output.host_saves_frames(self.params)
-            self._change("do_not_save_samples", ours or self.p.do_not_save_samples)
+        if self._module is None:
+            return
+        if not self.params.model and self._module.name not in models.fitting(shared.sd_model):
+            self._choose_module()  # the first one that fits the checkpoint of the request
+        models.check_fits(self._module, shared.sd_model)
+        ours = not output.host_saves_frames(self.params)
+        self._change("do_not_save_samples", ours or self.p.do_not_save_samples)
+        recorded = {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
+        self._change("extra_generation_params", recorded)
+        self._networks = Networks(self.p, models.load(self._module))
+        self._stack.callback(self._networks.end)
+        self._change("parse_extra_network_prompts", _around(self.p.parse_extra_network_prompts, self._parse_networks))
 
     def spread_prompts(self) -> None:
         """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
@@ -233,12 +233,17 @@ class Session:
         self._attach()
         self._change(method, _around(getattr(self.p, method), stop))
 
-    def _check_context(self, module: models.ModuleFile) -> None:
-        seen, learnt = min(self.frames, self.params.batch_size), module.spec.frames
-        if seen > learnt:
-            raise ParamError(
-                f"AnimateDiff: batch_size is {self.params.batch_size}; {module.name} sees {learnt} frames at most."
-            )
+    def _choose_module(self) -> None:
+        """Find and load the motion module of the request, and see that it takes as many frames at once.
+
+        Raises:
+            ParamError, CheckpointError: there is none, it is damaged, or it sees fewer frames.
+        """
+        self._module = models.resolve(self.params.model)
+        asked, learnt = self.params.batch_size, self._module.spec.frames
+        if min(self.frames, asked) > learnt:
+            raise ParamError(f"AnimateDiff: batch_size is {asked}; {self._module.name} sees {learnt} frames at most.")
+        self._model = models.load(self._module)
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from motion_module.core import checkpoint
-from motion_module.core.checkpoint import normalise_keys, read_motion_weights, read_state_dict, sha256_prefix
+from motion_module.core.checkpoint import normalise_keys, read_motion_weights, read_state_dict
 from motion_module.core.model import load_motion_model
 from motion_module.errors import CheckpointError
 from tests.core import oracle
@@ -336,13 +335,6 @@ def test_positions_of_any_shape_come_out_alike():
     turned = {key: value.transpose(0, 1) if key.endswith(".pe") else value for key, value in state.items()}
     for changed in (flat, turned):
         assert all(torch.equal(value, state[key]) for key, value in normalise_keys(changed).items())
-
-
-def test_sha256_prefix(tmp_path):
-    (tmp_path / "f").write_bytes(b"motion" * 500_000)
-    digest = hashlib.sha256(b"motion" * 500_000).hexdigest()
-    assert sha256_prefix(tmp_path / "f") == digest[:8]
-    assert sha256_prefix(tmp_path / "f", 64) == digest
 
 
 @pytest.mark.parametrize("odd", [torch.tensor(1.0), torch.zeros(1, 0, 0)], ids=["one number", "nothing"])

@@ -72,6 +72,20 @@ def test_a_checkpoint_of_override_settings_that_does_not_fit_is_refused_by_name(
     assert differences(before, of_p(p)) == []
 
 
+def test_without_a_name_the_module_is_one_that_fits_the_checkpoint_of_override_settings(pocket, tiny):
+    """A module for the wide checkpoint lies beside the others; nothing but the checkpoint asks for it."""
+    import weights
+
+    path = tiny["v1"].parent / "zz_wide.safetensors"
+    weights.make_motion_module(path, version="v2", widths=(64, 128, 128, 128), seed=5)
+    try:
+        result = run(make(animatediff=video(model=""), override_settings={"sd_model_checkpoint": titled("wide")}))
+        assert "model: zz_wide.safetensors" in result.infotexts[0]
+        assert "model: mm_tiny_v1.safetensors" in run(make(animatediff=video(model=""))).infotexts[0]
+    finally:
+        path.unlink()
+
+
 def test_hires_checkpoint_and_refiner_are_borrowed_in_their_turn(pocket):
     """The host swaps the checkpoint in the middle of `p.sample`; both must run with the motion layers inside."""
     hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7}
