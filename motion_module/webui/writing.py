@@ -65,6 +65,8 @@ def write_frames(
 ) -> Written:
     """Write the frames of a video, after making those between them. If that fails, they are written as they are.
 
+    So they are, too, if the person interrupts: making them may take long.
+
     Args:
         frames: RGB pictures of one size.
         info: their speed before interpolation, loop number, infotext.
@@ -98,6 +100,8 @@ def _interpolated(
 
     def passing() -> Iterator[Image.Image]:
         for frame in between.frames(frames):
+            if getattr(shared.state, "interrupted", False):
+                raise WriterError("interrupted")
             if keep:
                 kept.append(frame)
             yield frame

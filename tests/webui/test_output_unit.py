@@ -292,6 +292,21 @@ def test_interpolation_fails_and_the_frames_are_saved_as_they_are(host, monkeypa
         assert host.saved() == ["00000-100", "00000-100.gif"]
 
 
+def test_an_interrupt_ends_the_interpolation_and_saves_the_frames(host, monkeypatch):
+    real = interpolation.Interpolation.frames
+
+    def interrupted(self, frames):
+        for number, frame in enumerate(real(self, frames)):
+            host.state.interrupted = number >= 5
+            yield frame
+
+    monkeypatch.setattr(interpolation.Interpolation, "frames", interrupted)
+    (video,) = host.save("GIF", interp="FFMPEG", interp_x=3)
+    assert "as generated: interrupted." in host.processed.comments
+    with Image.open(video.files["GIF"][0]) as image:
+        assert image.n_frames == 4
+
+
 def break_formats(monkeypatch, *names):
     for name in names:
 
