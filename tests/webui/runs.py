@@ -67,6 +67,7 @@ def arguments(tab, animatediff):
 def run(p):
     """Process and close, as every caller in the host does."""
     import torch
+
     from modules import processing, shared
 
     torch.manual_seed(0)  # the host encodes the init picture with noise from the global generator
