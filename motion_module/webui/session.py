@@ -25,7 +25,7 @@ from motion_module.core.sliding import WindowOptions
 from motion_module.errors import HostError, ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui import infotext, models, output
+from motion_module.webui import infotext, interpolation, models, output
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
@@ -142,6 +142,7 @@ class Session:
         self.params = read_request(args)
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
+        interpolation.check(self.params)
         self.frames = frames_of(self.p, self.params)
         self._choose_module()
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
