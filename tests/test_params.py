@@ -195,3 +195,12 @@ def test_the_formats_are_those_that_can_be_written():
     from motion_module.media.writers import available_formats
 
     assert [*available_formats(), "Frame"] == list(FORMATS)
+
+
+def test_the_fields_that_change_nothing():
+    asked = {"enable": True, "stride": 2, "overlap": 3, "interp_x": 4, "fps": 9, "freenoise_enable": True}
+    assert VideoParams.from_json(asked).without_effect(16) == ["interp_x", "stride", "overlap", "freenoise_enable"]
+    assert VideoParams.from_json(asked).without_effect(17) == ["interp_x"]
+    assert VideoParams(closed_loop="N").without_effect(8) == ["closed_loop"]
+    assert VideoParams(closed_loop="A").without_effect(8) == []
+    assert VideoParams().without_effect(16) == []

@@ -148,6 +148,8 @@ class Session:
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params)
+        for name in self.params.without_effect(self.frames):
+            self.p.comment(f"AnimateDiff: {name} has no effect on {self.frames} frames with these settings.")
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
             self._change(name, value)

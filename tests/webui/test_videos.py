@@ -145,3 +145,10 @@ def test_the_init_picture_goes_through_the_vae_once(pocket, monkeypatch):
     frames("img2img")
     assert len(calls) == 1
     assert "encode_first_stage" not in vars(shared.sd_model)
+
+
+def test_20_a_field_without_effect_is_named(pocket):
+    result = run(make(animatediff=video(closed_loop="N", overlap=2)))
+    assert "AnimateDiff: closed_loop has no effect on 4 frames" in result.comments
+    assert "AnimateDiff: overlap has no effect on 4 frames" in result.comments
+    assert "no effect" not in run(make(animatediff=video(batch_size=2, overlap=1))).comments
