@@ -36,7 +36,7 @@ def report(denoiser: Denoiser, count: int, frames: int, scale: float = 5.0, step
 def motions(denoiser: Denoiser, count: int, scale: float = 5.0, steps: int = 12) -> str:
     """The motions of clips whose prompts say nothing about motion."""
     prompts = [f"a {scene.colour} {scene.shape}, {scene.background} background" for scene, _ in held_out_prompts(count)]
-    made = denoiser.make(prompts, [2000 + 100 * i for i in range(count)], 6, scale, steps)
+    made = denoiser.make(prompts, [2000 + 100 * i for i in range(count)], 16, scale, steps)
     return " ".join(measure.look_at(*_pictures(latents)).motion for latents in made)
 
 

@@ -14,6 +14,7 @@ from train import loop, lora, motion, progress, text, unet, vae, words
 from train.denoiser import Batch, Denoiser
 from train.loop import Loss, Plan
 
+_LORA_FEW = 80  # steps of a LoRA with few frames of each clip; then it sees all
 Maker = Callable[["Setting"], tuple[nn.Module, Loss, Callable[[int], None]]]
 
 
@@ -123,14 +124,8 @@ def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], No
     return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
 
 
-def _make_whole(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "motions")
-    batch = Batch(pictures=setting.count(6), clips=setting.count(4), frames=16, power=0.5)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
-
-
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "whole").requires_grad_(False)
+    denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
     v1 = motion.build(motion.V1_SPEC).to(setting.device)
     motion.copy_into_v1(denoiser.motion, v1)
     denoiser.motion = v1.requires_grad_(True)
@@ -140,16 +135,17 @@ def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
 
 def _make_lora(target: str) -> Maker:
     def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-        denoiser = trained_denoiser(setting, "whole").requires_grad_(False)
+        denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
         module = lora.MotionLora(denoiser.motion).to(setting.device)
-        batch = Batch(pictures=0, clips=setting.count(6), frames=6, power=0.3)
+        few = Batch(pictures=0, clips=setting.count(6), frames=6, power=0.3)
+        whole = Batch(pictures=0, clips=setting.count(3), frames=16, power=0.3)
 
         def loss(step: int, generator: torch.Generator) -> Tensor:
-            return lora.loss_of(module, denoiser, target, batch, generator)
+            return lora.loss_of(module, denoiser, target, few if step < _LORA_FEW else whole, generator)
 
         def look(step: int) -> None:
             with module.applied(denoiser.motion):
-                print(f"  {progress.motions(denoiser, 8)} (wanted: {target})", flush=True)
+                print(f"  {progress.motions(denoiser, 4)} (wanted: {target})", flush=True)
 
         return module, loss, look
 
@@ -174,8 +170,7 @@ STAGES: dict[str, Stage] = {
     "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
     "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
     "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
-    "whole": Stage(Plan("whole", 40, rate=3e-4, warmup=10, cooldown=0.8, decay=0.95), _make_whole),
-    "v1": Stage(Plan("v1", 150, rate=6e-4, warmup=20, cooldown=0.7, decay=0.98), _make_v1),
-    "pan_left": Stage(Plan("pan_left", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("right")),
-    "zoom_in": Stage(Plan("zoom_in", 150, rate=3e-3, warmup=20, cooldown=0.6, decay=0.98), _make_lora("growing")),
+    "v1": Stage(Plan("v1", 45, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
+    "pan_left": Stage(Plan("pan_left", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
+    "zoom_in": Stage(Plan("zoom_in", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
 }
