@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "pocket" / "model"
 NAMES = ("colour", "background", "shape", "motion")
-STEPS, SCALE, SAMPLER = 20, 5.0, "Euler"
+STEPS, SCALE, SAMPLER = 20, 3.0, "Euler"
 FIRST_SEED = 5000
 
 

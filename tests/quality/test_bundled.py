@@ -102,19 +102,17 @@ def test_prompts_decide_the_colours(quick) -> None:
     assert quick["v1"]["both colours"] >= 0.75
 
 
-def test_prompts_decide_shape_and_motion_as_far_as_the_card_says(quick) -> None:
+def test_prompts_decide_the_shape(quick) -> None:
     assert quick["v2"]["shape"] >= QUICK["shape"]
-    assert quick["v2"]["motion"] >= QUICK["motion"]
 
 
-def test_a_motion_module_calms_the_background(quick) -> None:
-    assert quick["v2"]["flicker"] <= quick["without"]["flicker"] / 4
-    assert quick["v1"]["flicker"] <= quick["without"]["flicker"] / 4
+def test_a_motion_module_makes_one_track_of_a_clip(quick) -> None:
+    assert quick["v2"]["jerk"] <= quick["without"]["jerk"] / 4
+    assert quick["v1"]["jerk"] <= quick["without"]["jerk"] / 4
 
 
-def test_motion_lora_shift_the_motion_their_way(quick) -> None:
-    pan, zoom = quick["lora"]["pan_left"], quick["lora"]["zoom_in"]
-    assert pan["with"] > pan["without"] + 5  # the camera pans left: what it sees moves right, in pixels
+def test_the_zoom_lora_makes_things_grow(quick) -> None:
+    zoom = quick["lora"]["zoom_in"]
     assert zoom["with"] > zoom["without"] + 0.4  # doublings of the area
 
 
@@ -123,8 +121,8 @@ def test_the_whole_measurement_is_as_the_card_says(tmp_path) -> None:
     found = measured(tmp_path, prompts=50, few=8)
     for name, least in FULL.items():
         assert found["v2"][name] >= least, name
-    assert found["v2"]["flicker"] <= found["without"]["flicker"] / 4
+    assert found["v2"]["jerk"] <= found["without"]["jerk"] / 4
 
 
-QUICK = {"both colours": 0.85, "shape": 0.6, "motion": 0.6}
-FULL = {"both colours": 0.95, "shape": 0.8, "motion": 0.8}
+QUICK = {"both colours": 0.9, "shape": 0.85}
+FULL = {"both colours": 0.95, "shape": 0.95}  # the motion is measured, but has no threshold: see the card's limits
