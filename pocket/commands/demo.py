@@ -14,12 +14,16 @@ from PIL import Image
 
 from bootstrap import say
 from commands.host import run_request, start_host
+from commands.model_files import bundled
 from commands.results import write_images
+from modules import shared
 from modules.web_app import create_api
 
 FORMATS = ["GIF", "MP4"]
 SIZE, STEPS = 64, 20
-PROMPT = "a large red circle moving right, blue background"
+PROMPT = "a large red circle, blue background"
+BUNDLED = {"model": "pocket_mm_v2", "cfg_scale": 3.0, "prompt": f"{PROMPT} <lora:pocket_zoom_in:1>"}
+"""What the bundled model shows best: its card says what it can do."""
 
 
 def count_frames(path: Path) -> int:
@@ -54,14 +58,18 @@ def check(paths: list[Path], frames: int) -> None:
 
 
 def request(args: argparse.Namespace) -> dict[str, Any]:
-    """The API request for the video; the first motion module is taken."""
-    video = {"enable": True, "video_length": args.frames, "format": FORMATS}
+    """The API request for the video; without the bundled model the first motion module is taken."""
+    model = bundled()
+    loaded = model is not None and str(model.checkpoint) == shared.cmd_opts.ckpt and args.motion_modules is None
+    best = BUNDLED if loaded else {"prompt": PROMPT}
+    video = {"enable": True, "video_length": args.frames, "format": FORMATS, "model": best.get("model", "")}
     return {
-        "prompt": PROMPT if args.prompt is None else args.prompt,
+        "prompt": best["prompt"] if args.prompt is None else args.prompt,
         "seed": args.seed,
         "steps": STEPS,
         "width": SIZE,
         "height": SIZE,
+        "cfg_scale": best.get("cfg_scale", 7.0),
         "sampler_name": "Euler",
         "scheduler": "Automatic",
         "alwayson_scripts": {"AnimateDiff": {"args": [video]}},

@@ -41,6 +41,7 @@ def start_host(args: argparse.Namespace) -> None:
     if checkpoint is None:
         model = default_model()
         checkpoint, motion_modules = model.checkpoint, motion_modules or model.motion_modules
+        lora_dir = lora_dir or model.loras
     try:
         initialize_pocket.start(
             checkpoint=checkpoint,

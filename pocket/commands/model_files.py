@@ -22,6 +22,12 @@ class ModelFiles:
     motion_modules: Path
     trained: bool
 
+    @property
+    def loras(self) -> Path | None:
+        """The folder of the LoRA that come with the checkpoint, if there are any."""
+        folder = self.checkpoint.parent / "lora"
+        return folder if folder.is_dir() else None
+
 
 def bundled(folder: Path = BUNDLED) -> ModelFiles | None:
     """The model that comes with the pocket: the checkpoint is the file with a `.yaml` beside it."""

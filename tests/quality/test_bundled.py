@@ -116,13 +116,4 @@ def test_the_zoom_lora_makes_things_grow(quick) -> None:
     assert zoom["with"] > zoom["without"] + 0.4  # doublings of the area
 
 
-@pytest.mark.slow
-def test_the_whole_measurement_is_as_the_card_says(tmp_path) -> None:
-    found = measured(tmp_path, prompts=50, few=8)
-    for name, least in FULL.items():
-        assert found["v2"][name] >= least, name
-    assert found["v2"]["jerk"] <= found["without"]["jerk"] / 4
-
-
-QUICK = {"both colours": 0.9, "shape": 0.85}
-FULL = {"both colours": 0.95, "shape": 0.95}  # the motion is measured, but has no threshold: see the card's limits
+QUICK = {"both colours": 0.9, "shape": 0.85}  # the motion is measured, but has no threshold: see the card's limits
