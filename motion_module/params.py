@@ -188,8 +188,8 @@ class VideoParams:
         "auto",
         "choice",
         "Window schedule",
-        "uniform moves the windows from step to step; static keeps them; auto is static only with R-P, without a stride "
-        "and blended, so that a video does not return to its start.",
+        "uniform moves the windows from step to step; static keeps them; auto is static with R-P (no stride, blended), "
+        "so that a video does not return to its start.",
         choices=("auto", *SCHEDULES),
         group="Context",
     )

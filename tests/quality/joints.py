@@ -53,5 +53,7 @@ def distance(clip: np.ndarray, context: int) -> float:
     What neighbouring frames differ by in any case (noise) counts for nothing.
     """
     usual = np.median(changes(clip))
-    far = np.mean([np.abs(clip[gap:] - clip[:-gap]).mean() for gap in range(context, len(clip) - context, context // 4)])
+    far = np.mean(
+        [np.abs(clip[gap:] - clip[:-gap]).mean() for gap in range(context, len(clip) - context, context // 4)]
+    )
     return float((np.abs(clip[-1] - clip[0]).mean() - usual) / max(far - usual, 1e-6))
