@@ -1,4 +1,4 @@
-"""How windows should be joined, measured on long clips of the bundled model: `python tests/quality/windows.py --json FILE`.
+"""How windows should be joined, measured on long clips of the bundled model: `python tests/quality/windows.py --write`.
 
 64 frames in windows of 16. For each window schedule, overlap, kind of noise and way of blending (`--part blends`), and for
 each closed loop (`--part loops`):
@@ -12,6 +12,7 @@ each closed loop (`--part loops`):
 - end: how far from its start the video ends (1 = as far as frames get from each other, 0 = it has returned).
 
 All settings start from the same noise, so they are compared pairwise. Takes about 12 minutes a prompt on one thread.
+`--write` puts the tables into docs/windows.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -30,10 +32,13 @@ from pathlib import Path
 from typing import Any
 
 import joints
-from harness import SAMPLER, SCALE, Host
+from harness import ROOT, SAMPLER, SCALE, Host
 
 BLENDS = ("overwrite", "flat", "pyramid", "linear")
 MEASURES = ("seam", "jump", "flicker", "jerk", "kept", "closing", "end")
+DOCUMENT = ROOT / "docs" / "windows.md"
+SECTION = re.compile(r"(?<=<!-- measured by tests/quality/windows.py -->\n).*(?=<!-- end -->)", re.DOTALL)
+LOOPS = ["auto:R-P", "auto:R+P", "auto:A", "auto:N", "uniform:R-P"]
 FIRST_SEED = 7000
 
 
@@ -54,11 +59,13 @@ def main(argv: list[str]) -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--overlaps", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--freenoise", nargs="+", choices=["no", "yes"], default=["no", "yes"])
+    parser.add_argument("--loops", nargs="+", default=LOOPS, metavar="SCHEDULE:LOOP")
     parser.add_argument("--part", choices=["blends", "loops", "all"], default="all")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     args = parser.parse_args(argv)
     size = Size(args.prompts, args.frames, args.context, args.steps)
-    parts = {"blends": list(blend_settings(args.overlaps, args.freenoise)), "loops": list(loop_settings())}
+    parts = {"blends": list(blend_settings(args.overlaps, args.freenoise)), "loops": list(loop_settings(args.loops))}
     started, found = time.perf_counter(), {}
     with tempfile.TemporaryDirectory() as data:
         Host(Path(data))
@@ -67,6 +74,8 @@ def main(argv: list[str]) -> int:
                 found[part] = [row_of(size, fields) for fields in settings]
     for rows in found.values():
         print(table(rows))
+    if args.write:
+        write(size, found)
     if args.json:
         seconds = round(time.perf_counter() - started, 1)
         args.json.write_text(json.dumps({**dataclasses.asdict(size), "seconds": seconds, **found}, indent=1))
@@ -79,9 +88,9 @@ def blend_settings(overlaps: list[int], freenoise: list[str]) -> Iterator[dict[s
         yield {"schedule": schedule, "overlap": overlap, "freenoise_enable": noise == "yes", "blend": blend}
 
 
-def loop_settings() -> Iterator[dict[str, Any]]:
-    """The closed loops with the other defaults, and what would be the defaults with the uniform schedule."""
-    for schedule, loop in (("auto", "R-P"), ("auto", "R+P"), ("auto", "A"), ("uniform", "R-P"), ("uniform", "N")):
+def loop_settings(loops: list[str]) -> Iterator[dict[str, Any]]:
+    """The closed loops, with the other fields at their defaults."""
+    for schedule, loop in (text.split(":") for text in loops):
         yield {"schedule": schedule, "closed_loop": loop}
 
 
@@ -130,25 +139,30 @@ def clip_of(size: Size, prompt: str, seed: int, fields: dict[str, Any]) -> Any:
 def borders(size: Size, fields: dict[str, Any]) -> list[int]:
     """The places i where a window of the last step begins or ends between frame i and i+1."""
     from motion_module.params import VideoParams
-    from motion_module.windows import context_windows
+    from motion_module.windows import context_windows, resolve_schedule
 
-    asked = VideoParams(batch_size=size.context, **fields)
-    windows = context_windows(
-        size.steps - 1, size.frames, size.context, 1, asked.overlap, asked.closed_loop, asked.schedule
-    )
+    asked = VideoParams(**fields)
+    schedule = resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, stride=1)
+    windows = context_windows(size.steps - 1, size.frames, size.context, 1, asked.overlap, asked.closed_loop, schedule)
     places = {place for window in windows for place in ((window[0] - 1) % size.frames, window[-1])}
     return sorted(places - {size.frames - 1})
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The numbers for people."""
+    """The numbers for people, as Markdown."""
     fields = [name for name in rows[0] if name not in MEASURES]
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) + 2 for name in fields}
-    lines = ["".join(f"{name:{widths[name]}}" for name in fields) + "".join(f"{name:>9}" for name in MEASURES)]
+    lines = [f"| {' | '.join((*fields, *MEASURES))} |", "|" + "---|" * (len(fields) + len(MEASURES))]
     for row in rows:
-        setting = "".join(f"{row[name]!s:{widths[name]}}" for name in fields)
-        lines.append(setting + "".join(f"{row[name]:9.2f}" for name in MEASURES))
+        cells = [*(str(row[name]) for name in fields), *(f"{row[name]:.2f}" for name in MEASURES)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def write(size: Size, found: dict[str, list[dict[str, Any]]]) -> None:
+    """Puts the tables into the document."""
+    how = f"{size.prompts} prompts, {size.frames} frames in windows of {size.context}, {size.steps} steps of {SAMPLER}:"
+    section = "\n\n".join(["", how, *map(table, found.values()), ""])
+    DOCUMENT.write_text(SECTION.sub(lambda _: section, DOCUMENT.read_text("utf8")), "utf8")
 
 
 if __name__ == "__main__":
