@@ -31,8 +31,9 @@ def idle_fields(params: VideoParams, frames: int | None) -> dict[str, str]:
             found["closed_loop"] = why
     elif params.schedule == "static":
         found["stride"] = "static windows have none"
-        if params.closed_loop == "N":
-            found["closed_loop"] = "static windows never wrap"
+        if params.closed_loop != "R-P":
+            travel = "" if params.closed_loop == "N" else ", it only closes prompt travel"
+            found["closed_loop"] = f"static windows never wrap{travel}"
     return found
 
 

@@ -23,6 +23,7 @@ SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "
         ({"closed_loop": "N"}, 17, set()),
         ({"schedule": "static"}, 17, {"stride"}),
         ({"schedule": "static", "closed_loop": "N"}, None, {"stride", "closed_loop"}),
+        ({"schedule": "static", "closed_loop": "A"}, 17, {"stride", "closed_loop"}),
         ({"schedule": "static"}, 16, ONE_WINDOW),
         ({"same_noise": True}, 17, {"freenoise_enable"}),
         ({"effect": 0}, 17, {"motion_scale"}),

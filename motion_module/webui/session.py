@@ -34,7 +34,7 @@ from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
 from motion_module.webui.videos import frames_of, one_video_each
-from motion_module.windows import resolve_overlap, resolve_schedule
+from motion_module.windows import resolve_overlap
 
 _log = logging.getLogger(__name__)
 _NAME = "animatediff_session"
@@ -297,7 +297,7 @@ class Session:
             stride=asked.stride,
             overlap=asked.overlap,
             closed_loop=asked.closed_loop,
-            schedule=resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, asked.stride),
+            schedule=asked.schedule,
             blend=asked.blend,
             windows_per_call=asked.windows_per_call,
         )

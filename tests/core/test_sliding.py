@@ -164,8 +164,10 @@ def test_only_the_frames_of_a_window_are_on_the_accelerator(monkeypatch):
     to_cpu = torch.Tensor.cpu
 
     def fetched(tensor):
-        brought_back.append(tensor.shape[0]) if tensor.is_meta else None
-        return torch.ones(tensor.shape) if tensor.is_meta else to_cpu(tensor)
+        if tensor.is_meta:
+            brought_back.append(tensor.shape[0])
+            return torch.ones(tensor.shape)
+        return to_cpu(tensor)
 
     def model(x, t, cond):
         seen.append((x.shape[0], len(brought_back)))
@@ -259,6 +261,17 @@ def test_what_others_are_told_about_a_call():
     windows = [[0, 1, 2, 3], [2, 3, 4, 5]]
     sides = [lambda f: 2 * f, lambda f: 2 * f + 1, lambda f: 12 + f]
     assert seen == [([side(f) for f in window], 4, layout) for window in windows for side in sides]
+
+
+def test_a_schedule_of_its_own_choice():
+    """See `resolve_schedule`; the uniform windows of step 1 begin elsewhere."""
+    layout = RowLayout(20, 1, True)
+    auto, static, uniform = (
+        slide(Model(CallFrames(), motion=1.0), layout, step=1, context=8, blend="pyramid", schedule=schedule)
+        for schedule in ("auto", "static", "uniform")
+    )
+    assert torch.equal(auto, static)
+    assert not torch.allclose(auto, uniform, atol=1e-3)
 
 
 def test_windows_per_call():
