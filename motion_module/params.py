@@ -53,7 +53,12 @@ class VideoParams:
         high=10_000,
     )
     fps: float = _knob(
-        8, "number", "FPS", "Frames per second of the saved video; a GIF plays at most 50.", low=1, high=120
+        8,
+        "number",
+        "FPS",
+        "Frames per second; to last as long, a GIF leaves frames out above 50, WEBP, AVIF and APNG above 90.",
+        low=1,
+        high=120,
     )
     loop_number: int = _knob(
         0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535

@@ -23,14 +23,11 @@ class ClipInfo:
         fps: frames per second, above 0; fractions are kept.
         loop: how often the clip plays, 0 = for ever.
         infotext: the generation parameters to embed; "" embeds nothing.
-        skippable: a format that cannot play so fast may leave frames out to keep the time (interpolated frames);
-            otherwise it keeps every frame and plays slower.
     """
 
     fps: float = 8
     loop: int = 0
     infotext: str = ""
-    skippable: bool = False
 
     def __post_init__(self) -> None:
         if not self.fps > 0:

@@ -117,6 +117,7 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
         video.messages += [
             f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
         ]
+        video.messages += [f"AnimateDiff saved {name}, but {note}." for name, note in report.notes.items()]
         if claim is not None and report.failures and not set(report.files) - {"TXT"}:
             raise HostError(_rescue(Clip(video.frames, info), claim, report, seed))
     return video

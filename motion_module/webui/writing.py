@@ -106,7 +106,7 @@ def _interpolated(
                 kept.append(frame)
             yield frame
 
-    faster = replace(info, fps=between.fps(info.fps), skippable=True)
+    faster = replace(info, fps=between.fps(info.fps))
     report = _write(passing(), faster, formats, claim, between.count(len(frames)))
     return Written(kept if keep else frames, report)
 

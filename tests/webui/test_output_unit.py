@@ -204,6 +204,15 @@ def test_speed_and_loop_number(host):
         assert (image.info["duration"], image.info["loop"]) == (250, 3)
 
 
+def test_a_gif_that_holds_fewer_frames_is_told(host):
+    (video,) = host.save("GIF", "MP4", fps=60, reverse=[0])
+    with Image.open(video.files["GIF"][0]) as image:
+        assert image.n_frames == 6
+    told = "AnimateDiff saved GIF, but it holds 6 of the 8 frames, because browsers slow down more than 50 a second."
+    assert host.processed.comments.startswith(f"{told}\n")
+    assert host.processed.extra_generation_params[output.MESSAGES_KEY] == [told]
+
+
 def test_infotext_is_embedded(host):
     (video,) = host.save("GIF", "MP4", "PNG", "TXT")
     assert {read_infotext(files[0]) for files in video.files.values()} == {"info 0"}
