@@ -4,6 +4,7 @@ The host can be started once in a process, like the real one; its settings are p
 """
 
 import os
+import subprocess
 import threading
 import time
 
@@ -78,3 +79,25 @@ def pocket(_started_host):
     while shared.state.job and time.monotonic() < deadline:  # a test that interrupts may end before its job does
         time.sleep(0.05)
     initialize_pocket.reset_options()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 1 MB of its own."""
+    yield from _mounted(tmp_path / "small", "size=1m")
+
+
+@pytest.fixture
+def read_only_folder(tmp_path):
+    """A folder that nobody can write to, not even root."""
+    yield from _mounted(tmp_path / "read-only", "ro")
+
+
+def _mounted(folder, options):
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -22,7 +22,7 @@ from motion_module.media.names import Claim, claimed
 from motion_module.media.saving import WriteReport, describe, write_clip
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
-from motion_module.webui import interpolation
+from motion_module.webui import interpolation, previews
 from motion_module.webui.writing import write_frames
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class SavedVideo:
         frames: its frames, reversed part included; also those made between them, where the result returns frames.
         infotext: generation parameters of its first frame.
         seed: seed of its first frame.
+        fps: frames per second of `frames`.
         files: finished files by format; PNG has one for each frame.
         messages: sentences for the person about what did not work.
     """
@@ -48,6 +49,7 @@ class SavedVideo:
     frames: list[Image.Image]
     infotext: str
     seed: int
+    fps: float
     files: dict[str, list[Path]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
@@ -103,7 +105,7 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
     Raises:
         HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
     """
-    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed)
+    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed, params.fps)
     formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and host_saves_frames(params))]
     between = interpolation.of(params, len(video.frames))
     embedded = infotext if _setting("enable_pnginfo", True) else ""
@@ -112,7 +114,7 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
         claim = _claim(stack, p, video, params.request_id) if formats else None
         written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))
         report = written.report
-        video.frames, video.files = list(written.frames), report.files
+        video.frames, video.fps, video.files = list(written.frames), written.fps, report.files
         video.messages += written.messages
         video.messages += [
             f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
@@ -202,9 +204,10 @@ def _rescue(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
     sentence = f"AnimateDiff could not save the video ({reasons})."
     try:
         with ExitStack() as stack:
-            tried = "PNG" in report.failures
-            place = stack.enter_context(claimed(_rescue_folder(), seed)) if tried else claim
-            files = write_clip(clip, ["PNG"], place).files.get("PNG")
+            files = None if "PNG" in report.failures else write_clip(clip, ["PNG"], claim).files.get("PNG")
+            if not files:
+                elsewhere = stack.enter_context(claimed(_rescue_folder(), seed))
+                files = write_clip(clip, ["PNG"], elsewhere).files.get("PNG")
     except OSError:
         return sentence
     return f"{sentence} Its frames are in {files[0].parent}." if files else sentence
@@ -223,10 +226,12 @@ def _for_api(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[str
 
 def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
     any_video = False
+    previews.forget_old()
     for video in saved:
         shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
         if not shown and set(video.files) & set(_VIDEO_ORDER):
-            shown = _preview(params, video)
+            embedded = video.infotext if _setting("enable_pnginfo", True) else ""
+            shown = previews.preview(video.frames, ClipInfo(video.fps, params.loop_number, embedded), video.seed)
         for path in shown:
             any_video = True
             picture = video.frames[0].copy()
@@ -249,15 +254,3 @@ def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
 def _show_file(picture: Image.Image, path: Path) -> None:
     """Make the WebUI's gallery show a file in the place of a picture, instead of a temporary copy."""
     picture.already_saved_as = str(path)  # the WebUI's own name for it
-
-
-def _preview(params: VideoParams, video: SavedVideo) -> list[Path]:
-    """A GIF among the page's temporary files, for videos that the gallery cannot play."""
-    folder = Path(_setting("temp_dir", "") or Path(tempfile.gettempdir()) / "gradio") / "AnimateDiff"
-    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=video.infotext)
-    try:
-        with claimed(folder, video.seed) as claim:
-            return write_clip(Clip(video.frames, info), ["GIF"], claim).files.get("GIF", [])
-    except OSError as error:
-        logger.warning("There is no preview of the video: %s", describe(error))
-        return []

@@ -1,6 +1,7 @@
 """Frames between frames: how many, where, how good, and what happens when it does not work."""
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,22 @@ def fake_ffmpeg(tmp_path, monkeypatch):
     ffmpeg._listed.cache_clear()
     yield make
     ffmpeg._listed.cache_clear()
+
+
+@pytest.mark.parametrize("script", ["exec sleep 99", "head -c 60000; exec sleep 99", "cat > /dev/null; exec sleep 99"])
+def test_an_ffmpeg_that_hangs_is_ended(fake_ffmpeg, monkeypatch, script):
+    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 0.5)
+    fake_ffmpeg(script)
+    with pytest.raises(WriterError, match=r"did nothing for 0\.5 seconds"):
+        list(motion_compensated(clip(40), 2))
+
+
+def test_a_reader_that_takes_its_time_ends_nothing(monkeypatch):
+    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 2)
+    made = motion_compensated(clip(60, (256, 256)), 1)  # more than the pipes hold
+    next(made)
+    time.sleep(3)
+    assert len(list(made)) == 118
 
 
 @pytest.mark.parametrize(
