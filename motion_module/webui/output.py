@@ -49,7 +49,7 @@ class SavedVideo:
     frames: list[Image.Image]
     infotext: str
     seed: int
-    fps: float
+    fps: float = ClipInfo.fps
     files: dict[str, list[Path]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
@@ -105,7 +105,7 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
     Raises:
         HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
     """
-    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed, params.fps)
+    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed)
     formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and host_saves_frames(params))]
     between = interpolation.of(params, len(video.frames))
     embedded = infotext if _setting("enable_pnginfo", True) else ""
