@@ -22,7 +22,7 @@ class ClipInfo:
     Attributes:
         fps: frames per second, above 0; fractions are kept.
         loop: how often the clip plays, 0 = for ever.
-        infotext: the generation parameters to embed; "" embeds nothing.
+        infotext: the generation parameters to embed; "" embeds nothing. What cannot be written becomes "?".
     """
 
     fps: float = 8
@@ -34,6 +34,7 @@ class ClipInfo:
             raise ValueError(f"A clip needs more than 0 frames per second, not {self.fps}.")
         if not 0 <= self.loop <= 65_535:
             raise ValueError(f"A clip plays 0 (for ever) to 65535 times, not {self.loop}.")
+        object.__setattr__(self, "infotext", encodable(self.infotext))
 
     @property
     def rate(self) -> Fraction:
@@ -52,6 +53,11 @@ class Clip:
 
     frames: Iterable[Image.Image]
     info: ClipInfo
+
+
+def encodable(text: str) -> str:
+    """A text as UTF-8 can hold it. Halves of a surrogate pair, which JSON can bring, become "?"."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def with_reverse(frames: Sequence[Frame], reverse: Iterable[int]) -> list[Frame]:

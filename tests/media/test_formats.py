@@ -293,6 +293,7 @@ def test_no_infotext_embeds_nothing(save, name):
         " lead and tail ",
         "ä" * 300,
         "word, " * 10_000,
+        "猫" * 30_000,
         "a\n\n\nb",
         ";c\n#d",
         "'\"`$(x)%s\t",
@@ -301,6 +302,15 @@ def test_no_infotext_embeds_nothing(save, name):
 )
 def test_any_infotext_comes_back(save, name, text):
     assert read_infotext(save(numbered_clip(1, infotext=text), [name]).files[name][0]) == text
+
+
+def test_half_a_surrogate_pair_costs_no_format(save):
+    frames = [numbered_frame(number, EVEN) for number in range(2)]
+    frames[1].info["parameters"] = "its own \udc00"
+    report = save(Clip(frames, ClipInfo(infotext="a\ud83db")), ALL)
+    assert report.failures == {}
+    assert {read_infotext(files[0]) for files in report.files.values()} == {"a?b"}
+    assert read_infotext(report.files["PNG"][1]) == "its own ?"
 
 
 def test_the_host_reads_pictures(save):
