@@ -26,7 +26,6 @@ def _knob(default: Any, kind: Kind, label: str, help: str, **rest: Any) -> Any:
 
 _I2I = {"group": "Image to video", "tabs": ("img2img",)}
 _FREEINIT = {"group": "Noise", "needs": "freeinit_enable"}
-_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable")
 _LAST = {"group": "Image to video", "tabs": ("img2img",), "needs": "last_frame"}
 _VIDEO_IN = {"group": "Video in", "coming": True}
 _OF_SOURCE = {"group": "Video in", "needs": "video_source"}
@@ -191,11 +190,12 @@ class VideoParams:
         group="Context",
     )
     schedule: str = _knob(
-        "uniform",
+        "auto",
         "choice",
         "Window schedule",
-        "uniform moves the windows from step to step; static keeps them.",
-        choices=SCHEDULES,
+        "uniform moves the windows from step to step; static keeps them; auto is static with R-P (no stride, blended), "
+        "so that a video does not return to its start.",
+        choices=("auto", *SCHEDULES),
         group="Context",
     )
     windows_per_call: int = _knob(
@@ -279,18 +279,6 @@ class VideoParams:
             raise ParamError(f"AnimateDiff: format is {self.format}; choose at least one besides TXT.")
         if self.closed_loop == "N" and self.stride > 1:
             raise ParamError(f"AnimateDiff: stride is {self.stride}; with closed_loop N it has to be 1.")
-
-    def without_effect(self, frames: int) -> list[str]:
-        """The fields that were changed from their defaults and yet change nothing in a video of so many frames."""
-        table = self.knobs()
-        changed = [name for name in table if getattr(self, name) != self.default_of(name)]
-        idle = [
-            n for n in changed if table[n].needs and getattr(self, table[n].needs) == self.default_of(table[n].needs)
-        ]
-        if frames <= self.batch_size:
-            idle += [name for name in changed if name in _OF_WINDOWS]
-            idle += ["closed_loop"] * (self.closed_loop == "N")
-        return idle
 
     def recorded(self) -> dict[str, Any]:
         """The fields that the infotext keeps, with their values."""

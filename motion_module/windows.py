@@ -45,6 +45,19 @@ def context_windows(
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 
 
+def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -> str:
+    """The schedule that is used: "auto" is static where a video is to go on and on, and uniform otherwise.
+
+    The uniform schedule moves its windows from step to step, so that some of them join the end of the video to its
+    beginning even with closed loop "R-P": such a video returns to its start (measured on the pocket model, see
+    tests/quality/windows.py). It stays where that is wanted (the other closed loops), where only it serves (a stride),
+    and with "overwrite", which gives the frames that other extensions give.
+    """
+    if schedule != "auto":
+        return schedule
+    return "static" if closed_loop == "R-P" and stride == 1 and blend != "overwrite" else "uniform"
+
+
 def resolve_overlap(overlap: int, context: int) -> int:
     """The overlap that is used: -1 is a quarter of the context, anything else is kept within 0..context-1."""
     return context // 4 if overlap == -1 else min(max(overlap, 0), context - 1)

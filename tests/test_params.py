@@ -38,7 +38,6 @@ DEFAULTS = {
     "latent_scale_last": 32,
     "request_id": "",
     "reverse": [],
-    "schedule": "uniform",
     "windows_per_call": 1,
     "motion_scale": 1.0,
     "effect": 1.0,
@@ -54,7 +53,7 @@ DEFAULTS = {
 
 def test_the_defaults_that_clients_rely_on():
     params = dataclasses.asdict(VideoParams())
-    params.pop("blend")  # chosen by measurement
+    assert (params.pop("blend"), params.pop("schedule")) == ("pyramid", "auto"), "chosen by measurement"
     assert params == DEFAULTS
 
 
@@ -195,12 +194,3 @@ def test_the_formats_are_those_that_can_be_written():
     from motion_module.media.writers import available_formats
 
     assert [*available_formats(), "Frame"] == list(FORMATS)
-
-
-def test_the_fields_that_change_nothing():
-    asked = {"enable": True, "stride": 2, "overlap": 3, "interp_x": 4, "fps": 9, "freenoise_enable": True}
-    assert VideoParams.from_json(asked).without_effect(16) == ["interp_x", "stride", "overlap", "freenoise_enable"]
-    assert VideoParams.from_json(asked).without_effect(17) == ["interp_x"]
-    assert VideoParams(closed_loop="N").without_effect(8) == ["closed_loop"]
-    assert VideoParams(closed_loop="A").without_effect(8) == []
-    assert VideoParams().without_effect(16) == []

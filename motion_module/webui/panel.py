@@ -13,7 +13,7 @@ from modules import shared
 from modules.ui_components import InputAccordion
 from motion_module.knobs import Knob
 from motion_module.params import VideoParams
-from motion_module.webui import infotext, models
+from motion_module.webui import hints, infotext, models
 
 InfotextField = tuple[Any, Callable[[dict[str, Any]], Any]]
 
@@ -43,11 +43,13 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
     knobs = {name: knob for name, knob in VideoParams.offered().items() if name != "enable"}
     shown: dict[str, Any] = {}
     with InputAccordion(False, label="AnimateDiff", elem_id=elem_id("enable")) as enable:
+        hint = gr.HTML(elem_id=elem_id("hint"))
         for group in dict.fromkeys(knob.group for knob in knobs.values()):
             members = {name: knob for name, knob in knobs.items() if knob.group == group}
             with gr.Group(), gr.Row(visible=any(_on_tab(knob, is_img2img) for knob in members.values())):
                 for name, knob in members.items():
                     shown[name] = _widget(name, knob, _on_tab(knob, is_img2img), elem_id(name))
+        hints.follow(hint, {"enable": enable, **shown}, is_img2img)
     fields = [enable, *(shown[name] for name in knobs)]
     pasted = [(field, partial(_pasted, name)) for name, field in zip(["enable", *knobs], fields, strict=True)]
     return Panel(fields, pasted, [infotext.LABEL])

@@ -23,6 +23,7 @@ from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
 from motion_module.core.sliding import WindowOptions
 from motion_module.errors import HostError, ParamError, UserError
+from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui import infotext, interpolation, models, output
@@ -33,7 +34,7 @@ from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
 from motion_module.webui.videos import frames_of, one_video_each
-from motion_module.windows import resolve_overlap
+from motion_module.windows import resolve_overlap, resolve_schedule
 
 _log = logging.getLogger(__name__)
 _NAME = "animatediff_session"
@@ -148,8 +149,8 @@ class Session:
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params)
-        for name in self.params.without_effect(self.frames):
-            self.p.comment(f"AnimateDiff: {name} has no effect on {self.frames} frames with these settings.")
+        for name, why in without_effect(self.params, self.frames).items():
+            self.p.comment(f"AnimateDiff: {name} has no effect: {why}.")
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
             self._change(name, value)
@@ -296,7 +297,7 @@ class Session:
             stride=asked.stride,
             overlap=asked.overlap,
             closed_loop=asked.closed_loop,
-            schedule=asked.schedule,
+            schedule=resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, asked.stride),
             blend=asked.blend,
             windows_per_call=asked.windows_per_call,
         )

@@ -140,6 +140,47 @@ def test_through_a_real_unet(name):
         assert (windowed(x, t, cond) - direct).abs().mean() > 1e-3
 
 
+@pytest.mark.parametrize("name", ["v1", "v2"])
+def test_windows_in_one_call_are_videos_of_their_own_in_a_real_unet(name):
+    """v1's norms go over the frames of a window, not over all windows of a call."""
+    net, call = unet(), CallFrames()
+    x, t, text = unet_inputs(20)
+    apply = lambda x, t, cond: net(x, t, context=cond["c_crossattn"][0])  # noqa: E731
+    with torch.no_grad(), mounted(net, motion_model(name), call):
+        one, three = (
+            SlidingModel(apply, call, 10, WindowOptions(context=4, overlap=1, blend="pyramid", windows_per_call=width))(
+                x, t, {"c_crossattn": [text]}
+            )
+            for width in (1, 3)
+        )
+        norms_over_all = SlidingModel(apply, call, 10, WindowOptions(context=10))(x, t, {"c_crossattn": [text]})
+    torch.testing.assert_close(three, one, atol=1e-5, rtol=0)
+    assert (norms_over_all - one).abs().mean() > 1e-3
+
+
+def test_only_the_frames_of_a_window_are_on_the_accelerator(monkeypatch):
+    """ "meta" stands in for it: conditions that wait on the CPU come window by window, what is done goes back at once."""
+    layout, call, seen, brought_back = RowLayout(20, 1, True), CallFrames(), [], []
+    to_cpu = torch.Tensor.cpu
+
+    def fetched(tensor):
+        brought_back.append(tensor.shape[0]) if tensor.is_meta else None
+        return torch.ones(tensor.shape) if tensor.is_meta else to_cpu(tensor)
+
+    def model(x, t, cond):
+        seen.append((x.shape[0], len(brought_back)))
+        assert x.is_meta and t.is_meta and all(value[0].is_meta for value in cond.values())
+        assert {value[0].shape[0] for value in cond.values()} == {x.shape[0]}
+        return torch.zeros_like(x)
+
+    x, t, cond = inputs(layout)
+    monkeypatch.setattr(torch.Tensor, "cpu", fetched)
+    sliding = SlidingModel(model, call, 20, WindowOptions(context=8, overlap=2, schedule="static", blend="pyramid"))
+    assert sliding(x.to("meta"), t.to("meta"), cond).is_meta
+    assert seen == [(16, 0), (16, 1), (16, 2)]
+    assert brought_back == [16, 16, 16]
+
+
 def by_hand(model, layout, options, step):
     """Blend as behaviour.md 3.4 writes it, in float64."""
     x, t, cond = inputs(layout)

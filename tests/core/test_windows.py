@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motion_module.errors import ParamError
-from motion_module.windows import BLENDS, context_windows, halving, resolve_overlap, window_weights
+from motion_module.windows import (
+    BLENDS,
+    context_windows,
+    halving,
+    resolve_overlap,
+    resolve_schedule,
+    window_weights,
+)
 
 LOOPS = ("N", "R-P", "R+P", "A")
 
@@ -141,6 +148,24 @@ def test_halving_mirrors_the_bits():
 def test_overlap():
     assert [resolve_overlap(value, 16) for value in (-1, 0, 4, 15, 16, 99, -7)] == [4, 0, 4, 15, 15, 15, 0]
     assert resolve_overlap(-1, 3) == 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "blend", "closed_loop", "stride", "used"),
+    [
+        ("auto", "pyramid", "R-P", 1, "static"),
+        ("auto", "flat", "R-P", 1, "static"),
+        ("auto", "overwrite", "R-P", 1, "uniform"),
+        ("auto", "pyramid", "R-P", 2, "uniform"),
+        ("auto", "pyramid", "R+P", 1, "uniform"),
+        ("auto", "pyramid", "A", 1, "uniform"),
+        ("auto", "pyramid", "N", 1, "uniform"),
+        ("uniform", "pyramid", "R-P", 1, "uniform"),
+        ("static", "overwrite", "A", 3, "static"),
+    ],
+)
+def test_the_schedule_that_is_used(schedule, blend, closed_loop, stride, used):
+    assert resolve_schedule(schedule, blend, closed_loop, stride) == used
 
 
 def test_refused():

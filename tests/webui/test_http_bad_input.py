@@ -88,7 +88,7 @@ FIELDS = [
     of_field("request_id", 7, "a text"),
     *(of_field("reverse", value, "a list of 0, 1, 2") for value in ([3], [True], "backwards", {"0": 1}, [0.5])),
     *(of_field("blend", value, "one of overwrite, flat, pyramid, linear") for value in ("mix", None)),
-    *(of_field("schedule", value, "one of uniform, static") for value in ("random", ["uniform"])),
+    *(of_field("schedule", value, "one of auto, uniform, static") for value in ("random", ["uniform"])),
     of_field("windows_per_call", 0, WHOLE),
     *(of_field("motion_scale", value, f"{NUMBER} 0 to 10") for value in (11, "1")),
     *(of_field("effect", value, f"{NUMBER} 0 to 2") for value in (-0.1, 2.1)),

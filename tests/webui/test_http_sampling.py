@@ -91,6 +91,11 @@ def test_a_long_video_is_cut_into_windows_and_joined_again(client):
         assert far(moving, client.frames({**LONGER, **windows, "model": V3}, steps=1)) > 10, windows
 
 
+def test_windows_in_one_call_with_norms_over_the_frames_of_each(client):
+    fields = {**LONGER, "model": "mm_tiny_v1.safetensors"}
+    assert far(client.frames(fields), client.frames({**fields, "windows_per_call": 3})) <= 1
+
+
 def test_every_frame_of_a_long_video_has_its_own_seed(client, own_schedule):
     frames = client.frames({**STILL, **LONGER})
     for place in (0, 8, 17):
@@ -131,7 +136,8 @@ def test_freeinit_takes_low_frequencies_from_the_pass_before(client):
     assert far(plain, client.frames({"freeinit_enable": True, "freeinit_iters": 2, **nothing})) <= 1
 
 
-def test_prompt_travel_goes_from_key_to_key(client, own_schedule):
+def test_prompt_travel_goes_from_key_to_key(client, own_schedule, caplog):
+    caplog.set_level("INFO", logger="motion_module")
     prompt = "photo\n0: a red ball\n 4:blue water\r\ntail, grass"
     reply = client.run(STILL, prompt=prompt)
     frames = reply.pictures
@@ -141,6 +147,9 @@ def test_prompt_travel_goes_from_key_to_key(client, own_schedule):
     between = [far(frames[2:3], client.plain(prompt=text, seed=7)) for text in whole.values()]
     assert min(between) > 1, "frame 2 is half way"
     assert reply.info["prompt"] == prompt
+    understood = "0: photo, a red ball, tail, grass; 4: photo, blue water, tail, grass"
+    assert f'Prompt travel: "{understood}"' in reply.info["infotexts"][0], "pain 10: shown as it was understood"
+    assert understood in caplog.text
     closed = client.frames({**STILL, "closed_loop": "R+P"}, prompt=prompt)
     assert far(closed[:5], frames[:5]) <= 1 and far(closed[7:], frames[7:]) > 1
 
@@ -188,6 +197,45 @@ def test_an_interrupt_gives_the_video_so_far(client):
     assert reply.kinds == ["GIF"] + ["PNG"] * 8
     assert len(gif_frames(reply.files[0])[0]) == 8
     assert snapshot.differences(before, snapshot.of_host()) == []
+    assert far(client.frames(), client.frames()) == 0
+
+
+@contextlib.contextmanager
+def before_each_model_call(act):
+    """Something happens whenever the UNet is called, in the middle of a window."""
+    from modules import shared
+
+    block = shared.sd_model.model.diffusion_model.middle_block
+    handle = block.register_forward_pre_hook(lambda module, args: act())
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_the_progress_tells_step_and_window(client):
+    told = []
+    with before_each_model_call(lambda: told.append(client.get("progress?skip_current_image=true"))):
+        client.frames({**LONGER, "schedule": "static", "overlap": 2}, steps=2)
+    texts = [f"AnimateDiff: step {step} of 2, window {window} of 4" for step in (1, 2) for window in (1, 2, 3, 4)]
+    assert [answer["textinfo"] for answer in told] == texts
+    assert [answer["state"]["sampling_step"] for answer in told] == [0] * 4 + [1] * 4
+    values = [answer["progress"] for answer in told]
+    assert values == sorted(values) and values[0] < values[-1] < 1
+
+
+def test_an_interrupt_does_not_wait_for_the_other_windows_of_a_step(client):
+    calls = []
+
+    def interrupt_in_the_second_window():
+        calls.append(len(calls) + 1)
+        if len(calls) == 2:
+            assert client.post("interrupt", {}).status == 200
+
+    with before_each_model_call(interrupt_in_the_second_window):
+        reply = client.run({**LONGER, "format": ["GIF", "Frame"]}, steps=5)
+    assert calls == [1, 2], "a step has four windows"
+    assert reply.kinds == ["GIF"] + ["PNG"] * 18
     assert far(client.frames(), client.frames()) == 0
 
 

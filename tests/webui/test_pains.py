@@ -12,7 +12,8 @@ Shown by other tests, and not repeated here:
 | 9 SDXL module on SD1.5 | test_http_bad_input.py (mm_sdxl, hotshot), test_host_facts.py (ADetailer's sequence) |
 | 10 tolerant prompt travel | test_http_sampling.py::test_prompt_travel_goes_from_key_to_key, ../test_travel.py |
 | 11 travel key beyond the end | test_http_bad_input.py (prompt travel) |
-| 20 closed loop on a short video | test_http_run.py::test_a_closed_loop_that_fits_into_one_window_is_played_back |
+| 20 closed loop on a short video | test_http_hints.py (the panel, before a run), test_videos.py (the result), \
+test_http_run.py::test_a_closed_loop_that_fits_into_one_window_is_played_back |
 | 21 fewer frames than the context | test_http_run.py::test_the_number_of_frames |
 | 22 memory | test_undo.py::test_nothing_is_held_after_a_run, test_memory_does_not_grow_from_run_to_run |
 | 34 speed of the GIF | test_http_run.py::test_speed_and_loops_of_the_video, media/test_formats.py |

@@ -149,6 +149,6 @@ def test_the_init_picture_goes_through_the_vae_once(pocket, monkeypatch):
 
 def test_20_a_field_without_effect_is_named(pocket):
     result = run(make(animatediff=video(closed_loop="N", overlap=2)))
-    assert "AnimateDiff: closed_loop has no effect on 4 frames" in result.comments
-    assert "AnimateDiff: overlap has no effect on 4 frames" in result.comments
+    assert "AnimateDiff: closed_loop has no effect: 4 frames fit into one window of 16." in result.comments
+    assert "AnimateDiff: overlap has no effect: 4 frames fit into one window of 16." in result.comments
     assert "no effect" not in run(make(animatediff=video(batch_size=2, overlap=1))).comments

@@ -1,0 +1,30 @@
+// Dims the fields of the panel that change nothing as the others are, with the reason as their tooltip.
+// Which they are is decided in one place, motion_module/idle.py; the panel's hint carries it into the page.
+
+(() => {
+    const DIMMED = "animatediff-idle";
+
+    function idleFields() {
+        const hints = [...gradioApp().querySelectorAll(".animatediff-hint")];
+        return Object.assign({}, ...hints.map((hint) => JSON.parse(hint.dataset.idle)));
+    }
+
+    function dim() {
+        const idle = idleFields();
+        for (const field of gradioApp().querySelectorAll(`.${DIMMED}`)) {
+            if (!(field.id in idle)) {
+                field.classList.remove(DIMMED);
+                field.removeAttribute("title");
+            }
+        }
+        for (const [id, why] of Object.entries(idle)) {
+            const field = document.getElementById(id);
+            if (field) {
+                field.classList.add(DIMMED);
+                field.title = why;
+            }
+        }
+    }
+
+    onAfterUiUpdate(dim);
+})();

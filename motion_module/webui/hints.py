@@ -1,0 +1,70 @@
+"""What the panel says before a run: which fields change nothing as the others are, or why the run would be refused."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from motion_module.errors import ParamError
+from motion_module.idle import idle_fields, without_effect
+from motion_module.params import VideoParams
+
+_SILENT = ("text", "path")  # kinds of fields that are typed letter by letter, and that no other field hangs on
+
+
+def follow(line: Any, fields: Mapping[str, Any], is_img2img: bool) -> None:
+    """Let a line of text follow the fields of a panel; call it inside the panel.
+
+    Args:
+        line: a `gr.HTML`.
+        fields: name -> component.
+        is_img2img: which tab it is for.
+    """
+    watched = {name: field for name, field in fields.items() if VideoParams.knobs()[name].kind not in _SILENT}
+    asked = {name: _presence(field) if _is_picture(name) else field for name, field in watched.items()}
+    tell = partial(_hint, list(asked), {name: field.elem_id for name, field in fields.items()}, is_img2img)
+    line.value = tell(*(field.value for field in asked.values()))
+    for field in asked.values():
+        field.change(
+            tell, inputs=list(asked.values()), outputs=[line], queue=False, show_progress="hidden", api_name=False
+        )
+
+
+def _is_picture(name: str) -> bool:
+    return VideoParams.knobs()[name].kind == "image"
+
+
+def _presence(picture: Any) -> Any:
+    """A hidden box that is ticked while there is a picture, so that the picture itself need not be sent."""
+    box = gr.Checkbox(False, visible=False)
+    picture.change(fn=None, _js="(picture) => Boolean(picture)", inputs=[picture], outputs=[box])
+    return box
+
+
+def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *values: Any) -> str:
+    asked = {name: value for name, value in zip(names, values, strict=True) if not _is_picture(name)}
+    pictures = {name: "a picture" for name, value in zip(names, values, strict=True) if _is_picture(name) and value}
+    try:
+        params = VideoParams.from_json({**asked, **pictures})
+    except ParamError as error:
+        return _as_html([str(error)], {})
+    frames = params.video_length or (None if _length_comes_from_elsewhere(params, is_img2img) else params.batch_size)
+    labels = {name: knob.label for name, knob in VideoParams.knobs().items()}
+    said = [f"{labels[name]} has no effect: {why}." for name, why in without_effect(params, frames).items()]
+    idle = idle_fields(params, frames)
+    return _as_html(said, {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids})
+
+
+def _length_comes_from_elsewhere(params: VideoParams, is_img2img: bool) -> bool:
+    return is_img2img or bool(params.video_source)
+
+
+def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
+    """For the page's script (javascript/animatediff.js) the element carries what is to be dimmed."""
+    text = "<br>".join(html.escape(sentence) for sentence in sentences)
+    return f'<div class="animatediff-hint" data-idle="{html.escape(json.dumps(idle))}">{text}</div>'

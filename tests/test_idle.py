@@ -1,0 +1,54 @@
+"""Fields without effect: which, why, and that the rest of the table is not among them."""
+
+import pytest
+
+from motion_module.idle import idle_fields, without_effect
+from motion_module.params import VideoParams
+
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+OF_OTHERS = {name: knob.needs for name, knob in VideoParams.knobs().items() if knob.needs}
+SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "video_source": "a.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "frames", "idle"),
+    [
+        ({}, 16, ONE_WINDOW),
+        ({}, 17, set()),
+        ({}, None, set()),
+        ({"batch_size": 8}, 16, set()),
+        ({"closed_loop": "N"}, 16, ONE_WINDOW | {"closed_loop"}),
+        ({"closed_loop": "A"}, 16, ONE_WINDOW),
+        ({"closed_loop": "R+P"}, 16, ONE_WINDOW),
+        ({"closed_loop": "N"}, 17, set()),
+        ({"schedule": "static"}, 17, {"stride"}),
+        ({"schedule": "static", "closed_loop": "N"}, None, {"stride", "closed_loop"}),
+        ({"schedule": "static"}, 16, ONE_WINDOW),
+        ({"same_noise": True}, 17, {"freenoise_enable"}),
+        ({"effect": 0}, 17, {"motion_scale"}),
+        ({"reverse": [1, 2]}, 17, {"reverse"}),
+        ({"reverse": [0, 2]}, 17, set()),
+    ],
+)
+def test_idle_fields(fields, frames, idle):
+    found = idle_fields(VideoParams(**SET, **fields), frames)
+    assert set(found) == idle
+    assert all(found.values())
+
+
+def test_a_field_waits_for_the_one_it_needs():
+    found = idle_fields(VideoParams(), 17)
+    assert set(found) == set(OF_OTHERS)
+    assert found["freeinit_iters"] == "it needs FreeInit" and found["interp_x"] == "it needs Frame interpolation"
+    for needed in SET:
+        left = idle_fields(VideoParams(**{needed: SET[needed]}), 17)
+        assert set(left) == {name for name, other in OF_OTHERS.items() if other != needed}
+
+
+def test_only_changed_fields_are_worth_a_word():
+    asked = VideoParams(stride=2, overlap=3, interp_x=4, fps=9, freenoise_enable=True)
+    why = "16 frames fit into one window of 16"
+    expected = {"stride": why, "overlap": why, "freenoise_enable": why, "interp_x": "it needs Frame interpolation"}
+    assert without_effect(asked, 16) == expected
+    assert without_effect(asked, 17) == {"interp_x": "it needs Frame interpolation"}
+    assert without_effect(VideoParams(), 16) == {}

@@ -1,0 +1,116 @@
+"""Pain 20: the panel says which fields have no effect before a run; asked over HTTP, as the page's events ask it."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+WAITING = {"interp_x", "freeinit_filter", "freeinit_ds", "freeinit_dt", "freeinit_iters"}
+WAITING |= {"latent_power_last", "latent_scale_last"}
+
+
+class Panel:
+    """The extension's panel on one tab, as the page has it."""
+
+    def __init__(self, url, tab):
+        self.url, self.prefix = url, f"script_{tab}_animatediff_"
+        config = requests.get(f"{url}/config", timeout=10).json()
+        self.props = {component["id"]: component["props"] for component in config["components"]}
+        self.places = {props.get("elem_id"): place for place, props in self.props.items()}
+        hint = self.places[f"{self.prefix}hint"]
+        self.events = {
+            target: (number, event)
+            for number, event in enumerate(config["dependencies"])
+            for target in event["targets"]
+            if event["outputs"] == [hint]
+        }
+        self.first = self.props[hint]["value"]
+
+    def place(self, name):
+        return self.places[self.prefix + (name if name != "enable" else "enable-checkbox")]
+
+    def change(self, name, value, **others):
+        """What the line says when a field has been changed, and some other fields before it."""
+        number, event = self.events[self.place(name)]
+        assert not event["queue"]
+        values = {self.place(field): other for field, other in {**others, name: value}.items()}
+        data = [values.get(place, self.props[place].get("value")) for place in event["inputs"]]
+        answer = requests.post(f"{self.url}/run/predict", json={"fn_index": number, "data": data}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"][0]
+
+    def dimmed(self, line):
+        """Field -> why, as the page's script reads it."""
+        idle = json.loads(unescape(re.search(r'data-idle="([^"]*)"', line)[1]))
+        assert all(elem_id in self.places for elem_id in idle)
+        return {elem_id.removeprefix(self.prefix): why for elem_id, why in idle.items()}
+
+
+def text(line):
+    return unescape(re.sub(r"<br>", " ", re.fullmatch(r"<div[^>]*>(.*)</div>", line)[1]))
+
+
+@pytest.fixture(params=["txt2img", "img2img"])
+def panel(pocket, request):
+    return Panel(pocket["url"], request.param)
+
+
+def test_a_new_panel_is_dimmed_where_it_does_nothing_and_says_nothing(panel):
+    expected = WAITING | ONE_WINDOW if "txt2img" in panel.prefix else WAITING
+    assert set(panel.dimmed(panel.first)) == expected, "nobody knows yet how many pictures img2img will get"
+    assert text(panel.first) == ""
+
+
+def test_20_fields_of_windows_have_no_effect_on_one_window(panel):
+    line = panel.change("overlap", 4, video_length=16)
+    assert text(line) == "Overlap has no effect: 16 frames fit into one window of 16."
+    assert panel.dimmed(line)["overlap"] == "No effect: 16 frames fit into one window of 16."
+    assert set(panel.dimmed(line)) == WAITING | ONE_WINDOW
+    loop = panel.change("closed_loop", "N", video_length=8)
+    assert text(loop) == "Closed loop has no effect: 8 frames fit into one window of 16."
+    longer = panel.change("video_length", 17, overlap=4, closed_loop="N")
+    assert text(longer) == "" and set(panel.dimmed(longer)) == WAITING
+
+
+def test_a_field_says_which_other_it_needs(panel):
+    line = panel.change("freeinit_iters", 4, video_length=17)
+    assert text(line) == "FreeInit iterations has no effect: it needs FreeInit."
+    assert set(panel.dimmed(panel.change("freeinit_enable", True, video_length=17))) == {
+        name for name in WAITING if not name.startswith("freeinit")
+    }
+    assert "interp_x" not in panel.dimmed(panel.change("interp", "FFMPEG", video_length=17))
+
+
+def test_what_would_be_refused_is_said_at_once(panel):
+    assert text(panel.change("stride", 2, enable=True, closed_loop="N")) == (
+        "AnimateDiff: stride is 2; with closed_loop N it has to be 1."
+    )
+    assert text(panel.change("batch_size", None)) == (
+        "AnimateDiff: batch_size is None; allowed is a whole number from 1 to 256."
+    )
+
+
+def test_a_picture_is_told_by_a_box_and_never_sent(pocket):
+    panel = Panel(pocket["url"], "img2img")
+    picture = panel.place("last_frame")
+    assert picture not in panel.events
+    config = requests.get(f"{pocket['url']}/config", timeout=10).json()
+    (box,) = (event["outputs"][0] for event in config["dependencies"] if event["targets"] == [picture])
+    number, event = panel.events[box]
+    assert picture not in event["inputs"]
+    data = [True if place == box else panel.props[place].get("value") for place in event["inputs"]]
+    answer = requests.post(f"{pocket['url']}/run/predict", json={"fn_index": number, "data": data}, timeout=10).json()
+    assert not {"latent_power_last", "latent_scale_last"} & set(panel.dimmed(answer["data"][0]))
+
+
+@pytest.mark.parametrize("name", ["javascript/animatediff.js", "style.css"])
+def test_the_page_loads_our_script_and_style(pocket, name):
+    page = requests.get(pocket["url"], timeout=10).text
+    (address,) = re.findall(rf'"(file={re.escape(str(ROOT / name))}[^"]*)"', page)
+    answer = requests.get(f"{pocket['url']}/{address}", timeout=10)
+    assert answer.status_code == 200 and "animatediff-idle" in answer.text
