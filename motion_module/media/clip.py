@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -16,6 +17,21 @@ PING_PONG = (APPEND, WITHOUT_FIRST, WITHOUT_LAST)
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A part of the sound of a file.
+
+    Attributes:
+        path: a file with a sound track.
+        start: where the part begins, in seconds.
+        seconds: how long it is.
+    """
+
+    path: Path
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ClipInfo:
     """What a writer needs besides the frames.
 
@@ -23,11 +39,13 @@ class ClipInfo:
         fps: frames per second, above 0; fractions are kept.
         loop: how often the clip plays, 0 = for ever.
         infotext: the generation parameters to embed; "" embeds nothing. What cannot be written becomes "?".
+        sound: what is heard, in formats that have sound.
     """
 
     fps: float = 8
     loop: int = 0
     infotext: str = ""
+    sound: Sound | None = None
 
     def __post_init__(self) -> None:
         if not self.fps > 0:

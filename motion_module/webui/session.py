@@ -26,13 +26,14 @@ from motion_module.errors import HostError, ParamError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui import infotext, interpolation, models, output
+from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
+from motion_module.webui.video_in import VideoIn
 from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap, resolve_schedule
 
@@ -100,12 +101,14 @@ class Session:
         p: the host's processing object.
         params: what was asked for.
         frames: number of frames of each video.
+        video: the video and the masks that the request brings along, if any.
     """
 
     def __init__(self, p: Any) -> None:
         self.p = p
         self.params = VideoParams()
         self.frames = 0
+        self.video: VideoIn | None = None
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
@@ -144,6 +147,7 @@ class Session:
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
         interpolation.check(self.params)
+        self._open_video()
         self.frames = frames_of(self.p, self.params)
         self._choose_module()
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
@@ -200,7 +204,7 @@ class Session:
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
         try:
-            output.save_videos(self.p, processed, self.params, self.frames)
+            output.save_videos(self.p, processed, self.params, self.frames, self.video)
         finally:
             self.end()
 
@@ -213,7 +217,13 @@ class Session:
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
         self._stack.close()
-        self._model = self._networks = None
+        self._model = self._networks = self.video = None
+
+    def _open_video(self) -> None:
+        """Read the video that comes in; its rate is the rate of what is made."""
+        self.video = self._stack.enter_context(video_in.opened(self.params))
+        if self.video is not None and self.video.fps is not None:
+            self.params = dataclasses.replace(self.params, fps=self.video.fps)
 
     def _attach(self) -> None:
         self._change(_NAME, self)
@@ -251,7 +261,8 @@ class Session:
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)
-        extra = {"mm_hash": models.short_hash(module), "version": __version__}
+        source = self.video.title if self.video is not None else ""
+        extra = {"source": source, "mm_hash": models.short_hash(module), "version": __version__}
         return infotext.write(actual, **{name: value for name, value in extra.items() if value})
 
     def _close(self, original: Callable[[], Any]) -> Any:
