@@ -6,6 +6,7 @@ from typing import Any
 
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.webui.batch import batch_of
 
 
 def frames_of(p: Any, params: VideoParams) -> int:
@@ -15,7 +16,8 @@ def frames_of(p: Any, params: VideoParams) -> int:
         ParamError: img2img has several pictures, but not one for each frame.
     """
     pictures = len(getattr(p, "init_images", None) or [])
-    frames = params.video_length or (pictures if pictures > 1 else params.batch_size)
+    a_video = pictures > 1 or batch_of(p) is not None
+    frames = params.video_length or (pictures if a_video else params.batch_size)
     if pictures not in (0, 1, frames):
         raise ParamError(
             f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {frames} frames."
