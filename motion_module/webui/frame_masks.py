@@ -133,7 +133,9 @@ def _crops(p: Any, init_one: Callable[[int], None], sizes: list[tuple[int, int]]
         raise ParamError(f"AnimateDiff: all {len(found)} masks are black; allowed are masks with white, which changes.")
     boxes = _filled(found)
     if len(set(sizes)) > 1:
-        return [masking.expand_crop_region(box, p.width, p.height, *size) for box, size in zip(boxes, sizes, strict=True)]
+        return [
+            masking.expand_crop_region(box, p.width, p.height, *size) for box, size in zip(boxes, sizes, strict=True)
+        ]
     width, height = (max(box[axis + 2] - box[axis] for box in boxes) for axis in (0, 1))
     _, _, width, height = _at_origin(masking.expand_crop_region((0, 0, width, height), p.width, p.height, *sizes[0]))
     return [_centred(box, width, height, *sizes[0]) for box in boxes]

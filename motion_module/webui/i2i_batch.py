@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from modules import images as host_images
+from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
