@@ -78,7 +78,8 @@ class Control:
         """
         if self._units and not self._params_of_units():
             error = _newest_error()
-            why = f": {error['exception']}" if error is not None and error is not self._last_error else ""
+            known = error is not None and error is not self._last_error
+            why = f": {' '.join(str(error['exception']).split())[:200]}" if known else ""
             raise UserError(f"AnimateDiff: ControlNet could not prepare its units{why} (the log has more).")
 
     @contextmanager
