@@ -6,6 +6,7 @@ import gradio as gr
 
 from modules import script_callbacks, scripts
 from motion_module.webui import panel, session, settings
+from scripts import animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet imports them when our path is gone
 
 
 class AnimateDiffScript(scripts.Script):

@@ -1,5 +1,4 @@
 """Names that sd-webui-controlnet imports."""
 
-from motion_module.core.sparsectrl import MotionModuleType, MotionWrapper
-
-__all__ = ["MotionModuleType", "MotionWrapper"]
+from motion_module.webui.compat import MotionModuleType as MotionModuleType
+from motion_module.webui.compat import MotionWrapper as MotionWrapper

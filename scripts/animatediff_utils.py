@@ -1,5 +1,3 @@
 """A name that sd-webui-controlnet imports."""
 
-from motion_module.webui.argument import get_animatediff_arg
-
-__all__ = ["get_animatediff_arg"]
+from motion_module.webui.compat import get_animatediff_arg as get_animatediff_arg

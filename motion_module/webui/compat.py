@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from motion_module.core.slerp import travelled
+from motion_module.core.sparsectrl import MotionModuleType as MotionModuleType
+from motion_module.core.sparsectrl import MotionWrapper as MotionWrapper
 from motion_module.travel import Travel
 from motion_module.webui import session
 from motion_module.webui.request import read_request
