@@ -21,7 +21,7 @@ class AnimateDiffScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img: bool) -> list[gr.components.Component]:
-        """The panel's fields, in the order of `VideoParams.offered`."""
+        """The panel's fields, in the order of `VideoParams.knobs`."""
         shown = panel.build(is_img2img, self.elem_id)
         self.infotext_fields = shown.infotext_fields
         self.paste_field_names = shown.paste_field_names

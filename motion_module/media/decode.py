@@ -22,7 +22,7 @@ _COLOURS = "flags=bicubic+accurate_rnd+full_chroma_int"
 _SQUARE = "scale=w='max(1,round(iw*if(sar,sar,1)))':h=ih"  # as players show pixels that are not square
 _HEADER_LINES = 12
 _MICRO = 1_000_000
-_ADDRESS = re.compile(r"^\[[^]@]+ @ 0x[0-9a-f]+\] ")
+_ADDRESS = re.compile(r"\[[^]@]+ @ 0x[0-9a-f]+\] ")
 
 
 class Decoding:

@@ -54,9 +54,9 @@ def stored(
         Exception: whatever `make` raises; nothing is left behind then.
     """
     root.mkdir(parents=True, exist_ok=True)
-    sweep(root, finished=remove)
     with ExitStack() as stack:
         folder = _claimed(stack, root, _name(source, wanted))
+        sweep(root, finished=remove)
         found = _whole(folder) or _made(folder, make)
         try:
             yield found

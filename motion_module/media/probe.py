@@ -25,6 +25,7 @@ _UNIT = re.compile(r"([\d.]+)(k?) tbn\b")
 _ALPHA = re.compile(r"\b(?:yuva\w+|rgba\w*|argb\w*|bgra\w*|abgr\w*|gbrap\w*|ya8|ya16\w*|pal8)\b")
 _REASON = re.compile(r"^(?:\[[^]]*\] )?(?:Error opening input: )?(.*?)\.?$")
 _TIMEOUT_S = 60
+_FASTEST = 240  # some files say 100,000 frames per second and mean that they do not know
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Probe:
 
     @property
     def frames(self) -> float:
-        """About how many frames there are; 0 where it does not say."""
-        return (self.seconds or 0) * float(self.rate or 0)
+        """About how many frames there are; 0 where it does not say, or says what cannot be."""
+        return (self.seconds or 0) * float(self.rate or 0) if (self.rate or 0) <= _FASTEST else 0
 
 
 def input_options(path: Path) -> list[str]:
@@ -101,7 +102,7 @@ def _read(told: str) -> Probe:
     if not moving:
         raise ReaderError("it has no pictures in it, only sound" if streams else "it has no pictures in it")
     # A phone's film comes first; an animated AVIF begins with a still picture of its first frame.
-    best = max(moving, key=lambda place: (_number(_RATE, films[place]) > 0, -place))
+    best = max(moving, key=lambda place: (_number(_RATE, films[place]) > 0, _number(_UNIT, films[place]) > 1, -place))
     size = _SIZE.search(films[best])
     return Probe(
         stream=best,

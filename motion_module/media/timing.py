@@ -99,8 +99,10 @@ def constant_rate(timeline: Timeline) -> Fraction | None:
     if len(starts) < 2 or starts[-1] <= starts[0]:
         return None
     mean = (len(starts) - 1) / (starts[-1] - starts[0])
-    if timeline.end is not None and timeline.end - starts[-1] > 2 / mean:
-        return None
+    if timeline.end is not None:
+        if timeline.end - starts[-1] > 2 / mean:
+            return None
+        mean = len(starts) / (timeline.end - starts[0])
     for rate in _likely(mean, timeline.declared):
         if all(abs(start - starts[0] - place / rate) <= tick for place, start in enumerate(starts)):
             return rate

@@ -24,7 +24,7 @@ from motion_module.core.schedule import alpha_schedule
 from motion_module.errors import HostError, ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui import infotext, interpolation, models, output
+from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.controlnet import Control, let_go_of_sample, sample_of
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
@@ -32,7 +32,7 @@ from motion_module.webui.pictures import Pictures
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
-from motion_module.webui.video_in import opened
+from motion_module.webui.video_in import VideoIn
 from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap
 
@@ -101,6 +101,7 @@ class Session:
         params: what was asked for.
         frames: number of frames of each video.
         failed: whether the run is about to end with our sentence.
+        video: the video and the masks that the request brings along, if any.
     """
 
     def __init__(self, p: Any) -> None:
@@ -108,6 +109,7 @@ class Session:
         self.params = VideoParams()
         self.frames = 0
         self.failed = False
+        self.video: VideoIn | None = None
         self._fewer = ""
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
@@ -148,7 +150,8 @@ class Session:
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
         interpolation.check(self.params)
-        self._control = Control(self.p, self.params, self._stack.enter_context(opened(self.params)))
+        self._open_video()
+        self._control = Control(self.p, self.params, self.video)
         self.frames, self._fewer = frames_of(self.p, self.params, self._control.limits)
         script_args = self._control.script_args(self.frames)
         self._choose_module()
@@ -215,7 +218,7 @@ class Session:
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
         try:
-            output.save_videos(self.p, processed, self.params, self.frames)
+            output.save_videos(self.p, processed, self.params, self.frames, self.video)
         finally:
             self.end()
 
@@ -228,7 +231,17 @@ class Session:
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
         self._stack.close()
-        self._model = self._networks = self._control = None
+        self._model = self._networks = self._control = self.video = None
+
+    def _open_video(self) -> None:
+        """Read the video that comes in; its rate is the rate of what is made."""
+        self.video = self._stack.enter_context(video_in.opened(self.params))
+        if self.video is None:
+            return
+        if self.video.fps is not None:
+            self.params = dataclasses.replace(self.params, fps=self.video.fps)
+        for message in self.video.messages:
+            self.p.comment(message)
 
     def _attach(self) -> None:
         self._change(_NAME, self)
@@ -273,7 +286,8 @@ class Session:
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)
-        extra = {"mm_hash": models.short_hash(module), "version": __version__}
+        source = self.video.title if self.video is not None else ""
+        extra = {"source": source, "mm_hash": models.short_hash(module), "version": __version__}
         return infotext.write(actual, **{name: value for name, value in extra.items() if value})
 
     def _close(self, original: Callable[[], Any]) -> Any:
