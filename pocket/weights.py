@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from modules import torch_compat  # noqa: F401  (comes before ldm)
+from modules.sd_inpainting import make_inpainting
 
 STANDARD_CONFIG = Path(__file__).with_name("configs") / "v1-inference.yaml"
 VOCABULARY = 49408  # of CLIP's tokeniser
@@ -49,6 +50,7 @@ class Sizes:
         heads: of its attention.
         text_width, text_layers: of the text encoder; it has a head for each 64 channels.
         vae_channels: of the VAE, at all levels.
+        inpainting: the UNet takes 5 channels more, of the mask and the masked picture.
     """
 
     model_channels: int = 32
@@ -57,6 +59,7 @@ class Sizes:
     text_width: int = 64
     text_layers: int = 2
     vae_channels: int = 32
+    inpainting: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -87,6 +90,8 @@ def config_of(sizes: Sizes) -> dict[str, Any]:
     """The content of the `.yaml` that goes beside a checkpoint of these sizes."""
     config = OmegaConf.to_container(OmegaConf.load(STANDARD_CONFIG))
     params = config["model"]["params"]
+    if sizes.inpainting:
+        make_inpainting(config["model"])
     params["unet_config"]["params"].update(
         model_channels=sizes.model_channels,
         channel_mult=list(sizes.channel_mult),
@@ -151,7 +156,7 @@ def _scale_output(layer: Any, factor: torch.Tensor) -> None:
 def _adjust_ranges(unet: Any, vae: Any, text: Any, context: int) -> None:
     """Scales last layers so that noise, latents and pictures are as large as those of a trained model."""
     words = text(torch.randint(0, VOCABULARY - 2, (2, context))).last_hidden_state
-    noise = unet(torch.randn(2, 4, 16, 16), torch.tensor([500.0, 100.0]), context=words)
+    noise = unet(torch.randn(2, unet.in_channels, 16, 16), torch.tensor([500.0, 100.0]), context=words)
     _scale_output(unet.out[-1], 1 / noise.std())
     coarse = torch.rand(2, 3, 8, 8) * 2 - 1
     picture = nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
@@ -180,6 +185,7 @@ def make_checkpoint(
     text_width: int = 64,
     text_layers: int = 2,
     vae_channels: int = 32,
+    inpainting: bool = False,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Writes an SD1.x-layout checkpoint and the `.yaml` beside it; the same arguments give the same bytes.
@@ -187,7 +193,7 @@ def make_checkpoint(
     Args:
         path: of the `.safetensors` file; folders are made.
         seed: of the weights.
-        model_channels, channel_mult, heads, text_width, text_layers, vae_channels: see `Sizes`.
+        model_channels, channel_mult, heads, text_width, text_layers, vae_channels, inpainting: see `Sizes`.
         dtype: of the weights in the file.
 
     Returns:
@@ -195,7 +201,7 @@ def make_checkpoint(
     """
     path = Path(path)
     mult = tuple(channel_mult)
-    sizes = Sizes(model_channels, mult, heads, text_width, text_layers, vae_channels)  # type: ignore[arg-type]
+    sizes = Sizes(model_channels, mult, heads, text_width, text_layers, vae_channels, inpainting)  # type: ignore[arg-type]
     config = config_of(sizes)
     with _seeded(seed), redirect_stdout(io.StringIO()):  # ldm tells the size of every layer
         unet, vae, text = _unet(config), _vae(config), _text_encoder(sizes)

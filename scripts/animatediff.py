@@ -5,8 +5,8 @@ from typing import Any
 import gradio as gr
 
 from modules import script_callbacks, scripts
-from motion_module.webui import panel, session, settings
-from scripts import animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet imports them when our path is gone
+from motion_module.webui import i2i_batch, panel, session, settings
+from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks for them late
 
 
 class AnimateDiffScript(scripts.Script):
@@ -43,9 +43,14 @@ class AnimateDiffScript(scripts.Script):
         """The noise of a sampling pass is drawn, and the host goes on with this very tensor."""
         session.before_every_sampling(p, noise)
 
+    def postprocess_maskoverlay(self, p: Any, ppmo: Any, *args: Any) -> None:
+        """The original is about to be laid over an inpainted frame."""
+        session.before_overlay(p, ppmo)
+
     def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
         """All frames are there."""
         session.postprocess(p, processed)
 
 
 script_callbacks.on_ui_settings(settings.register)
+i2i_batch.take_over()

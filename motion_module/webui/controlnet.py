@@ -96,7 +96,7 @@ class Control:
         placed = {id(u.settings): s for u in self._units if (s := self._sources[u.number]) and s.keyframes}
         taken = getattr(script_of(self._p), "enabled_units", [])  # as many as there are control_params
         return {
-            place: Travel({frame: "" for frame in sorted(placed[id(unit)].keyframes or ())}, frames, closed)
+            place: Travel(dict.fromkeys(sorted(placed[id(unit)].keyframes or ()), ""), frames, closed)
             for place, unit in enumerate(taken)
             if id(unit) in placed
         }

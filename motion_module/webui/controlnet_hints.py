@@ -23,8 +23,8 @@ from torch import Tensor
 from modules import devices
 from motion_module.core.call import CallFrames
 from motion_module.core.held import counts_for_all, picked, rows_of_call, sides_of_call
-from motion_module.core.sliding import AroundCall, ModelCall
 from motion_module.core.slerp import travelled
+from motion_module.core.sliding import AroundCall, ModelCall
 from motion_module.core.sparsectrl import temporal_layers
 from motion_module.patching import replaced
 from motion_module.travel import Travel

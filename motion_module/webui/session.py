@@ -25,6 +25,7 @@ from motion_module.errors import HostError, ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui import infotext, interpolation, models, output, video_in
+from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, sample_of
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
@@ -77,6 +78,13 @@ def before_every_sampling(p: Any, noise: Tensor) -> None:
     session = of(p)
     if session is not None:
         session.guarded("close", lambda: session.shape_noise(noise))  # p.sample is running already
+
+
+def before_overlay(p: Any, args: Any) -> None:
+    """Hook: the original is about to be laid over a finished frame (inpainting)."""
+    session = of(p)
+    if session is not None:
+        session.guarded("close", lambda: session.place(args))
 
 
 def postprocess(p: Any, processed: Any) -> None:
@@ -154,10 +162,12 @@ class Session:
         self._control = Control(self.p, self.params, self.video)
         self.frames, self._fewer = frames_of(self.p, self.params, self._control.limits)
         script_args = self._control.script_args(self.frames)
+        if len(getattr(self.p, "init_images", None) or []) > self.frames:
+            self._change("init_images", self.p.init_images[: self.frames])
         self._choose_module()
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
-        self._pictures = Pictures(self.p, self.params)
+        self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name in self.params.without_effect(self.frames):
             self.p.comment(f"AnimateDiff: {name} has no effect on {self.frames} frames with these settings.")
         if self._fewer:
@@ -183,7 +193,8 @@ class Session:
         if not self.params.model and self._module.name not in models.fitting(shared.sd_model):
             self._choose_module()  # the first one that fits the checkpoint of the request
         models.check_fits(self._module, shared.sd_model)
-        ours = not output.host_saves_frames(self.params)
+        batch = batch_of(self.p)
+        ours = not output.host_saves_frames(self.params) or (batch is not None and batch.takes_frames(self.params))
         self._change("do_not_save_samples", ours or self.p.do_not_save_samples)
         recorded = {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
         if self._fewer:
@@ -214,6 +225,11 @@ class Session:
         elif self.params.freenoise_enable:
             context = self.params.batch_size
             free_noise(noise, context, resolve_overlap(self.params.overlap, context), int(self.p.seeds[0]))
+
+    def place(self, args: Any) -> None:
+        """Give the host the mask of this very frame, and where it belongs."""
+        if self._pictures is not None:
+            self._pictures.before_overlay(args)
 
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
@@ -272,6 +288,11 @@ class Session:
         self._attach()
         self._change(method, _around(getattr(self.p, method), stop))
 
+    def _masks(self) -> list[Any]:
+        """The inpaint masks of the single frames; none where one serves all."""
+        batch = batch_of(self.p)
+        return batch.masks if batch is not None else []
+
     def _choose_module(self) -> None:
         """Find and load the motion module of the request, and see that it takes as many frames at once.
 
@@ -298,8 +319,8 @@ class Session:
         """img2img makes its sampler, with the noise schedule of that moment, already here."""
         if self._model is None or self._pictures is None:
             return original(*args, **kwargs)
-        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)), self._pictures.encoding():
-            return original(*args, **kwargs)
+        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
+            return self._pictures.init(original, *args, **kwargs)
 
     def _parse_networks(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The host takes the networks out of a batch's prompts, and will load them next."""

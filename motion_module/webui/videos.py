@@ -7,6 +7,7 @@ from typing import Any
 
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.webui.batch import batch_of
 
 
 def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = None) -> tuple[int, str]:
@@ -25,16 +26,15 @@ def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = No
     """
     pictures = len(getattr(p, "init_images", None) or [])
     shortest = min(limits, key=lambda name: limits[name]) if limits else None
-    asked = params.video_length or (pictures if pictures > 1 else 0)
-    frames, sentence = asked or params.batch_size, ""
-    if limits and shortest is not None and (not asked or asked > limits[shortest]):
-        frames = limits[shortest]
-        sentence = f"{frames} frames instead of {asked}: {shortest} holds no more" if asked else ""
-    if pictures not in (0, 1, frames):
+    asked = params.video_length or (pictures if pictures > 1 or batch_of(p) is not None else 0)
+    if pictures not in (0, 1, asked) and asked:
         raise ParamError(
-            f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {frames} frames."
+            f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {asked} frames."
         )
-    return frames, sentence
+    if not limits or shortest is None or 0 < asked <= limits[shortest]:
+        return asked or params.batch_size, ""
+    fewer = f"{limits[shortest]} frames instead of {asked}: {shortest} holds no more" if asked else ""
+    return limits[shortest], fewer
 
 
 def one_video_each(p: Any, frames: int) -> dict[str, Any]:
