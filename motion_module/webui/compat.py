@@ -75,9 +75,7 @@ def get_animatediff_arg(p: Any) -> VideoArgument | None:
             return None
         asked = read_request(values)
         enable, frames = asked.enable, asked.video_length
-    return VideoArgument(
-        enable=enable, video_length=frames, batch_size=asked.batch_size, closed_loop=asked.closed_loop
-    )
+    return VideoArgument(enable=enable, video_length=frames, batch_size=asked.batch_size, closed_loop=asked.closed_loop)
 
 
 def _our_values(p: Any) -> Any:

@@ -38,9 +38,7 @@ class Control:
         self._units = enabled_units(p)
         self._last_error = _newest_error()
         of_video = _of_video(video)
-        self._sources: dict[int, Files | None] = {
-            unit.number: _source(p, unit, of_video) for unit in self._units
-        }
+        self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
         if of_video is not None and not in_pictures and of_video not in self._sources.values():
             raise ParamError(
                 f"AnimateDiff: {of_video.name} is {str(getattr(params, of_video.name))[:200]!r}, but no ControlNet "

@@ -114,7 +114,10 @@ class Unit:
         ends in a TypeError (`ImageEmbed` is called with one argument too many).
         """
         settings = self.settings
-        files = source.files[: frames if source.keyframes is None else len(source.keyframes)]
+        keyframes = source.keyframes
+        files = source.files[: frames if keyframes is None else len(keyframes)]
+        if len(files) == 1 and keyframes is not None and not self.places_pictures:
+            files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
         pictures = [_for_controlnet(file) for file in files]
         masks = source.masks if source.name.startswith(_OWN) or getattr(settings, "is_inpaint", False) else ""
         if isinstance(files[0], Image.Image):
@@ -127,9 +130,10 @@ class Unit:
             ]
             return
         folder = files[0].parent if isinstance(files[0], Path) else Path(__file__).parent  # any folder that is there
-        keyframes = "" if source.keyframes is None else f"keyframe:{','.join(map(str, source.keyframes))}"
+        lines = [str(folder)] + [f"mask:{masks}"] * bool(masks)
+        lines += [f"keyframe:{','.join(map(str, keyframes))}"] if keyframes is not None else []
         settings.input_mode = type(settings.input_mode)(_BATCH)
-        settings.batch_images = "\n".join(filter(None, [str(folder), f"mask:{masks}" if masks else "", keyframes]))
+        settings.batch_images = "\n".join(lines)
         settings.batch_modifiers = [lambda files, p: pictures, *settings.batch_modifiers]
         settings.animatediff_batch = True
 

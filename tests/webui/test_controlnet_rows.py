@@ -152,7 +152,11 @@ def test_an_adapter_that_keeps_what_it_made_is_told_to_forget():
 def test_image_embeddings(windows, together, per_call, pictures):
     """One for all, one for each frame from several pictures, or from a version that stacks them twice."""
     rows = torch.arange(FRAMES, dtype=torch.float32).view(-1, 1, 1)
-    cond = {"one": torch.full((1, 1, 1), 7.0), "each": torch.full((1, 1, 1), 5.0), "each, stacked": rows.repeat(2, 1, 1)}
+    cond = {
+        "one": torch.full((1, 1, 1), 7.0),
+        "each": torch.full((1, 1, 1), 5.0),
+        "each, stacked": rows.repeat(2, 1, 1),
+    }
     outputs = [rows[i : i + 1] for i in range(FRAMES)] if pictures == "each" else None
     adapter = Adapter(cond[pictures], torch.full((1, 1, 1), -1.0))
     before = adapter.image_emb, adapter.cache
