@@ -6,6 +6,7 @@ import gradio as gr
 
 from modules import script_callbacks, scripts
 from motion_module.webui import i2i_batch, panel, session, settings
+from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks for them late
 
 
 class AnimateDiffScript(scripts.Script):
@@ -20,7 +21,7 @@ class AnimateDiffScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img: bool) -> list[gr.components.Component]:
-        """The panel's fields, in the order of `VideoParams.offered`."""
+        """The panel's fields, in the order of `VideoParams.knobs`."""
         shown = panel.build(is_img2img, self.elem_id)
         self.infotext_fields = shown.infotext_fields
         self.paste_field_names = shown.paste_field_names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -13,6 +14,21 @@ Frame = TypeVar("Frame")
 
 APPEND, WITHOUT_FIRST, WITHOUT_LAST = 0, 1, 2
 PING_PONG = (APPEND, WITHOUT_FIRST, WITHOUT_LAST)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A part of the sound of a file.
+
+    Attributes:
+        path: a file with a sound track.
+        start: where the part begins, in seconds.
+        seconds: how long it is.
+    """
+
+    path: Path
+    start: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -25,12 +41,14 @@ class ClipInfo:
         infotext: the generation parameters to embed; "" embeds nothing.
         skippable: a format that cannot play so fast may leave frames out to keep the time (interpolated frames);
             otherwise it keeps every frame and plays slower.
+        sound: what is heard, in formats that have sound.
     """
 
     fps: float = 8
     loop: int = 0
     infotext: str = ""
     skippable: bool = False
+    sound: Sound | None = None
 
     def __post_init__(self) -> None:
         if not self.fps > 0:

@@ -17,13 +17,15 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import HostError
-from motion_module.media.clip import PING_PONG, Clip, ClipInfo, with_reverse
+from motion_module.media.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.names import Claim, claimed
 from motion_module.media.saving import WriteReport, describe, write_clip
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation
 from motion_module.webui.batch import batch_of
+from motion_module.webui.sound import sound_for
+from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,9 @@ def host_saves_frames(params: VideoParams) -> bool:
     )
 
 
-def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> list[SavedVideo]:
+def save_videos(
+    p: Any, processed: Any, params: VideoParams, frames: int, source: VideoIn | None = None
+) -> list[SavedVideo]:
     """Save every video of a finished run and put the results in the place of its pictures.
 
     Args:
@@ -75,6 +79,7 @@ def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> lis
         processed: its result, with `frames` pictures for each video; changed in place by `publish`.
         params: what was asked for.
         frames: frames of each video, as generated.
+        source: the video that came in, whose sound may be wanted.
 
     Raises:
         HostError: a video could not be saved in any of its formats.
@@ -83,7 +88,7 @@ def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> lis
     for pictures, infotext, seed in _videos(processed, frames):
         shared.state.textinfo = f"AnimateDiff: saving video {len(saved) + 1}"
         files, messages = _to_batch_folder(p, params, pictures, len(saved))
-        saved.append(save_video(p, params, pictures, infotext, seed, files))
+        saved.append(save_video(p, params, pictures, infotext, seed, source, files))
         saved[-1].messages += messages
     if saved:
         publish(p, processed, params, saved)
@@ -96,6 +101,7 @@ def save_video(
     frames: list[Image.Image],
     infotext: str,
     seed: int,
+    source: VideoIn | None = None,
     frame_files: Sequence[Path] = (),
 ) -> SavedVideo:
     """Save one video in the formats of `params.format` under `<outpath_samples>/AnimateDiff/<date>/`.
@@ -109,17 +115,20 @@ def save_video(
         frames: the generated frames.
         infotext: generation parameters of the first frame.
         seed: seed of the first frame.
+        source: the video that came in, whose sound may be wanted.
         frame_files: where the frames are saved already; PNG is then written only if there are frames made between them.
 
     Raises:
         HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
     """
-    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed)
+    reverse = _reverse_options(params, len(frames))
+    video = SavedVideo(with_reverse(frames, reverse), infotext, seed)
+    sound, video.messages = sound_for(source, params, len(frames), APPEND in reverse)
     elsewhere = host_saves_frames(params) or (frame_files and params.interp == "Off")
     formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and elsewhere)]
     between = interpolation.of(params, len(video.frames))
     embedded = infotext if _setting("enable_pnginfo", True) else ""
-    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded)
+    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded, sound=sound)
     with ExitStack() as stack:
         claim = _claim(stack, p, video, params.request_id) if formats else None
         written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))

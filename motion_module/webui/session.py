@@ -21,18 +21,19 @@ from motion_module.core.call import CallFrames
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
-from motion_module.core.sliding import WindowOptions
 from motion_module.errors import HostError, ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui import infotext, interpolation, models, output
+from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
+from motion_module.webui.controlnet import Control, let_go_of_sample, sample_of
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
-from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
+from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
+from motion_module.webui.video_in import VideoIn
 from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap
 
@@ -66,7 +67,7 @@ def process(p: Any) -> None:
 
 
 def process_batch(p: Any) -> None:
-    """Hook: one video is about to be made; its prompts are not encoded yet."""
+    """Hook: one video is about to be made; its prompts are not encoded yet. ControlNet has made its hints."""
     session = of(p)
     if session is not None:
         session.guarded("setup_conds", session.spread_prompts)
@@ -107,17 +108,23 @@ class Session:
         p: the host's processing object.
         params: what was asked for.
         frames: number of frames of each video.
+        failed: whether the run is about to end with our sentence.
+        video: the video and the masks that the request brings along, if any.
     """
 
     def __init__(self, p: Any) -> None:
         self.p = p
         self.params = VideoParams()
         self.frames = 0
+        self.failed = False
+        self.video: VideoIn | None = None
+        self._fewer = ""
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
         self._pictures: Pictures | None = None
         self._networks: Networks | None = None
+        self._control: Control | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
@@ -151,20 +158,29 @@ class Session:
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
         interpolation.check(self.params)
-        self.frames = frames_of(self.p, self.params)
+        self._open_video()
+        self._control = Control(self.p, self.params, self.video)
+        self.frames, self._fewer = frames_of(self.p, self.params, self._control.limits)
+        script_args = self._control.script_args(self.frames)
+        if len(getattr(self.p, "init_images", None) or []) > self.frames:
+            self._change("init_images", self.p.init_images[: self.frames])
         self._choose_module()
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
-        self._pictures = Pictures(self.p, self.params, self._masks())
+        self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name in self.params.without_effect(self.frames):
             self.p.comment(f"AnimateDiff: {name} has no effect on {self.frames} frames with these settings.")
+        if self._fewer:
+            _log.warning("%s", self._fewer)
+            self.p.comment(f"AnimateDiff: {self._fewer}.")
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
         self._change("init", _around(self.p.init, self._init))
-        self._change("sample", _around(self.p.sample, self._sample))
+        self._change("script_args_value", script_args)
+        self._change_sample()
 
     def settle(self) -> None:
         """Do what depends on the settings and the checkpoint that `override_settings` brought.
@@ -181,6 +197,8 @@ class Session:
         ours = not output.host_saves_frames(self.params) or (batch is not None and batch.takes_frames(self.params))
         self._change("do_not_save_samples", ours or self.p.do_not_save_samples)
         recorded = {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
+        if self._fewer:
+            recorded["AnimateDiff frames"] = self._fewer
         self._change("extra_generation_params", recorded)
         self._networks = Networks(self.p, models.load(self._module))
         self._stack.callback(self._networks.end)
@@ -191,7 +209,10 @@ class Session:
 
         Raises:
             ParamError: the prompt, as styles and wildcards have made it, is no possible travel.
+            UserError: ControlNet has not made its hints.
         """
+        if self._control is not None and self._model is not None:
+            self._control.check_ready()
         if self._route is not None and self._model is not None:
             self._route.spread(self.p)
 
@@ -213,7 +234,7 @@ class Session:
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
         try:
-            output.save_videos(self.p, processed, self.params, self.frames)
+            output.save_videos(self.p, processed, self.params, self.frames, self.video)
         finally:
             self.end()
 
@@ -226,7 +247,17 @@ class Session:
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
         self._stack.close()
-        self._model = self._networks = None
+        self._model = self._networks = self._control = self.video = None
+
+    def _open_video(self) -> None:
+        """Read the video that comes in; its rate is the rate of what is made."""
+        self.video = self._stack.enter_context(video_in.opened(self.params))
+        if self.video is None:
+            return
+        if self.video.fps is not None:
+            self.params = dataclasses.replace(self.params, fps=self.video.fps)
+        for message in self.video.messages:
+            self.p.comment(message)
 
     def _attach(self) -> None:
         self._change(_NAME, self)
@@ -236,6 +267,12 @@ class Session:
         self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
         self._stack.enter_context(replaced(self.p, name, value))
 
+    def _change_sample(self) -> None:
+        original = sample_of(self.p)
+        ours = _around(original, self._sample)
+        self._stack.callback(let_go_of_sample, self.p, ours, original)
+        self._change("sample", ours)
+
     def _fail(self, method: str, error: UserError | HostError) -> None:
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
             self.end()
@@ -243,6 +280,7 @@ class Session:
                 original(*args, **kwargs)
             raise error
 
+        self.failed = True
         error.detail = str(error) if str(error).startswith(_OURS) else f"AnimateDiff: {error}"
         error.args = (error.detail,)
         _log.error("%s", error)
@@ -269,7 +307,8 @@ class Session:
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)
-        extra = {"mm_hash": models.short_hash(module), "version": __version__}
+        source = self.video.title if self.video is not None else ""
+        extra = {"source": source, "mm_hash": models.short_hash(module), "version": __version__}
         return infotext.write(actual, **{name: value for name, value in extra.items() if value})
 
     def _close(self, original: Callable[[], Any]) -> Any:
@@ -291,12 +330,15 @@ class Session:
         return result
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._model is None or self._route is None or self._networks is None or self._pictures is None:
+        if None in (self._model, self._route, self._networks, self._pictures, self._control):
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._networks.sampling())
-                loan = Borrower(self._model, self.frames, self._window_options(), self._call(), self._route.of_call)
+                call = CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
+                around = stack.enter_context(self._control.handing_out(self.frames))
+                options = window_options(self.params)
+                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around)
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._pictures.fading())
                 stack.enter_context(freeinit_passes(self.p, self.params))
@@ -304,21 +346,6 @@ class Session:
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self.end()
             raise
-
-    def _call(self) -> CallFrames:
-        return CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
-
-    def _window_options(self) -> WindowOptions:
-        asked = self.params
-        return WindowOptions(
-            context=asked.batch_size,
-            stride=asked.stride,
-            overlap=asked.overlap,
-            closed_loop=asked.closed_loop,
-            schedule=asked.schedule,
-            blend=asked.blend,
-            windows_per_call=asked.windows_per_call,
-        )
 
 
 def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:

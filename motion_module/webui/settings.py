@@ -47,6 +47,18 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
             gr.Checkbox,
             {},
         ),
+        "animatediff_frame_extract_path": (
+            "",
+            "Folder for the frames of a video source (empty: among the system's temporary files)",
+            gr.Textbox,
+            {},
+        ),
+        "animatediff_frame_extract_remove": (
+            False,
+            "Remove the frames of a video source after each run, instead of keeping them for the next one",
+            gr.Checkbox,
+            {},
+        ),
         "animatediff_optimize_gif_palette": (False, "GIF: the best-looking palette (slower)", gr.Checkbox, {}),
         "animatediff_optimize_gif_gifsicle": (False, "GIF: make smaller with gifsicle, if installed", gr.Checkbox, {}),
         "animatediff_mp4_crf": (
