@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules import masking
+from modules import images, masking
 from motion_module.errors import ParamError
 from motion_module.patching import replaced
+from motion_module.webui.video_in import VideoIn
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
@@ -51,6 +52,25 @@ class _Prepared:
         overlay = Overlay(p.mask_for_overlay, p.paste_to)
         colors = list(p.color_corrections or [])
         return cls(p.init_latent, p.mask, p.nmask, p.image_conditioning, list(p.overlay_images), colors, overlay)
+
+
+def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
+    """The masks that a request brings along: none, one for all frames, or one for each.
+
+    Raises:
+        ParamError: there are as many as neither this video nor the one that comes in has frames.
+    """
+    count = len(video.masks)
+    if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
+        raise ParamError(
+            f"AnimateDiff: {video.name} has {count} masks for {frames} frames; "
+            f"allowed is one mask, or one for each frame."
+        )
+    masks = []
+    for file in video.masks[: max(1, frames)]:
+        masks.append(images.read(file))
+        masks[-1].load()
+    return masks
 
 
 def init_each(
@@ -115,7 +135,7 @@ def _join(p: Any, prepared: list[_Prepared], given_colors: Any) -> None:
     p.color_corrections = given_colors or [color for one in prepared for color in one.colors] or None
 
 
-class _Found(Exception):
+class _PartFound(Exception):  # noqa: N818  (a way out, no error)
     """Ends an `init` as soon as it knows the part that is masked (None: nothing is)."""
 
     def __init__(self, box: Box | None) -> None:
@@ -143,13 +163,13 @@ def _crops(p: Any, init_one: Callable[[int], None], sizes: list[tuple[int, int]]
 
 def _masked_part(init_one: Callable[[int], None], place: int) -> Box | None:
     def found(mask: Any, padding: int = 0) -> None:
-        raise _Found(part(mask, padding))
+        raise _PartFound(part(mask, padding))
 
     part = masking.get_crop_region_v2
     with replaced(masking, "get_crop_region_v2", found):
         try:
             init_one(place)
-        except _Found as stopped:
+        except _PartFound as stopped:
             return stopped.box
     return None
 

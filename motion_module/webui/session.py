@@ -27,6 +27,7 @@ from motion_module.patching import replaced
 from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, sample_of
+from motion_module.webui.frame_masks import read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
@@ -289,9 +290,20 @@ class Session:
         self._change(method, _around(getattr(self.p, method), stop))
 
     def _masks(self) -> list[Any]:
-        """The inpaint masks of the single frames; none where one serves all."""
+        """The inpaint masks of the single frames; none where one serves all.
+
+        Raises:
+            ParamError: the request's masks are neither one nor as many as frames.
+        """
         batch = batch_of(self.p)
-        return batch.masks if batch is not None else []
+        if batch is not None and self.p.image_mask is not None:
+            return batch.masks
+        if self.video is None or not getattr(self.p, "init_images", None):
+            return []
+        masks = read_masks(self.video, self.frames)
+        if masks:
+            self._change("image_mask", masks[0])
+        return masks if len(masks) > 1 else []
 
     def _choose_module(self) -> None:
         """Find and load the motion module of the request, and see that it takes as many frames at once.
