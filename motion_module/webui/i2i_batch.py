@@ -14,14 +14,12 @@ from PIL import Image, UnidentifiedImageError
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError
-from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui.batch import Batch
 from motion_module.webui.frame_masks import fitted
-from motion_module.webui.request import read_request
+from motion_module.webui.request import request_of
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # as the host's batch tab
-_TITLE = "AnimateDiff"
 _OF_INFOTEXT = {  # attribute of p -> its name in an infotext, and its type
     "seed": ("Seed", int),
     "cfg_scale": ("CFG scale", float),
@@ -40,22 +38,10 @@ def take_over() -> None:
 def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(process_batch)
     def ours_or_theirs(p: Any, *args: Any, **kwargs: Any) -> Any:
-        make = animatediff_i2i_batch if requested(p).enable else process_batch
+        make = animatediff_i2i_batch if request_of(p).enable else process_batch
         return make(p, *args, **kwargs)
 
     return ours_or_theirs
-
-
-def requested(p: Any) -> VideoParams:
-    """What the panel, or whoever stands in for it, asks of this run.
-
-    Raises:
-        ParamError: a field is wrong.
-    """
-    for script in getattr(p.scripts, "alwayson_scripts", []):
-        if script.title() == _TITLE:
-            return read_request(p.script_args[script.args_from : script.args_to])
-    return VideoParams()
 
 
 def animatediff_i2i_batch(
@@ -88,7 +74,7 @@ def animatediff_i2i_batch(
     Raises:
         UserError: one sentence with what does not fit.
     """
-    frames, mask_files = _files(input_dir, inpaint_mask_dir.strip(), requested(p).video_length)
+    frames, mask_files = _files(input_dir, inpaint_mask_dir.strip(), request_of(p).video_length)
     pictures = [_read(file) for file in frames]
     masks = [fitted(_read(file), picture) for file, picture in zip(mask_files, pictures, strict=False)]
     batch = Batch([Path(file).stem for file in frames], masks if len(masks) > 1 else [], output_dir.strip())

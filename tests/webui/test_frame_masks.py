@@ -66,10 +66,6 @@ def test_the_latents_are_masked_frame_by_frame(masks):
         assert inside.all() and p.nmask[place, 0].sum() == inside.numel()
 
 
-def crops(p):
-    return [overlay for overlay in p.crops]
-
-
 def test_parts_have_one_size_and_follow_the_mask(tmp_path, monkeypatch):
     """Masks of 10x20, 30x10 and none; the part is large enough for each and lies inside the picture."""
     boxes = [(2, 2, 12, 22), (60, 40, 90, 50), None]
@@ -120,7 +116,9 @@ def test_masks_that_the_settings_return_are_those_of_the_frames(masks, monkeypat
 
     seen = []
     save = output.save_videos
-    monkeypatch.setattr(output, "save_videos", lambda p, processed, *rest: (seen.extend(processed.images), save(p, processed, *rest)))
+    monkeypatch.setattr(
+        output, "save_videos", lambda p, processed, *rest: (seen.extend(processed.images), save(p, processed, *rest))
+    )
     made(masks, override_settings={"return_mask": True})
     returned = [np.asarray(picture.convert("L")) for picture in seen[1::2]]
     for mask, box in zip(returned, BOXES, strict=True):
@@ -139,7 +137,11 @@ def test_masks_that_are_not_as_many_as_frames(tmp_path, pocket, numbers):
         white(BOXES[0]).save(tmp_path / f"{number}.png")
     client, before = Client(pocket), of_host(values=False)
     fields = {"enable": True, "video_length": 3, "format": ["GIF"], "mask_path": str(tmp_path)}
-    body = {**SMALL, "init_images": [png_base64(np.array(GREY))], "alwayson_scripts": {"AnimateDiff": {"args": [fields]}}}
+    body = {
+        **SMALL,
+        "init_images": [png_base64(np.array(GREY))],
+        "alwayson_scripts": {"AnimateDiff": {"args": [fields]}},
+    }
     reply = client.post("img2img", body)
     assert reply.status == 422 and f"has {numbers} masks for 3 frames" in reply.sentence
     assert differences(before, of_host(values=False)) == []
@@ -163,7 +165,9 @@ def test_only_black_masks_have_no_part(tmp_path):
 def inpainting(tmp_path_factory):
     import weights
 
-    return weights.make_checkpoint(tmp_path_factory.mktemp("inpainting") / "inpaint.safetensors", seed=4, inpainting=True)
+    return weights.make_checkpoint(
+        tmp_path_factory.mktemp("inpainting") / "inpaint.safetensors", seed=4, inpainting=True
+    )
 
 
 @pytest.fixture

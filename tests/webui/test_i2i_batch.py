@@ -313,31 +313,7 @@ def test_an_error_while_it_runs_leaves_nothing_behind(folder, monkeypatch):
     assert own(p) == mine and differences(before, of_host()) == []
 
 
-# The two who want the tab
-
-
-class ControlNetsHijack:
-    """As sd-webui-controlnet takes over the tab: it sets the flag, imports our name, and else does the host's work."""
-
-    def __init__(self):
-        from modules import img2img
-
-        self.module, self.calls = img2img, 0
-        self.original = img2img.process_batch
-        img2img.process_batch = self.process_batch
-
-    def process_batch(self, p, *args, **kwargs):
-        from motion_module.webui.i2i_batch import requested
-
-        if requested(p).enable:
-            from motion_module.webui.i2i_batch import animatediff_i2i_batch
-
-            self.calls += 1
-            return animatediff_i2i_batch(p, *args, **kwargs)
-        return self.original(p, *args, **kwargs)
-
-    def undo(self):
-        self.module.process_batch = self.original
+# The host of the tests has its ControlNet, which takes the tab over as the real one does. It loads after us.
 
 
 @pytest.fixture
@@ -349,39 +325,52 @@ def runs_made(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("first", ["theirs", "ours"])
-def test_both_hijacks_make_one_video(folder, runs_made, first):
-    from modules import img2img, script_callbacks
+@pytest.fixture
+def by_controlnet(monkeypatch):
+    """How often ControlNet has called the name that it imports."""
+    import scripts.animatediff_i2ibatch as imported
+
+    calls, make_video = [], imported.animatediff_i2i_batch
+    monkeypatch.setattr(
+        imported, "animatediff_i2i_batch", lambda *args, **kwargs: (calls.append(1), make_video(*args, **kwargs))[1]
+    )
+    return calls
+
+
+def hijacked(monkeypatch, order):
+    """The tab as it is when this order of extensions has taken it over."""
+    from modules import img2img
     from motion_module.webui import i2i_batch
 
-    outer = img2img.process_batch  # ours, since the host loaded the script
-    theirs = ControlNetsHijack()
-    if first == "theirs":
-        i2i_batch.take_over()
-    try:
-        assert len(shown(folder, steps=1)) == 5
-        assert runs_made == [5] and theirs.calls == (first == "ours")
-        shown(folder, animatediff={**STILL, "enable": False}, steps=1)
-        assert runs_made == [5, 1, 1, 1, 1, 1]
-    finally:
-        if first == "theirs":  # as the host unloads scripts: the last one first
-            undo = script_callbacks.callback_map["callbacks_script_unloaded"].pop()
-            undo.callback()
-        theirs.undo()
-    assert img2img.process_batch is outer
+    ours = getattr(img2img, "__controlnet_original_process_batch")
+    if order == "ours alone":
+        monkeypatch.setattr(img2img, "process_batch", ours)
+    if order == "ours outside":
+        monkeypatch.setattr(img2img, "process_batch", i2i_batch._ours_first(img2img.process_batch))
+    if order == "theirs alone":
+        monkeypatch.setattr(img2img, "__controlnet_original_process_batch", ours.__wrapped__)
 
 
-def test_the_tab_is_the_hosts_again_when_scripts_are_unloaded(folder):
-    from modules import img2img, img2img_batch, script_callbacks
+@pytest.mark.parametrize("order", ["theirs outside", "ours outside", "ours alone", "theirs alone"])
+def test_whoever_has_the_tab_one_video_is_made(folder, runs_made, by_controlnet, monkeypatch, order):
+    hijacked(monkeypatch, order)
+    assert len(shown(folder, animatediff={**STILL, "video_length": 3}, steps=1)) == 3
+    assert runs_made == [3] and len(by_controlnet) == order.startswith("theirs")
+    shown(folder, animatediff={**STILL, "enable": False}, steps=1)
+    assert runs_made == [3, 1, 1, 1, 1, 1]
 
-    unload = [c for c in script_callbacks.callback_map["callbacks_script_unloaded"] if "i2i_batch" in c.script]
-    assert len(unload) == 1 and img2img.process_batch is not img2img_batch.process_batch
-    ours = img2img.process_batch
-    unload[0].callback()
+
+def test_the_tab_is_the_hosts_again_when_scripts_are_unloaded():
+    from modules import img2img, img2img_batch, processing, script_callbacks
+
+    before = [(module, dict(vars(module))) for module in (img2img, processing)]
+    assert img2img.process_batch is not img2img_batch.process_batch
+    script_callbacks.script_unloaded_callback()
     try:
         assert img2img.process_batch is img2img_batch.process_batch
     finally:
-        img2img.process_batch = ours
+        for module, names in before:
+            vars(module).update(names)
 
 
 def test_the_name_that_controlnet_imports():
