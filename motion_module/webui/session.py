@@ -253,12 +253,8 @@ class Session:
     def _open_video(self) -> None:
         """Read the video that comes in; its rate is the rate of what is made."""
         self.video = self._stack.enter_context(video_in.opened(self.params))
-        if self.video is None:
-            return
-        if self.video.fps is not None:
+        if self.video is not None and self.video.fps is not None:
             self.params = dataclasses.replace(self.params, fps=self.video.fps)
-        for message in self.video.messages:
-            self.p.comment(message)
 
     def _attach(self) -> None:
         self._change(_NAME, self)
