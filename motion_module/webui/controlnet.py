@@ -27,19 +27,19 @@ class Control:
         p: the host's processing object.
         params: what was asked for.
         video: the request's video, if there is one.
-        in_pictures: whether img2img takes the frames of that video.
 
     Raises:
         ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
     """
 
-    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None, in_pictures: bool = False) -> None:
+    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None) -> None:
         self._p, self._params = p, params
         self._units = enabled_units(p)
         self._last_error = _newest_error()
         of_video = _of_video(video)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
-        if of_video is not None and not in_pictures and of_video not in self._sources.values():
+        masks_used = video is not None and video.masks and getattr(p, "init_images", None)  # by img2img
+        if of_video is not None and not masks_used and of_video not in self._sources.values():
             raise ParamError(
                 f"AnimateDiff: {of_video.name} is {str(getattr(params, of_video.name))[:200]!r}, but no ControlNet "
                 f"unit is enabled that could take its frames; enable one, or leave {of_video.name} empty."
