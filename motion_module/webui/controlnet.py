@@ -89,15 +89,18 @@ class Control:
         with handed_out(self._p, self._params_of_units(), self._ways(frames)) as around:
             yield around
 
-    def _ways(self, frames: int) -> dict[int, Travel]:
+    def _ways(self, frames: int) -> dict[int, Travel | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop in ("R+P", "A")
-        placed = {id(u.settings): s for u in self._units if (s := self._sources[u.number]) and s.keyframes}
         taken = getattr(script_of(self._p), "enabled_units", [])  # as many as there are control_params
-        return {
-            place: Travel(dict.fromkeys(sorted(placed[id(unit)].keyframes or ()), ""), frames, closed)
-            for place, unit in enumerate(taken)
-            if id(unit) in placed
-        }
+        places = {id(settings): place for place, settings in enumerate(taken)}
+        ways: dict[int, Travel | None] = {}
+        for unit in self._units:
+            source, place = self._sources[unit.number], places.get(id(unit.settings))
+            if source is None or place is None:
+                continue
+            keys = dict.fromkeys(source.keyframes or (), "")
+            ways[place] = Travel(keys, frames, closed) if keys else None
+        return ways
 
     def _params_of_units(self) -> Sequence[Any]:
         network = getattr(script_of(self._p), "latest_network", None)

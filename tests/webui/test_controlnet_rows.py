@@ -166,7 +166,7 @@ def test_image_embeddings(windows, together, per_call, pictures):
         return x + adapter.keys(marks[:, :1, :1])[..., None]
 
     p = SimpleNamespace(batch_size=FRAMES)
-    with handed_out(p, [param], {}) as around:
+    with handed_out(p, [param], {0: None} if outputs else {}) as around:
         options = WindowOptions(**WINDOWS[windows], windows_per_call=per_call)
         model = SlidingModel(network, CallFrames(), FRAMES, options, together, around)
         for step in range(3):
