@@ -169,7 +169,9 @@ def _command(path: Path, probe: Probe, selection: Selection, notes: Path) -> lis
 @lru_cache(maxsize=4)
 def _passthrough(ffmpeg: str) -> tuple[str, str]:
     """ffmpeg's option for "every frame once"; its name changed with version 5.1."""
-    told = subprocess.run(
-        [ffmpeg, "-hide_banner", "-h", "long"], capture_output=True, timeout=60, creationflags=_NO_WINDOW
-    )
+    command = [ffmpeg, "-hide_banner", "-h", "long"]
+    try:
+        told = subprocess.run(command, capture_output=True, timeout=60, creationflags=_NO_WINDOW)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ReaderError(f"ffmpeg does not start: {error}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")
