@@ -59,7 +59,7 @@ def batch_of(p: Any) -> Batch | None:
 
 
 def _unused(folder: str, name: str) -> str:
-    """A name that no file has, where the host puts no number before it; a number that it adds itself it does not tell."""
+    """A name that no file has, where the host puts no number before it; it does not tell which name it has taken."""
     if shared.opts.save_images_add_number:
         return name
     numbered = (f"{name}-{number}" if number else name for number in itertools.count())
