@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Batch:
         """
         files = []
         for number, (name, frame) in enumerate(zip(self.names, frames, strict=False)):
-            pattern = name if videos == 1 else f"{name}-{video + 1}"
+            pattern = _unused(self.output_dir, name if videos == 1 else f"{name}-{video + 1}")
             files.append(Path(_saved(p, frame, self.output_dir, pattern, video * len(self.names) + number)))
         return files
 
@@ -55,6 +56,14 @@ class Batch:
 def batch_of(p: Any) -> Batch | None:
     """The folder that a run is about, if it comes from the batch tab."""
     return getattr(p, _NAME, None)
+
+
+def _unused(folder: str, name: str) -> str:
+    """A name that no file has, where the host puts no number before it; it does not tell which name it has taken."""
+    if shared.opts.save_images_add_number:
+        return name
+    numbered = (f"{name}-{number}" if number else name for number in itertools.count())
+    return next(one for one in numbered if not Path(folder, f"{one}.{shared.opts.samples_format}").exists())
 
 
 def _saved(p: Any, frame: Image.Image, folder: str, pattern: str, place: int) -> str:

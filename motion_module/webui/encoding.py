@@ -12,6 +12,7 @@ from torch import Tensor
 from modules import shared
 from motion_module.patching import replaced
 
+_KEPT = 2  # with a mask for each frame an inpainting checkpoint sees the picture and the masked one in turn
 Encode = Callable[[Tensor], Any]
 
 
@@ -31,8 +32,12 @@ def row_by_row(encode: Encode) -> Encode:
     kept: list[tuple[Tensor, Any]] = []
 
     def once(x: Tensor) -> Any:
-        if not kept or not torch.equal(kept[0][0], x):
-            kept[:] = [(x, encode(x))]
+        for place, (known, encoded) in enumerate(kept):
+            if torch.equal(known, x):
+                kept.insert(0, kept.pop(place))
+                return encoded
+        kept.insert(0, (x, encode(x)))
+        del kept[_KEPT:]
         return kept[0][1]
 
     def each(x: Tensor) -> Any:

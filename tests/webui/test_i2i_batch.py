@@ -205,6 +205,17 @@ def test_frames_and_video_go_to_the_output_directory(folder, tmp_path):
     assert shared.opts.samples_filename_pattern == "" and shared.opts.save_images_replace_action == "Replace"
 
 
+def test_names_without_numbers_are_not_used_twice(folder, tmp_path):
+    from modules import shared
+
+    shared.opts.save_images_add_number = False
+    asked = {**STILL, "format": ["PNG"], "video_length": 1}
+    for _ in range(2):
+        result, _ = batch(folder, tmp_path / "out", animatediff=asked, steps=1)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1-1.png", "1.png"]
+    assert Path(result.images[0].already_saved_as).name == "1-1.png"
+
+
 def test_without_png_only_the_video_goes_there(folder, tmp_path):
     batch(folder, tmp_path / "out", animatediff={**STILL, "format": ["GIF"]}, steps=1)
     assert [path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()] == [".gif"]
