@@ -101,7 +101,7 @@ class _Hint:
     def give(self, call: ModelCall) -> None:
         name = self._used_in_this_pass()
         # Of a hint that counts for all ControlNet makes as many latents as the call has rows, and keeps them.
-        cut = not counts_for_all(self._whole[name])
+        cut = _are_pictures(self._whole[name])
         now = (name, tuple(call.rows) if cut else len(call.rows))
         if now == self._last:
             return
@@ -130,6 +130,11 @@ class _Hint:
             return "hint_cond"
         hires = getattr(self._p, "is_hr_pass", False) or low.shape[2] == high.shape[2]
         return "hr_hint_cond" if hires else "hint_cond"
+
+
+def _are_pictures(hint: Any) -> bool:
+    """Whether a hint is pictures, one for each frame; what a face or a style has become has rows of another kind."""
+    return isinstance(hint, Tensor) and hint.dim() == 4 and not counts_for_all(hint)
 
 
 class _LiteImages:
