@@ -16,7 +16,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """Seeded random weights: {"checkpoint": path, "other": ..., "wide": ..., "v1": ..., "v2": ..., "v3": ...}.
+    """Seeded random weights: {"checkpoint": path, "other": ..., "wide": ..., "v1": ..., "v2": ..., "v3": ..., "control": ...}.
 
     `other` is a checkpoint of the same sizes, `wide` one that the motion modules do not fit.
     """
@@ -34,6 +34,7 @@ def make_weights(folder):
     for seed, version in enumerate(("v1", "v2", "v3"), start=11):
         path = folder / "motion" / f"mm_tiny_{version}.safetensors"
         made[version] = weights.make_motion_module(path, version=version, seed=seed)
+    made["control"] = weights.make_controlnet(folder / "controlnet" / "control_tiny.safetensors", seed=21)
     return made
 
 
@@ -48,6 +49,7 @@ def _started_host(tiny):
         checkpoint=tiny["checkpoint"],
         motion_modules=tiny["v1"].parent,
         lora_dir=lora,
+        controlnet_dir=tiny["control"].parent,
         data_dir=data,
         ui=False,  # the page makes the scripts' panels
     )

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,6 +23,7 @@ from motion_module.media.saving import WriteReport, describe, write_clip
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation, previews
+from motion_module.webui.batch import batch_of
 from motion_module.webui.sound import sound_for
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
@@ -88,7 +89,9 @@ def save_videos(
     saved: list[SavedVideo] = []
     for pictures, infotext, seed in _videos(processed, frames):
         shared.state.textinfo = f"AnimateDiff: saving video {len(saved) + 1}"
-        saved.append(save_video(p, params, pictures, infotext, seed, source))
+        files, messages = _to_batch_folder(p, params, pictures, len(saved))
+        saved.append(save_video(p, params, pictures, infotext, seed, source, files))
+        saved[-1].messages += messages
     if saved:
         saved[0].messages[:0] = source.messages if source is not None else ()
         publish(p, processed, params, saved)
@@ -102,6 +105,7 @@ def save_video(
     infotext: str,
     seed: int,
     source: VideoIn | None = None,
+    frame_files: Sequence[Path] = (),
 ) -> SavedVideo:
     """Save one video in the formats of `params.format` under `<outpath_samples>/AnimateDiff/<date>/`.
 
@@ -115,6 +119,7 @@ def save_video(
         infotext: generation parameters of the first frame.
         seed: seed of the first frame.
         source: the video that came in, whose sound may be wanted.
+        frame_files: where the frames are saved already; PNG is then written only if there are frames made between them.
 
     Raises:
         HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
@@ -122,7 +127,8 @@ def save_video(
     reverse = _reverse_options(params, len(frames))
     video = SavedVideo(with_reverse(frames, reverse), infotext, seed)
     sound, video.messages = sound_for(source, params, len(frames), APPEND in reverse)
-    formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and host_saves_frames(params))]
+    elsewhere = host_saves_frames(params) or (frame_files and params.interp == "Off")
+    formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and elsewhere)]
     between = interpolation.of(params, len(video.frames))
     embedded = infotext if _setting("enable_pnginfo", True) else ""
     info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded, sound=sound)
@@ -131,12 +137,14 @@ def save_video(
         written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))
         report = written.report
         video.frames, video.fps, video.files = list(written.frames), written.fps, report.files
+        if frame_files:
+            video.files.setdefault("PNG", list(frame_files))
         video.messages += written.messages
         video.messages += [
             f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
         ]
         video.messages += [f"AnimateDiff saved {name}, but {note}." for name, note in report.notes.items()]
-        if claim is not None and report.failures and not set(report.files) - {"TXT"}:
+        if claim is not None and report.failures and not set(video.files) - {"TXT"}:
             raise HostError(_rescue(Clip(video.frames, info), claim, report, seed))
     return video
 
@@ -159,6 +167,19 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     processed.extra_generation_params = {**(processed.extra_generation_params or {}), **told}
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     processed.comments += "".join(f"{line}\n" for line in lines)
+
+
+def _to_batch_folder(
+    p: Any, params: VideoParams, pictures: list[Image.Image], number: int
+) -> tuple[list[Path], list[str]]:
+    """The generated frames under their pictures' names in the batch tab's output directory, if it has one."""
+    batch = batch_of(p)
+    if batch is None or not batch.takes_frames(params):
+        return [], []
+    try:
+        return batch.save(p, pictures, number, p.n_iter), []
+    except OSError as error:
+        return [], [f"AnimateDiff could not save the frames to {batch.output_dir}: {describe(error)}."]
 
 
 def _answers_a_client(p: Any) -> bool:

@@ -9,6 +9,17 @@ from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 
 
+def request_of(p: Any) -> VideoParams:
+    """What a run asks for, before its hooks are called; nothing where the script is not in its tab.
+
+    Raises:
+        ParamError: as `read_request`.
+    """
+    found = getattr(p.scripts, "alwayson_scripts", None) or []
+    script = next((script for script in found if script.title() == "AnimateDiff"), None)
+    return VideoParams() if script is None else read_request(p.script_args[script.args_from : script.args_to])
+
+
 def read_request(args: Sequence[Any]) -> VideoParams:
     """Read what an API client or the panel sent.
 
