@@ -48,7 +48,7 @@ class VideoParams:
         0,
         "int",
         "Number of frames",
-        "0 takes as many as img2img has pictures, else the context batch size.",
+        "0 takes as many as the video, the shortest ControlNet folder or img2img has, else the context batch size.",
         low=0,
         high=10_000,
     )

@@ -1,4 +1,4 @@
-"""SparseCtrl's temporal layers (2311.16933): sd-webui-controlnet builds them through us, and runs them in its network."""
+"""SparseCtrl's temporal layers (2311.16933), which sd-webui-controlnet builds through us for its own network."""
 
 from __future__ import annotations
 

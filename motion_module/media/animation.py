@@ -61,6 +61,9 @@ class Animation:
                 yield frame
         timeline.end = clock
 
+    def stop(self, place: int) -> None:
+        """There is enough; the time of a frame is known as soon as that is decoded."""
+
     def _decoded(self) -> Iterator[Image.Image]:
         picture = self._picture
         hidden = 1 if picture.info.get("default_image") else 0  # an APNG's still picture for old programs

@@ -77,13 +77,22 @@ class Decoding:
             yield frame
         self._process.wait()
 
+    def stop(self, place: int) -> None:
+        """There is enough, once the time of a frame is noted: ffmpeg may note it later than it hands out the frame."""
+        while len(self._rows()) <= place and self._process.stdout and read_pam(self._process.stdout) is not None:
+            pass
+
+    def _rows(self) -> list[list[str]]:
+        """What is noted so far: `stream, dts, pts, duration, size, checksum`, as frames are shown, in microseconds."""
+        try:
+            lines = self._notes.read_text(encoding="ascii", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        return [line.split(",") for line in lines if line.startswith("0,") and line.count(",") >= 5]
+
     def _read_notes(self) -> None:
-        """Lines of `stream, dts, pts, duration, size, checksum`, in the order of showing, in microseconds."""
-        if not self._notes.exists():
-            return
-        lines = self._notes.read_text(encoding="ascii", errors="replace").splitlines()
-        self._notes.unlink()
-        rows = [line.split(",") for line in lines if line.startswith("0,") and line.count(",") >= 5]
+        rows = self._rows()
+        self._notes.unlink(missing_ok=True)
         timeline, last = self.timeline, self._selection.last
         timeline.starts = [Fraction(int(row[2]), _MICRO) for row in rows]
         whole = self._process.returncode == 0 and (last is None or len(rows) < last + 2)
@@ -160,7 +169,9 @@ def _command(path: Path, probe: Probe, selection: Selection, notes: Path) -> lis
 @lru_cache(maxsize=4)
 def _passthrough(ffmpeg: str) -> tuple[str, str]:
     """ffmpeg's option for "every frame once"; its name changed with version 5.1."""
-    told = subprocess.run(
-        [ffmpeg, "-hide_banner", "-h", "long"], capture_output=True, timeout=60, creationflags=_NO_WINDOW
-    )
+    command = [ffmpeg, "-hide_banner", "-h", "long"]
+    try:
+        told = subprocess.run(command, capture_output=True, timeout=60, creationflags=_NO_WINDOW)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ReaderError(f"ffmpeg does not start: {error}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")

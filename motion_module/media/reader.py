@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def extract(
     looked_at = 0
     with source:
         duplicates = DuplicateFinder() if selection.drop_duplicates else None
-        for frame in _limited(source.frames(), selection.limit, places):
+        for frame in source.frames():
             if duplicates is None or duplicates.is_new(frame):
                 if len(places) == most:
                     raise ReaderError(_too_many(f"more than {most}", most))
@@ -74,6 +74,9 @@ def extract(
                 if on_frame:
                     on_frame(len(places))
             looked_at += 1
+            if duplicates is not None and len(places) == selection.limit:
+                source.stop(selection.start + looked_at * selection.step)
+                break
     timeline = source.timeline
     if not places:
         raise ReaderError(_nothing_left(selection, len(timeline.starts), source.complaints))
@@ -132,13 +135,6 @@ def _expected(found: Probe, selection: Selection) -> float:
         return 0
     last = found.frames if selection.last is None else min(found.frames, selection.last + 1)
     return max(0.0, last - selection.start) / selection.step
-
-
-def _limited(frames: Iterator[Image.Image], limit: int | None, places: list[int]) -> Iterator[Image.Image]:
-    for frame in frames:
-        yield frame
-        if limit is not None and len(places) >= limit:
-            return
 
 
 def _too_many(frames: str, most: int) -> str:

@@ -83,6 +83,8 @@ def rate_of(timeline: Timeline, kept: Sequence[int], step: int, looked_at: int) 
     Returns:
         None where that cannot be told (a single picture).
     """
+    if not timeline.starts:
+        return timeline.declared and timeline.declared / step
     constant = constant_rate(timeline)
     if constant is not None and len(kept) == looked_at:
         return constant / step

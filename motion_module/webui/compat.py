@@ -11,7 +11,7 @@ from motion_module.core.slerp import travelled
 from motion_module.core.sparsectrl import MotionModuleType as MotionModuleType
 from motion_module.core.sparsectrl import MotionWrapper as MotionWrapper
 from motion_module.travel import Travel
-from motion_module.webui import session
+from motion_module.webui import hooks
 from motion_module.webui.request import read_request
 
 
@@ -65,7 +65,7 @@ def get_animatediff_arg(p: Any) -> VideoArgument | None:
     Raises:
         ParamError: nobody has read the request yet, and it is wrong.
     """
-    running = session.of(p)
+    running = hooks.of(p)
     if running is not None:
         asked, frames = running.params, running.frames
         enable = asked.enable or running.failed  # a run that will end with our sentence is nobody else's

@@ -27,19 +27,19 @@ class Control:
         p: the host's processing object.
         params: what was asked for.
         video: the request's video, if there is one.
-        in_pictures: whether img2img takes the frames of that video.
 
     Raises:
         ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
     """
 
-    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None, in_pictures: bool = False) -> None:
+    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None) -> None:
         self._p, self._params = p, params
         self._units = enabled_units(p)
         self._last_error = _newest_error()
         of_video = _of_video(video)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
-        if of_video is not None and not in_pictures and of_video not in self._sources.values():
+        masks_used = video is not None and video.masks and getattr(p, "init_images", None)  # by img2img
+        if of_video is not None and not masks_used and of_video not in self._sources.values():
             raise ParamError(
                 f"AnimateDiff: {of_video.name} is {str(getattr(params, of_video.name))[:200]!r}, but no ControlNet "
                 f"unit is enabled that could take its frames; enable one, or leave {of_video.name} empty."
@@ -89,15 +89,18 @@ class Control:
         with handed_out(self._p, self._params_of_units(), self._ways(frames)) as around:
             yield around
 
-    def _ways(self, frames: int) -> dict[int, Travel]:
+    def _ways(self, frames: int) -> dict[int, Travel | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop in ("R+P", "A")
-        placed = {id(u.settings): s for u in self._units if (s := self._sources[u.number]) and s.keyframes}
         taken = getattr(script_of(self._p), "enabled_units", [])  # as many as there are control_params
-        return {
-            place: Travel(dict.fromkeys(sorted(placed[id(unit)].keyframes or ()), ""), frames, closed)
-            for place, unit in enumerate(taken)
-            if id(unit) in placed
-        }
+        places = {id(settings): place for place, settings in enumerate(taken)}
+        ways: dict[int, Travel | None] = {}
+        for unit in self._units:
+            source, place = self._sources[unit.number], places.get(id(unit.settings))
+            if source is None or place is None:
+                continue
+            keys = dict.fromkeys(source.keyframes or (), "")
+            ways[place] = Travel(keys, frames, closed) if keys else None
+        return ways
 
     def _params_of_units(self) -> Sequence[Any]:
         network = getattr(script_of(self._p), "latest_network", None)

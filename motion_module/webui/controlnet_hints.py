@@ -41,13 +41,13 @@ class Lent(Protocol):
 
 
 @contextmanager
-def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel]) -> Iterator[AroundCall]:
+def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
     Args:
         p: the host's processing object.
         control_params: ControlNet's, one for each unit.
-        ways: place of a unit -> from keyframe to keyframe, for units that have pictures for some frames only.
+        ways: of units with several pictures: place -> from keyframe to keyframe, None where each frame has one.
 
     Yields:
         What goes around each call of the model.
@@ -58,7 +58,7 @@ def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel]
     lent: list[Lent] = []
     call_frames = CallFrames(frames=1)
     for place, param in enumerate(control_params):
-        lent += _lent_by(p, param, ways.get(place))
+        lent += _lent_by(p, param, place in ways, ways.get(place))
 
     @contextmanager
     def around(call: ModelCall) -> Iterator[None]:
@@ -77,11 +77,13 @@ def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel]
         yield around
 
 
-def _lent_by(p: Any, param: Any, way: Travel | None) -> list[Lent]:
+def _lent_by(p: Any, param: Any, several: bool, way: Travel | None) -> list[Lent]:
     found: list[Lent] = [_Hint(p, param)]
     kind = param.control_model_type.name
     if kind == "IPAdapter":
-        found.append(_Embeddings(param, way, p.batch_size))
+        adapter = param.control_model
+        whole = _of_each_frame(param, way, p.batch_size) if several else adapter.image_emb
+        found.append(_Embeddings(adapter, whole))
     elif kind == "Controlllite":
         found.append(_LiteImages(list(param.control_model.modules.values())))
     return found
@@ -99,7 +101,7 @@ class _Hint:
     def give(self, call: ModelCall) -> None:
         name = self._used_in_this_pass()
         # Of a hint that counts for all ControlNet makes as many latents as the call has rows, and keeps them.
-        cut = not counts_for_all(self._whole[name])
+        cut = _are_pictures(self._whole[name])
         now = (name, tuple(call.rows) if cut else len(call.rows))
         if now == self._last:
             return
@@ -128,6 +130,11 @@ class _Hint:
             return "hint_cond"
         hires = getattr(self._p, "is_hr_pass", False) or low.shape[2] == high.shape[2]
         return "hr_hint_cond" if hires else "hint_cond"
+
+
+def _are_pictures(hint: Any) -> bool:
+    """Whether a hint is pictures, one for each frame; what a face or a style has become has rows of another kind."""
+    return isinstance(hint, Tensor) and hint.dim() == 4 and not counts_for_all(hint)
 
 
 class _LiteImages:
@@ -163,14 +170,12 @@ class _LiteImages:
 class _Embeddings:
     """The image embeddings of an IP-Adapter, and its cache of keys and values, which does not ask whose rows they are.
 
-    They stay on the CPU, where ControlNet keeps the adapter's layers. Of several pictures ControlNet has made the
-    mean; for a video each frame gets its own, and between keyframes its share of both.
+    They stay on the CPU, where ControlNet keeps the adapter's layers.
     """
 
-    def __init__(self, param: Any, way: Travel | None, frames: int) -> None:
-        self._adapter = param.control_model
-        self._before = self._adapter.image_emb, self._adapter.cache
-        self._whole = _one_for_each_frame(param, way, frames)
+    def __init__(self, adapter: Any, whole: Any) -> None:
+        self._adapter, self._whole = adapter, whole
+        self._before = adapter.image_emb, adapter.cache
         self._given = self._before
         self._last: Any = None
         self._caches: dict[tuple[bool, ...], dict[str, Any]] = {}
@@ -198,13 +203,12 @@ class _Embeddings:
         self._adapter.image_emb, self._adapter.cache = self._given = (embeddings, cache)
 
 
-def _one_for_each_frame(param: Any, way: Travel | None, frames: int) -> Any:
-    """The embeddings of every frame, where the unit has several pictures; else those that ControlNet made."""
-    adapter, outputs = param.control_model, param.hint_cond
-    if not isinstance(outputs, (list, tuple)) or len(outputs) != (len(way.keys) if way else frames):
-        return adapter.image_emb
+def _of_each_frame(param: Any, way: Travel | None, frames: int) -> Any:
+    """The embeddings of every frame's own picture, and between keyframes its share of two; ControlNet made the mean."""
+    adapter = param.control_model
+    outputs = param.hint_cond if isinstance(param.hint_cond, (list, tuple)) else [param.hint_cond]
     each = torch.cat([adapter.ipadapter.get_image_emb(output).cond_emb for output in outputs])
-    if way:
+    if way is not None:
         spread = torch.zeros(frames, *each.shape[1:], dtype=each.dtype, device=each.device)
         spread[list(way.keys)] = each
         each = travelled(spread, way.places())

@@ -153,13 +153,14 @@ class Unit:
         return masks, keyframes
 
     def _read_keyframes(self, text: str) -> tuple[int, ...]:
-        numbers = [number.strip() for number in text.split(",")]
-        if not all(number.isdecimal() for number in numbers) or len(set(map(int, numbers))) < len(numbers):
+        words = [word.strip() for word in text.split(",")]
+        numbers = tuple(int(word) for word in words if word.isdecimal())
+        if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
             raise ParamError(
                 f"AnimateDiff: keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
-                f"allowed are different frame numbers with commas between them, as 0,8,16."
+                f"allowed are ascending frame numbers with commas between them, as 0,8,16."
             )
-        return tuple(map(int, numbers))
+        return numbers
 
 
 def enabled_units(p: Any) -> list[Unit]:

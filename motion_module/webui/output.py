@@ -79,7 +79,7 @@ def save_videos(
         processed: its result, with `frames` pictures for each video; changed in place by `publish`.
         params: what was asked for.
         frames: frames of each video, as generated.
-        source: the video that came in, whose sound may be wanted.
+        source: the video that came in; its messages are passed on, and its sound if that is wanted.
 
     Raises:
         HostError: a video could not be saved in any of its formats.
@@ -91,6 +91,7 @@ def save_videos(
         saved.append(save_video(p, params, pictures, infotext, seed, source, files))
         saved[-1].messages += messages
     if saved:
+        saved[0].messages[:0] = source.messages if source is not None else ()
         publish(p, processed, params, saved)
     return saved
 

@@ -39,67 +39,9 @@ from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap
 
 _log = logging.getLogger(__name__)
-_NAME = "animatediff_session"
+NAME = "animatediff_session"  # of the attribute of `p` that is its session
 _ABSENT = object()
 _OURS = ("AnimateDiff", "Prompt travel")
-
-
-def of(p: Any) -> Session | None:
-    """The session of this very `p`; a copy of a running `p` has none."""
-    session = getattr(p, _NAME, None)
-    return session if session is not None and session.p is p else None
-
-
-def before_process(p: Any, args: Sequence[Any]) -> None:
-    """Hook: read the request and begin a session, if a video is asked for."""
-    _part_from_original(p)
-    running = of(p)
-    if running is not None:
-        running.end()
-    session = Session(p)
-    session.guarded("setup_prompts", lambda: session.begin(args))
-
-
-def process(p: Any) -> None:
-    """Hook: the settings and the checkpoint of `override_settings` are there now."""
-    session = of(p)
-    if session is not None:
-        session.guarded("init", session.settle)
-
-
-def process_batch(p: Any) -> None:
-    """Hook: one video is about to be made; its prompts are not encoded yet. ControlNet has made its hints."""
-    session = of(p)
-    if session is not None:
-        session.guarded("setup_conds", session.spread_prompts)
-
-
-def before_every_sampling(p: Any, noise: Tensor) -> None:
-    """Hook: one sampling pass (first, or hires) is about to start from this noise."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.shape_noise(noise))  # p.sample is running already
-
-
-def before_overlay(p: Any, args: Any) -> None:
-    """Hook: the original is about to be laid over a finished frame (inpainting)."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.place(args))
-
-
-def postprocess(p: Any, processed: Any) -> None:
-    """Hook: all pictures are there; save the videos, and end the session."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.save(processed))
-
-
-def _part_from_original(p: Any) -> None:
-    """A copy of a running `p` carries the original's patched methods along; take them off the copy."""
-    session = getattr(p, _NAME, None)
-    if session is not None and session.p is not p:
-        session.disown(p)
 
 
 class Session:
@@ -253,15 +195,11 @@ class Session:
     def _open_video(self) -> None:
         """Read the video that comes in; its rate is the rate of what is made."""
         self.video = self._stack.enter_context(video_in.opened(self.params))
-        if self.video is None:
-            return
-        if self.video.fps is not None:
+        if self.video is not None and self.video.fps is not None:
             self.params = dataclasses.replace(self.params, fps=self.video.fps)
-        for message in self.video.messages:
-            self.p.comment(message)
 
     def _attach(self) -> None:
-        self._change(_NAME, self)
+        self._change(NAME, self)
         self._change("close", _around(self.p.close, self._close))
 
     def _change(self, name: str, value: Any) -> None:

@@ -28,4 +28,6 @@ def sound_for(
         return None, ["AnimateDiff: keep_sound puts in no sound, because the video plays slower than its source."]
     if not set(params.format) & set(WITH_SOUND):
         return None, [f"AnimateDiff: keep_sound has no effect; sound goes into {' and '.join(WITH_SOUND)} only."]
+    if not source.sound.is_file():
+        return None, [f"AnimateDiff: keep_sound puts in no sound, because {source.title} is not there any more."]
     return Sound(source.sound, source.sound_start, frames / params.fps), []

@@ -125,6 +125,18 @@ def test_a_hint_of_another_video_is_refused(rows):
         see([param], Network(param), "windows")
 
 
+@pytest.mark.parametrize("shape", [(512,), (5, 512), (1, 257, 1024)])
+def test_what_a_face_or_a_style_has_become_is_left_alone(shape):
+    param = Param(torch.zeros(shape))
+    whole = param.hint_cond
+
+    def network(x, t, cond):
+        assert param.hint_cond is whole
+        return x
+
+    see([param], network, "windows")
+
+
 def test_the_hint_goes_back_after_an_error_and_that_of_somebody_else_stays():
     first, second, theirs = Param(hint(True)), Param(hint(False)), hint(True)
     wholes = first.hint_cond, second.hint_cond
@@ -166,7 +178,7 @@ def test_image_embeddings(windows, together, per_call, pictures):
         return x + adapter.keys(marks[:, :1, :1])[..., None]
 
     p = SimpleNamespace(batch_size=FRAMES)
-    with handed_out(p, [param], {}) as around:
+    with handed_out(p, [param], {0: None} if outputs else {}) as around:
         options = WindowOptions(**WINDOWS[windows], windows_per_call=per_call)
         model = SlidingModel(network, CallFrames(), FRAMES, options, together, around)
         for step in range(3):
