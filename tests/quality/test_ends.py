@@ -19,11 +19,12 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_a_video_begins_and_ends_with_its_pictures() -> None:
-    """Half of what the pictures differ is a bound with room: the encoder alone costs some."""
+    """The bound has room: the encoder alone costs some of it."""
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "POCKET_PYTHON": "current"}
     run = subprocess.run([sys.executable, str(HERE / "ends.py")], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout.splitlines()[-1])
     print(found)
-    assert found["first frame to first picture"] < found["pictures"] / 2 < found["first frame to last picture"]
-    assert found["last frame to last picture"] < found["pictures"] / 2 < found["last frame to first picture"]
+    bound = 0.75 * found["pictures"]
+    assert found["first frame to first picture"] < bound < found["first frame to last picture"]
+    assert found["last frame to last picture"] < bound < found["last frame to first picture"]

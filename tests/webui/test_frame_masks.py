@@ -102,7 +102,7 @@ def test_masks_of_another_size_are_fitted(tmp_path):
     for number in range(3):
         white((0, 0, 64, 128), size=(128, 128)).save(tmp_path / f"{number}.png")
     frames, _ = made(tmp_path, inpaint_full_res=True)
-    assert max(kept(frame, (0, 0, 32, 64)) for frame in frames) <= 1
+    assert max(kept(frame, (0, 0, 36, 64)) for frame in frames) <= 1  # the edge is soft now
 
 
 @pytest.mark.parametrize("fill", [0, 2, 3])
