@@ -45,6 +45,6 @@ def without_effect(params: VideoParams, frames: int | None) -> dict[str, str]:
 
 def _without_what_they_need(params: VideoParams) -> dict[str, str]:
     table = params.knobs()
-    needs = {name: knob.needs for name, knob in table.items() if knob.needs}
-    unset = {needed for needed in needs.values() if getattr(params, needed) == params.default_of(needed)}
-    return {name: f"it needs {table[needed].label}" for name, needed in needs.items() if needed in unset}
+    unset = {name for name in table if getattr(params, name) == params.default_of(name)}
+    waiting = {name: knob.needs for name, knob in table.items() if knob.needs and unset.issuperset(knob.needs)}
+    return {name: f"it needs {' or '.join(table[needed].label for needed in needs)}" for name, needs in waiting.items()}

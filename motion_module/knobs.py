@@ -30,9 +30,8 @@ class Knob:
         group: the part of the panel the field stands in.
         tabs: where the field has a meaning.
         since: the version of the extension that brought the field.
-        needs: the field that has to be set for this one to have an effect.
-        coming: the field is known and refuses anything but its default until its part of the work is there.
-        recorded: the field is written to the infotext.
+        needs: the fields one of which has to be set for this one to have an effect.
+        recorded: the field is written to the infotext, and read back.
     """
 
     kind: Kind
@@ -48,8 +47,7 @@ class Knob:
     group: str = "Video"
     tabs: tuple[str, ...] = ("txt2img", "img2img")
     since: str = "0.1.0"
-    needs: str = ""
-    coming: bool = False
+    needs: tuple[str, ...] = ()
     recorded: bool = True
 
 
@@ -129,6 +127,8 @@ def _pick(knob: Knob, value: Any) -> Any:
 
 
 def _read_file(name: str, knob: Knob, value: Any) -> str | None:
+    if hasattr(value, "read"):  # what is uploaded on the panel
+        value = value.name
     return None if value is None or value == "" else _read_text(name, knob, value)
 
 

@@ -25,10 +25,10 @@ def _knob(default: Any, kind: Kind, label: str, help: str, **rest: Any) -> Any:
 
 
 _I2I = {"group": "Image to video", "tabs": ("img2img",)}
-_FREEINIT = {"group": "Noise", "needs": "freeinit_enable"}
-_LAST = {"group": "Image to video", "tabs": ("img2img",), "needs": "last_frame"}
-_VIDEO_IN = {"group": "Video in", "coming": True}
-_OF_SOURCE = {"group": "Video in", "needs": "video_source"}
+_FREEINIT = {"group": "Noise", "needs": ("freeinit_enable",)}
+_LAST = {"group": "Image to video", "tabs": ("img2img",), "needs": ("last_frame",)}
+_VIDEO_IN = {"group": "Video in"}
+_OF_SOURCE = {"group": "Video in", "needs": ("video_source", "video_path")}
 
 
 @dataclass
@@ -47,12 +47,17 @@ class VideoParams:
         0,
         "int",
         "Number of frames",
-        "0 takes as many as img2img has pictures, else the context batch size.",
+        "0 takes as many as the video, the shortest ControlNet folder or img2img has, else the context batch size.",
         low=0,
         high=10_000,
     )
     fps: float = _knob(
-        8, "number", "FPS", "Frames per second of the saved video; a GIF plays at most 50.", low=1, high=120
+        8,
+        "number",
+        "FPS",
+        "Frames per second; to last as long, a GIF leaves frames out above 50, WEBP, AVIF and APNG above 90.",
+        low=1,
+        high=120,
     )
     loop_number: int = _knob(
         0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535
@@ -100,10 +105,25 @@ class VideoParams:
         "Frames made between frames: FILM by its network, FFMPEG along the motion that ffmpeg finds.",
         choices=("Off", "FILM", "FFMPEG"),
     )
-    interp_x: int = _knob(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs="interp")
-    video_source: str | None = _knob(None, "video", "Video source", "A video to start from.", **_VIDEO_IN)
-    video_path: str = _knob("", "path", "Video path", "A folder of frames to start from.", **_VIDEO_IN)
-    mask_path: str = _knob("", "path", "Mask path", "A folder of inpaint masks.", **_VIDEO_IN)
+    interp_x: int = _knob(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs=("interp",))
+    video_source: str | None = _knob(
+        None,
+        "video",
+        "Video source",
+        "A video to start from (MP4, WEBM, MOV, MKV, GIF, ...); its FPS is taken over.",
+        recorded=False,  # on the panel it is a temporary file
+        **_VIDEO_IN,
+    )
+    video_path: str = _knob(
+        "",
+        "path",
+        "Video path",
+        "A folder of frames to start from; with folders image and mask inside, of frames and inpaint masks.",
+        **_VIDEO_IN,
+    )
+    mask_path: str = _knob(
+        "", "path", "Mask path", "A folder of inpaint masks: one for all frames, or one for each.", **_VIDEO_IN
+    )
     freeinit_enable: bool = _knob(False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise")
     freeinit_filter: str = _knob(
         "butterworth",
@@ -218,13 +238,44 @@ class VideoParams:
     )
     freenoise_enable: bool = _knob(False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise")
     same_noise: bool = _knob(False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise")
-    drop_duplicates: bool = _knob(False, "bool", "Drop duplicates", "Leave out frames that repeat.", **_OF_SOURCE)
-    video_start: int = _knob(0, "int", "First frame", "Where the source starts.", low=0, high=10_000_000, **_OF_SOURCE)
-    video_end: int = _knob(
-        0, "int", "Last frame of the source", "0 is to its end.", low=0, high=10_000_000, **_OF_SOURCE
+    drop_duplicates: bool = _knob(
+        False, "bool", "Drop duplicates", "Leave out frames that repeat the one before.", **_OF_SOURCE
     )
-    every_nth: int = _knob(1, "int", "Every n-th frame", "Leave out frames between.", low=1, high=1000, **_OF_SOURCE)
-    keep_sound: bool = _knob(False, "bool", "Keep sound", "The source's sound goes into the video.", **_OF_SOURCE)
+    video_start: int = _knob(
+        0,
+        "int",
+        "First frame of the source",
+        "The first frame that is taken, counted from 0.",
+        low=0,
+        high=10_000_000,
+        **_OF_SOURCE,
+    )
+    video_end: int = _knob(
+        0,
+        "int",
+        "Last frame of the source",
+        "The last frame that is taken, counted from 0; 0 is to the end.",
+        low=0,
+        high=10_000_000,
+        **_OF_SOURCE,
+    )
+    every_nth: int = _knob(
+        1,
+        "int",
+        "Every n-th frame",
+        "2 takes every other frame of the source; the video lasts as long.",
+        low=1,
+        high=1000,
+        **_OF_SOURCE,
+    )
+    keep_sound: bool = _knob(
+        False,
+        "bool",
+        "Keep sound",
+        "The sound of Video source goes into MP4 and WEBM.",
+        group="Video in",
+        needs=("video_source",),
+    )
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> VideoParams:
@@ -251,33 +302,31 @@ class VideoParams:
         return {field.name: field.metadata["knob"] for field in dataclasses.fields(cls)}
 
     @classmethod
-    def offered(cls) -> dict[str, Knob]:
-        """The part of the table that can be used in this version: neither coming nor hanging on what is coming."""
-        table = cls.knobs()
-        return {n: k for n, k in table.items() if not k.coming and not (k.needs and table[k.needs].coming)}
-
-    @classmethod
     def default_of(cls, name: str) -> Any:
         """The default of a field, as a new object where it is a list."""
         return getattr(cls(), name)
 
     def check(self) -> None:
-        """Refuse what each field allows but all of them together do not, and fields that are still to come.
+        """Refuse what each field allows but all of them together do not.
 
         Raises:
             ParamError: one sentence that names the field.
         """
-        for name, knob in self.knobs().items():
-            if knob.coming and getattr(self, name) != self.default_of(name):
-                raise ParamError(f"AnimateDiff: {name} is not available in this version; leave it out.")
         if not set(self.format) - {"TXT"}:
             raise ParamError(f"AnimateDiff: format is {self.format}; choose at least one besides TXT.")
+        if self.video_source and self.video_path:
+            raise ParamError("AnimateDiff: video_source and video_path are both set; choose one of them.")
+        if self.video_end and self.video_end < self.video_start:
+            raise ParamError(
+                f"AnimateDiff: video_end is {self.video_end}; allowed is 0, or what is not before video_start, "
+                f"which is {self.video_start}."
+            )
         if self.closed_loop == "N" and self.stride > 1:
             raise ParamError(f"AnimateDiff: stride is {self.stride}; with closed_loop N it has to be 1.")
 
     def recorded(self) -> dict[str, Any]:
         """The fields that the infotext keeps, with their values."""
-        return {name: getattr(self, name) for name, knob in self.offered().items() if knob.recorded}
+        return {name: getattr(self, name) for name, knob in self.knobs().items() if knob.recorded}
 
 
 def _unknown_field(name: str, knobs: Mapping[str, Knob]) -> str:

@@ -1,10 +1,13 @@
-"""Makes small checkpoints and motion modules of seeded random weights, for tests and for trying the host out.
+"""Makes small checkpoints, motion modules and control models of seeded random weights, for tests and for trying the
+host out.
 
-The layout is that of the real files (SD1.x, AnimateDiff v1, v2, v3), only narrower, so that 16 frames of 64x64 pixels
-take seconds on two cores. Pictures made with them show coloured blobs that depend on the prompt and the seed.
+The layout is that of the real files (SD1.x, AnimateDiff v1, v2, v3, ControlNet), only narrower, so that 16 frames of
+64x64 pixels take seconds on two cores. Pictures made with them show coloured blobs that depend on the prompt and the
+seed.
 
     python3 pocket/weights.py checkpoint FOLDER/tiny.safetensors --seed 1
     python3 pocket/weights.py motion FOLDER/mm_tiny_v2.safetensors --version v2 --seed 1
+    python3 pocket/weights.py controlnet FOLDER/control_tiny.safetensors --seed 1
     python3 pocket/weights.py set FOLDER          a checkpoint and motion modules v1, v2, v3
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -25,6 +29,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from modules import torch_compat  # noqa: F401  (comes before ldm)
+from modules.sd_inpainting import make_inpainting
 
 STANDARD_CONFIG = Path(__file__).with_name("configs") / "v1-inference.yaml"
 VOCABULARY = 49408  # of CLIP's tokeniser
@@ -45,6 +50,7 @@ class Sizes:
         heads: of its attention.
         text_width, text_layers: of the text encoder; it has a head for each 64 channels.
         vae_channels: of the VAE, at all levels.
+        inpainting: the UNet takes 5 channels more, of the mask and the masked picture.
     """
 
     model_channels: int = 32
@@ -53,6 +59,7 @@ class Sizes:
     text_width: int = 64
     text_layers: int = 2
     vae_channels: int = 32
+    inpainting: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -83,6 +90,8 @@ def config_of(sizes: Sizes) -> dict[str, Any]:
     """The content of the `.yaml` that goes beside a checkpoint of these sizes."""
     config = OmegaConf.to_container(OmegaConf.load(STANDARD_CONFIG))
     params = config["model"]["params"]
+    if sizes.inpainting:
+        make_inpainting(config["model"])
     params["unet_config"]["params"].update(
         model_channels=sizes.model_channels,
         channel_mult=list(sizes.channel_mult),
@@ -147,7 +156,7 @@ def _scale_output(layer: Any, factor: torch.Tensor) -> None:
 def _adjust_ranges(unet: Any, vae: Any, text: Any, context: int) -> None:
     """Scales last layers so that noise, latents and pictures are as large as those of a trained model."""
     words = text(torch.randint(0, VOCABULARY - 2, (2, context))).last_hidden_state
-    noise = unet(torch.randn(2, 4, 16, 16), torch.tensor([500.0, 100.0]), context=words)
+    noise = unet(torch.randn(2, unet.in_channels, 16, 16), torch.tensor([500.0, 100.0]), context=words)
     _scale_output(unet.out[-1], 1 / noise.std())
     coarse = torch.rand(2, 3, 8, 8) * 2 - 1
     picture = nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
@@ -176,6 +185,7 @@ def make_checkpoint(
     text_width: int = 64,
     text_layers: int = 2,
     vae_channels: int = 32,
+    inpainting: bool = False,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Writes an SD1.x-layout checkpoint and the `.yaml` beside it; the same arguments give the same bytes.
@@ -183,7 +193,7 @@ def make_checkpoint(
     Args:
         path: of the `.safetensors` file; folders are made.
         seed: of the weights.
-        model_channels, channel_mult, heads, text_width, text_layers, vae_channels: see `Sizes`.
+        model_channels, channel_mult, heads, text_width, text_layers, vae_channels, inpainting: see `Sizes`.
         dtype: of the weights in the file.
 
     Returns:
@@ -191,7 +201,7 @@ def make_checkpoint(
     """
     path = Path(path)
     mult = tuple(channel_mult)
-    sizes = Sizes(model_channels, mult, heads, text_width, text_layers, vae_channels)  # type: ignore[arg-type]
+    sizes = Sizes(model_channels, mult, heads, text_width, text_layers, vae_channels, inpainting)  # type: ignore[arg-type]
     config = config_of(sizes)
     with _seeded(seed), redirect_stdout(io.StringIO()):  # ldm tells the size of every layer
         unet, vae, text = _unet(config), _vae(config), _text_encoder(sizes)
@@ -282,6 +292,58 @@ def make_motion_module(
     return _save(tensors, Path(path), dtype)
 
 
+HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
+"""Channels of a ControlNet's layers between picture and latent."""
+
+
+def make_controlnet(
+    path: str | Path,
+    *,
+    seed: int = 1,
+    sizes: Sizes | None = None,
+    strength: float = 1.0,
+    prefix: str = "control_model.",
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Writes a ControlNet whose layers do something; the same arguments give the same bytes.
+
+    Args:
+        path: of the `.safetensors` file; folders are made.
+        seed: of the weights.
+        sizes: of the checkpoint that it is for; those of `make_checkpoint` if not given.
+        strength: multiplies what it adds to the UNet.
+        prefix: before every key; "" in the files of some makers.
+        dtype: of the weights in the file.
+
+    Returns:
+        the path of the file.
+    """
+    sizes = sizes or Sizes()
+    tensors: State = {}
+    with _seeded(seed), redirect_stdout(io.StringIO()):
+        unet = _unet(config_of(sizes))
+        for name in ("time_embed", "input_blocks", "middle_block"):
+            tensors |= {f"{name}.{key}": value for key, value in getattr(unet, name).state_dict().items()}
+        zero_convs = [f"zero_convs.{place}.0" for place in range(len(unet.input_blocks))]
+        for name, width in zip([*zero_convs, "middle_block_out.0"], _block_widths(sizes), strict=True):
+            tensors |= _conv(width, width, 1, name, strength)
+        widths = (3, *HINT_WIDTHS, sizes.model_channels)
+        for place, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+            tensors |= _conv(inputs, outputs, 3, f"input_hint_block.{2 * place}", 2.0)
+    return _save({prefix + key: value for key, value in tensors.items()}, Path(path), dtype)
+
+
+def _block_widths(sizes: Sizes) -> list[int]:
+    """Channels after each of a UNet's input blocks and its middle block."""
+    levels = [[width] * 3 for width in sizes.widths]  # two blocks and what halves the size
+    return [sizes.model_channels, *(width for level in levels for width in level)]
+
+
+def _conv(inputs: int, outputs: int, size: int, name: str, scale: float) -> State:
+    layer = nn.Conv2d(inputs, outputs, size)
+    return {f"{name}.{key}": value.detach() * scale for key, value in layer.named_parameters()}
+
+
 def make_set(folder: str | Path, *, seed: int = 1) -> dict[str, Path]:
     """Writes a checkpoint and motion modules of all versions that fit it: {"checkpoint": path, "v1": path, ...}."""
     folder = Path(folder)
@@ -299,8 +361,10 @@ def _parser() -> argparse.ArgumentParser:
     motion = kinds.add_parser("motion", help="a motion module")
     motion.add_argument("--version", choices=list(MOTION_VERSIONS), default="v2")
     motion.add_argument("--widths", default=",".join(map(str, Sizes().widths)), help="of the UNet's levels")
+    control = kinds.add_parser("controlnet", help="a control model")
+    control.add_argument("--model-channels", type=int, default=32, help="multiple of 32")
     whole = kinds.add_parser("set", help="a checkpoint and motion modules v1, v2, v3")
-    for parts in (checkpoint, motion, whole):
+    for parts in (checkpoint, motion, control, whole):
         parts.add_argument("path", type=Path)
         parts.add_argument("--seed", type=int, default=1)
     return parser
@@ -314,6 +378,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif args.kind == "motion":
         widths = [int(width) for width in args.widths.split(",")]
         made = [make_motion_module(args.path, version=args.version, widths=widths, seed=args.seed)]
+    elif args.kind == "controlnet":
+        made = [make_controlnet(args.path, seed=args.seed, sizes=Sizes(args.model_channels))]
     else:
         made = list(make_set(args.path, seed=args.seed).values())
     for path in made:

@@ -5,7 +5,8 @@ from typing import Any
 import gradio as gr
 
 from modules import script_callbacks, scripts
-from motion_module.webui import panel, session, settings
+from motion_module.webui import hooks, i2i_batch, panel, settings
+from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks for them late
 
 
 class AnimateDiffScript(scripts.Script):
@@ -20,7 +21,7 @@ class AnimateDiffScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img: bool) -> list[gr.components.Component]:
-        """The panel's fields, in the order of `VideoParams.offered`."""
+        """The panel's fields, in the order of `VideoParams.knobs`."""
         shown = panel.build(is_img2img, self.elem_id)
         self.infotext_fields = shown.infotext_fields
         self.paste_field_names = shown.paste_field_names
@@ -28,23 +29,28 @@ class AnimateDiffScript(scripts.Script):
 
     def before_process(self, p: Any, *args: Any) -> None:
         """The request is read; the host has not loaded the checkpoint of the request yet."""
-        session.before_process(p, args)
+        hooks.before_process(p, args)
 
     def process(self, p: Any, *args: Any) -> None:
         """The checkpoint of the request is loaded."""
-        session.process(p)
+        hooks.process(p)
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """One video is about to be made; its LoRA are loaded, its prompts not encoded yet."""
-        session.process_batch(p)
+        hooks.process_batch(p)
 
     def process_before_every_sampling(self, p: Any, *args: Any, noise: Any, **kwargs: Any) -> None:
         """The noise of a sampling pass is drawn, and the host goes on with this very tensor."""
-        session.before_every_sampling(p, noise)
+        hooks.before_every_sampling(p, noise)
+
+    def postprocess_maskoverlay(self, p: Any, ppmo: Any, *args: Any) -> None:
+        """The original is about to be laid over an inpainted frame."""
+        hooks.before_overlay(p, ppmo)
 
     def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
         """All frames are there."""
-        session.postprocess(p, processed)
+        hooks.postprocess(p, processed)
 
 
 script_callbacks.on_ui_settings(settings.register)
+i2i_batch.take_over()

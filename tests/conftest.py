@@ -4,6 +4,7 @@ The host can be started once in a process, like the real one; its settings are p
 """
 
 import os
+import subprocess
 import threading
 import time
 
@@ -15,7 +16,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """Seeded random weights: {"checkpoint": path, "other": ..., "wide": ..., "v1": ..., "v2": ..., "v3": ...}.
+    """Seeded random weights: {"checkpoint": path, "other": ..., "wide": ..., "v1": ..., "v2": ..., "v3": ..., "control": ...}.
 
     `other` is a checkpoint of the same sizes, `wide` one that the motion modules do not fit.
     """
@@ -33,6 +34,7 @@ def make_weights(folder):
     for seed, version in enumerate(("v1", "v2", "v3"), start=11):
         path = folder / "motion" / f"mm_tiny_{version}.safetensors"
         made[version] = weights.make_motion_module(path, version=version, seed=seed)
+    made["control"] = weights.make_controlnet(folder / "controlnet" / "control_tiny.safetensors", seed=21)
     return made
 
 
@@ -47,6 +49,7 @@ def _started_host(tiny):
         checkpoint=tiny["checkpoint"],
         motion_modules=tiny["v1"].parent,
         lora_dir=lora,
+        controlnet_dir=tiny["control"].parent,
         data_dir=data,
         ui=False,  # the page makes the scripts' panels
     )
@@ -78,3 +81,25 @@ def pocket(_started_host):
     while shared.state.job and time.monotonic() < deadline:  # a test that interrupts may end before its job does
         time.sleep(0.05)
     initialize_pocket.reset_options()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 1 MB of its own."""
+    yield from _mounted(tmp_path / "small", "size=1m")
+
+
+@pytest.fixture
+def read_only_folder(tmp_path):
+    """A folder that nobody can write to, not even root."""
+    yield from _mounted(tmp_path / "read-only", "ro")
+
+
+def _mounted(folder, options):
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

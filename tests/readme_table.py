@@ -25,7 +25,7 @@ def table():
     from motion_module.params import VideoParams
 
     lines = ["| field | on the panel | default | allowed | what it does |", "|---|---|---|---|---|"]
-    for name, knob in VideoParams.offered().items():
+    for name, knob in VideoParams.knobs().items():
         default = json.dumps(VideoParams.default_of(name))
         lines.append(f"| `{name}` | {knob.label} | `{default}` | {allowed(knob)} | {knob.help} |")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ ALLOWED = {  # layer -> the third-party packages and the layers of ours it may i
     "core": ({"torch", "einops", "safetensors"}, {"core"}),
     "media": ({"PIL", "numpy", "imageio", "imageio_ffmpeg"}, {"media"}),
     "webui": ({"torch", "PIL", "numpy", "gradio", "modules"}, {"core", "media", "webui"}),
-    "scripts": ({"gradio", "modules"}, {"webui"}),
+    "scripts": ({"gradio", "modules", "scripts"}, {"webui"}),
 }
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 _TEXT = "crossattn"  # the tokens in SDXL's condition, which is a dict
+_MARK = 1024.0
 
 
 def pad_to_same_length(cond: Any, uncond: Any, empty: Tensor) -> tuple[Any, Any]:
@@ -38,6 +39,25 @@ def waiting(cond: Any) -> Any:
     if isinstance(cond, dict):
         return type(cond)({key: waiting(value) for key, value in cond.items()})
     return cond.cpu()
+
+
+def past_mark(cond: Any, change: Callable[[Any], Any]) -> Any:
+    """Change a condition, but not the token that ControlNet puts before the text to mark whose it is.
+
+    Its size (1024 in every channel) would decide how the rest is interpolated.
+
+    Args:
+        cond: `(rows, tokens, c)`, or SDXL's dict.
+        change: returns the same form with as many tokens.
+    """
+    text = _text(cond)
+    mark, rest = text[:, :1], text[:, 1:]
+    if not torch.allclose(mark.abs(), torch.full_like(mark, _MARK)):
+        return change(cond)
+    if not isinstance(cond, dict):
+        return torch.cat([mark, change(rest)], dim=1)
+    changed = change(type(cond)({**cond, _TEXT: rest}))
+    return type(cond)({**changed, _TEXT: torch.cat([mark, changed[_TEXT]], dim=1)})
 
 
 def _text(cond: Any) -> Tensor:

@@ -32,7 +32,14 @@ def shares(frames: int, first: Fade, last: Fade) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def fade_into_noise(init: Tensor, noise: Tensor, first: Fade, last_latent: Tensor | None, last: Fade) -> Tensor:
+def fade_into_noise(
+    init: Tensor,
+    noise: Tensor,
+    first: Fade,
+    last_latent: Tensor | None,
+    last: Fade,
+    changes: Tensor | None = None,
+) -> Tensor:
     """Mix the latents of the first and the last picture with noise.
 
     Args:
@@ -41,15 +48,18 @@ def fade_into_noise(init: Tensor, noise: Tensor, first: Fade, last_latent: Tenso
         first: how the first picture fades.
         last_latent: 1 c h w, the encoded last picture; None where there is none.
         last: how the last picture fades, backwards in time.
+        changes: c h w or f c h w, 1 where an inpaint mask lets the picture change, 0 where it is kept; None without.
 
     Returns:
         f c h w in init's dtype and on its device.
     """
     if last_latent is None:
         share = _per_frame(fade(init.shape[0], *first), init)
-        return init * share + noise.to(init) * (1 - share)
-    a, b = (_per_frame(share, init) for share in shares(init.shape[0], first, last))
-    return init * a + last_latent.to(init) * b + noise.to(init) * (1 - a - b)
+        mixed = init * share + noise.to(init) * (1 - share)
+    else:
+        a, b = (_per_frame(share, init) for share in shares(init.shape[0], first, last))
+        mixed = init * a + last_latent.to(init) * b + noise.to(init) * (1 - a - b)
+    return mixed if changes is None else torch.lerp(init, mixed, changes.to(init).expand_as(init))
 
 
 def _per_frame(share: Tensor, like: Tensor) -> Tensor:

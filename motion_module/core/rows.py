@@ -50,6 +50,11 @@ class RowLayout:
         first = self.frames * self.parts
         return conds + [list(range(first, first + self.frames))] * self.uncond
 
+    def frame_of(self, row: int) -> tuple[int, bool]:
+        """Which frame a row belongs to, and whether it is a row of the negative prompt."""
+        uncond = row >= self.frames * self.parts
+        return (row - self.frames * self.parts if uncond else row // self.parts), uncond
+
 
 def take_rows(value: Any, index: Tensor, layout: RowLayout, device: torch.device | None = None) -> Any:
     """The rows `index` of a call's argument.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from motion_module.core.call import CallFrames
 from motion_module.core.rows import RowLayout, take_rows
-from motion_module.windows import Window, context_windows, resolve_overlap, resolve_schedule, window_weights
+from motion_module.windows import Window, context_windows, resolve_overlap, window_weights
 
 _log = logging.getLogger(__name__)
 
@@ -121,8 +121,7 @@ class SlidingModel:
 
     def _windows(self) -> list[Window]:
         o = self.options
-        schedule = resolve_schedule(o.schedule, o.blend, o.closed_loop, o.stride)
-        return context_windows(self.step, self.frames, o.context, o.stride, o.overlap, o.closed_loop, schedule)
+        return context_windows(self.step, self.frames, o.context, o.stride, o.overlap, o.closed_loop, o.schedule)
 
     def _groups(self, layout: RowLayout, windows: list[Window]) -> Iterator[tuple[list[list[int]], list[Window]]]:
         """What goes into one call of the model: some branches of the rows, and some windows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -16,27 +17,42 @@ PING_PONG = (APPEND, WITHOUT_FIRST, WITHOUT_LAST)
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A part of the sound of a file.
+
+    Attributes:
+        path: a file with a sound track.
+        start: where the part begins, in seconds.
+        seconds: how long it is.
+    """
+
+    path: Path
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ClipInfo:
     """What a writer needs besides the frames.
 
     Attributes:
         fps: frames per second, above 0; fractions are kept.
         loop: how often the clip plays, 0 = for ever.
-        infotext: the generation parameters to embed; "" embeds nothing.
-        skippable: a format that cannot play so fast may leave frames out to keep the time (interpolated frames);
-            otherwise it keeps every frame and plays slower.
+        infotext: the generation parameters to embed; "" embeds nothing. What cannot be written becomes "?".
+        sound: what is heard, in formats that have sound.
     """
 
     fps: float = 8
     loop: int = 0
     infotext: str = ""
-    skippable: bool = False
+    sound: Sound | None = None
 
     def __post_init__(self) -> None:
         if not self.fps > 0:
             raise ValueError(f"A clip needs more than 0 frames per second, not {self.fps}.")
         if not 0 <= self.loop <= 65_535:
             raise ValueError(f"A clip plays 0 (for ever) to 65535 times, not {self.loop}.")
+        object.__setattr__(self, "infotext", encodable(self.infotext))
 
     @property
     def rate(self) -> Fraction:
@@ -55,6 +71,11 @@ class Clip:
 
     frames: Iterable[Image.Image]
     info: ClipInfo
+
+
+def encodable(text: str) -> str:
+    """A text as UTF-8 can hold it. Halves of a surrogate pair, which JSON can bring, become "?"."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def with_reverse(frames: Sequence[Frame], reverse: Iterable[int]) -> list[Frame]:

@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a console for each process
+_PATIENCE_S = 900  # the slowest encoder takes a frame, or the rest of a clip, in less
 _ADDRESS = re.compile(r"^\[([^]@]+) @ 0x[0-9a-f]+\] ")  # "[libx264 @ 0x43f4a340] "
 
 
@@ -83,7 +85,7 @@ class FrameProcess:
     """An ffmpeg process that reads raw RGB frames of one size from its standard input.
 
     A context manager: leaving it waits for ffmpeg and raises WriterError if that failed; leaving it by an exception
-    ends ffmpeg.
+    ends ffmpeg. An ffmpeg that hangs is ended after a quarter of an hour, and that is a WriterError, too.
 
     Args:
         path: ffmpeg.
@@ -99,7 +101,9 @@ class FrameProcess:
         source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
         self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
         self._output = subprocess.PIPE if reads_back else subprocess.DEVNULL
+        self._reads_back = reads_back
         self._lines: list[str] = []  # the first and the last message
+        self._hung = False
 
     def __enter__(self) -> FrameProcess:
         try:
@@ -122,8 +126,10 @@ class FrameProcess:
         stdin = self._process.stdin
         if stdin is None:
             raise WriterError("ffmpeg has no input.")
+        # Where its output is read, it may wait for the reader, and may the reader take its time.
         try:
-            stdin.write(frame)
+            with nullcontext() if self._reads_back else self._patience():
+                stdin.write(frame)
         except (OSError, ValueError) as error:  # it has gone, or its input was closed; its own words say why
             raise WriterError(self._reason(self._wait())) from error
 
@@ -142,7 +148,8 @@ class FrameProcess:
             WriterError: it ended before.
         """
         stdout = self._process.stdout
-        data = stdout.read(length) if stdout else b""
+        with self._patience():
+            data = stdout.read(length) if stdout else b""
         if len(data) < length:
             raise WriterError(self._reason(self._wait()))
         return data
@@ -153,8 +160,9 @@ class FrameProcess:
         if error is not None:
             self._process.kill()
         elif self._process.stdout:
-            while self._process.stdout.read(1 << 20):  # or it would wait for a reader
-                pass
+            with self._patience():
+                while self._process.stdout.read(1 << 20):  # or it would wait for a reader
+                    pass
         code = self._wait()
         if self._process.stdout:
             self._process.stdout.close()
@@ -164,10 +172,27 @@ class FrameProcess:
             raise WriterError(self._reason(code))
 
     def _wait(self) -> int:
-        self.end_input()
-        code = self._process.wait()
-        self._listener.join()
+        with self._patience():
+            self.end_input()
+            code = self._process.wait()
+            self._listener.join()
         return code
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """What waits for ffmpeg, but not for ever."""
+
+        def give_up() -> None:
+            self._hung = True
+            self._process.kill()
+
+        timer = threading.Timer(_PATIENCE_S, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _listen(self) -> None:
         if self._process.stderr is None:
@@ -179,6 +204,8 @@ class FrameProcess:
                     self._lines[1:] = [text]
 
     def _reason(self, code: int) -> str:
+        if self._hung:
+            return f"ffmpeg did nothing for {_PATIENCE_S:g} seconds and was ended"
         return _failure(code, self._lines)
 
 

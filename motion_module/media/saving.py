@@ -28,10 +28,12 @@ class WriteReport:
     Attributes:
         files: finished files by format, in the order of the formats; PNG has one for each frame.
         failures: why a format could not be written, by format.
+        notes: what is not as one might expect of a finished file, by format.
     """
 
     files: dict[str, list[Path]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class _Lane:
@@ -39,7 +41,7 @@ class _Lane:
 
     def __init__(self, writer: Writer) -> None:
         self.failure: Exception | None = None
-        self._writer = writer
+        self.writer = writer
         self._complete = False
         self._queue: queue.Queue[Image.Image | None] = queue.Queue(_WAITING_FRAMES)
         self._thread = threading.Thread(target=self._run, name=f"save {writer.final.name}", daemon=True)
@@ -57,12 +59,12 @@ class _Lane:
     def join(self) -> list[Path]:
         """Wait for the writer and return its files (none if it failed)."""
         self._thread.join()
-        return [] if self.failure else self._writer.files
+        return [] if self.failure else self.writer.files
 
     def _run(self) -> None:
         frames = iter(self._queue.get, None)
         try:
-            with self._writer as writer:
+            with self.writer as writer:
                 for frame in frames:
                     # Pillow keeps the options of a running save on the picture itself, so each thread has its own.
                     writer.write_frame(frame.copy())
@@ -118,6 +120,8 @@ def _report(lanes: dict[str, _Lane], done: dict[str, list[Path]]) -> WriteReport
     for name, lane in lanes.items():
         if lane.failure is None:
             report.files[name] = done[name]
+            if lane.writer.note:
+                report.notes[name] = lane.writer.note
         else:
             report.failures[name] = describe(lane.failure)
             unexpected = None if isinstance(lane.failure, WriterError) else lane.failure

@@ -14,7 +14,8 @@ from motion_module.errors import ParamError
 from motion_module.idle import idle_fields, without_effect
 from motion_module.params import VideoParams
 
-_SILENT = ("text", "path")  # kinds of fields that are typed letter by letter, and that no other field hangs on
+_SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
+_FILES = ("image", "video")
 
 
 def follow(line: Any, fields: Mapping[str, Any], is_img2img: bool) -> None:
@@ -26,31 +27,32 @@ def follow(line: Any, fields: Mapping[str, Any], is_img2img: bool) -> None:
         is_img2img: which tab it is for.
     """
     watched = {name: field for name, field in fields.items() if VideoParams.knobs()[name].kind not in _SILENT}
-    asked = {name: _presence(field) if _is_picture(name) else field for name, field in watched.items()}
+    asked = {name: _presence(field) if _is_file(name) else field for name, field in watched.items()}
     tell = partial(_hint, list(asked), {name: field.elem_id for name, field in fields.items()}, is_img2img)
     line.value = tell(*(field.value for field in asked.values()))
-    for field in asked.values():
-        field.change(
+    for name, field in asked.items():
+        changed = field.blur if VideoParams.knobs()[name].kind == "path" else field.change
+        changed(
             tell, inputs=list(asked.values()), outputs=[line], queue=False, show_progress="hidden", api_name=False
         )
 
 
-def _is_picture(name: str) -> bool:
-    return VideoParams.knobs()[name].kind == "image"
+def _is_file(name: str) -> bool:
+    return VideoParams.knobs()[name].kind in _FILES
 
 
-def _presence(picture: Any) -> Any:
-    """A hidden box that is ticked while there is a picture, so that the picture itself need not be sent."""
+def _presence(file: Any) -> Any:
+    """A hidden box that is ticked while there is a picture or video, so that the file itself need not be sent."""
     box = gr.Checkbox(False, visible=False)
-    picture.change(fn=None, _js="(picture) => Boolean(picture)", inputs=[picture], outputs=[box])
+    file.change(fn=None, _js="(file) => Boolean(file)", inputs=[file], outputs=[box])
     return box
 
 
 def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *values: Any) -> str:
-    asked = {name: value for name, value in zip(names, values, strict=True) if not _is_picture(name)}
-    pictures = {name: "a picture" for name, value in zip(names, values, strict=True) if _is_picture(name) and value}
+    asked = {name: value for name, value in zip(names, values, strict=True) if not _is_file(name)}
+    files = {name: "a file" for name, value in zip(names, values, strict=True) if _is_file(name) and value}
     try:
-        params = VideoParams.from_json({**asked, **pictures})
+        params = VideoParams.from_json({**asked, **files})
     except ParamError as error:
         return _as_html([str(error)], {})
     frames = params.video_length or (None if _length_comes_from_elsewhere(params, is_img2img) else params.batch_size)
@@ -61,7 +63,7 @@ def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *
 
 
 def _length_comes_from_elsewhere(params: VideoParams, is_img2img: bool) -> bool:
-    return is_img2img or bool(params.video_source)
+    return is_img2img or bool(params.video_source or params.video_path)
 
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:

@@ -31,10 +31,10 @@ def read(text: str) -> dict[str, Any]:
 
     An infotext may come from another version or another extension: what cannot be read is left out.
     """
-    knobs = VideoParams.offered()
+    knobs = VideoParams.knobs()
     fields: dict[str, Any] = {}
     for name, raw in _ITEM.findall(text):
-        if name in knobs:
+        if name in knobs and knobs[name].recorded:
             try:
                 fields[name] = read_value(name, knobs[name], _read_value(raw.strip()))
             except ParamError:

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,12 +17,15 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import HostError
-from motion_module.media.clip import PING_PONG, Clip, ClipInfo, with_reverse
+from motion_module.media.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.names import Claim, claimed
 from motion_module.media.saving import WriteReport, describe, write_clip
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
-from motion_module.webui import interpolation
+from motion_module.webui import interpolation, previews
+from motion_module.webui.batch import batch_of
+from motion_module.webui.sound import sound_for
+from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class SavedVideo:
         frames: its frames, reversed part included; also those made between them, where the result returns frames.
         infotext: generation parameters of its first frame.
         seed: seed of its first frame.
+        fps: frames per second of `frames`.
         files: finished files by format; PNG has one for each frame.
         messages: sentences for the person about what did not work.
     """
@@ -48,6 +52,7 @@ class SavedVideo:
     frames: list[Image.Image]
     infotext: str
     seed: int
+    fps: float = ClipInfo.fps
     files: dict[str, list[Path]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
@@ -66,7 +71,9 @@ def host_saves_frames(params: VideoParams) -> bool:
     )
 
 
-def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> list[SavedVideo]:
+def save_videos(
+    p: Any, processed: Any, params: VideoParams, frames: int, source: VideoIn | None = None
+) -> list[SavedVideo]:
     """Save every video of a finished run and put the results in the place of its pictures.
 
     Args:
@@ -74,6 +81,7 @@ def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> lis
         processed: its result, with `frames` pictures for each video; changed in place by `publish`.
         params: what was asked for.
         frames: frames of each video, as generated.
+        source: the video that came in; its messages are passed on, and its sound if that is wanted.
 
     Raises:
         HostError: a video could not be saved in any of its formats.
@@ -81,13 +89,24 @@ def save_videos(p: Any, processed: Any, params: VideoParams, frames: int) -> lis
     saved: list[SavedVideo] = []
     for pictures, infotext, seed in _videos(processed, frames):
         shared.state.textinfo = f"AnimateDiff: saving video {len(saved) + 1}"
-        saved.append(save_video(p, params, pictures, infotext, seed))
+        files, messages = _to_batch_folder(p, params, pictures, len(saved))
+        saved.append(save_video(p, params, pictures, infotext, seed, source, files))
+        saved[-1].messages += messages
     if saved:
+        saved[0].messages[:0] = source.messages if source is not None else ()
         publish(p, processed, params, saved)
     return saved
 
 
-def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext: str, seed: int) -> SavedVideo:
+def save_video(
+    p: Any,
+    params: VideoParams,
+    frames: list[Image.Image],
+    infotext: str,
+    seed: int,
+    source: VideoIn | None = None,
+    frame_files: Sequence[Path] = (),
+) -> SavedVideo:
     """Save one video in the formats of `params.format` under `<outpath_samples>/AnimateDiff/<date>/`.
 
     A format that fails is reported in `SavedVideo.messages` and costs the others nothing.
@@ -99,25 +118,33 @@ def save_video(p: Any, params: VideoParams, frames: list[Image.Image], infotext:
         frames: the generated frames.
         infotext: generation parameters of the first frame.
         seed: seed of the first frame.
+        source: the video that came in, whose sound may be wanted.
+        frame_files: where the frames are saved already; PNG is then written only if there are frames made between them.
 
     Raises:
         HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
     """
-    video = SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed)
-    formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and host_saves_frames(params))]
+    reverse = _reverse_options(params, len(frames))
+    video = SavedVideo(with_reverse(frames, reverse), infotext, seed)
+    sound, video.messages = sound_for(source, params, len(frames), APPEND in reverse)
+    elsewhere = host_saves_frames(params) or (frame_files and params.interp == "Off")
+    formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and elsewhere)]
     between = interpolation.of(params, len(video.frames))
     embedded = infotext if _setting("enable_pnginfo", True) else ""
-    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded)
+    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded, sound=sound)
     with ExitStack() as stack:
         claim = _claim(stack, p, video, params.request_id) if formats else None
         written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))
         report = written.report
-        video.frames, video.files = list(written.frames), report.files
+        video.frames, video.fps, video.files = list(written.frames), written.fps, report.files
+        if frame_files:
+            video.files.setdefault("PNG", list(frame_files))
         video.messages += written.messages
         video.messages += [
             f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
         ]
-        if claim is not None and report.failures and not set(report.files) - {"TXT"}:
+        video.messages += [f"AnimateDiff saved {name}, but {note}." for name, note in report.notes.items()]
+        if claim is not None and report.failures and not set(video.files) - {"TXT"}:
             raise HostError(_rescue(Clip(video.frames, info), claim, report, seed))
     return video
 
@@ -140,6 +167,19 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     processed.extra_generation_params = {**(processed.extra_generation_params or {}), **told}
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     processed.comments += "".join(f"{line}\n" for line in lines)
+
+
+def _to_batch_folder(
+    p: Any, params: VideoParams, pictures: list[Image.Image], number: int
+) -> tuple[list[Path], list[str]]:
+    """The generated frames under their pictures' names in the batch tab's output directory, if it has one."""
+    batch = batch_of(p)
+    if batch is None or not batch.takes_frames(params):
+        return [], []
+    try:
+        return batch.save(p, pictures, number, p.n_iter), []
+    except OSError as error:
+        return [], [f"AnimateDiff could not save the frames to {batch.output_dir}: {describe(error)}."]
 
 
 def _answers_a_client(p: Any) -> bool:
@@ -201,9 +241,10 @@ def _rescue(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
     sentence = f"AnimateDiff could not save the video ({reasons})."
     try:
         with ExitStack() as stack:
-            tried = "PNG" in report.failures
-            place = stack.enter_context(claimed(_rescue_folder(), seed)) if tried else claim
-            files = write_clip(clip, ["PNG"], place).files.get("PNG")
+            files = None if "PNG" in report.failures else write_clip(clip, ["PNG"], claim).files.get("PNG")
+            if not files:
+                elsewhere = stack.enter_context(claimed(_rescue_folder(), seed))
+                files = write_clip(clip, ["PNG"], elsewhere).files.get("PNG")
     except OSError:
         return sentence
     return f"{sentence} Its frames are in {files[0].parent}." if files else sentence
@@ -222,10 +263,12 @@ def _for_api(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[str
 
 def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
     any_video = False
+    previews.forget_old()
     for video in saved:
         shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
         if not shown and set(video.files) & set(_VIDEO_ORDER):
-            shown = _preview(params, video)
+            embedded = video.infotext if _setting("enable_pnginfo", True) else ""
+            shown = previews.preview(video.frames, ClipInfo(video.fps, params.loop_number, embedded), video.seed)
         for path in shown:
             any_video = True
             picture = video.frames[0].copy()
@@ -248,15 +291,3 @@ def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
 def _show_file(picture: Image.Image, path: Path) -> None:
     """Make the WebUI's gallery show a file in the place of a picture, instead of a temporary copy."""
     picture.already_saved_as = str(path)  # the WebUI's own name for it
-
-
-def _preview(params: VideoParams, video: SavedVideo) -> list[Path]:
-    """A GIF among the page's temporary files, for videos that the gallery cannot play."""
-    folder = Path(_setting("temp_dir", "") or Path(tempfile.gettempdir()) / "gradio") / "AnimateDiff"
-    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=video.infotext)
-    try:
-        with claimed(folder, video.seed) as claim:
-            return write_clip(Clip(video.frames, info), ["GIF"], claim).files.get("GIF", [])
-    except OSError as error:
-        logger.warning("There is no preview of the video: %s", describe(error))
-        return []

@@ -15,6 +15,7 @@ from motion_module.knobs import Knob
 from motion_module.params import VideoParams
 from motion_module.webui import hints, infotext, models
 
+_ANIMATIONS = [".gif", ".webp", ".apng", ".png", ".avif", ".mkv"]  # what browsers do not count as video
 InfotextField = tuple[Any, Callable[[dict[str, Any]], Any]]
 
 
@@ -40,7 +41,7 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
         is_img2img: which tab it is for.
         elem_id: the host's naming of elements.
     """
-    knobs = {name: knob for name, knob in VideoParams.offered().items() if name != "enable"}
+    knobs = {name: knob for name, knob in VideoParams.knobs().items() if name != "enable"}
     shown: dict[str, Any] = {}
     with InputAccordion(False, label="AnimateDiff", elem_id=elem_id("enable")) as enable:
         hint = gr.HTML(elem_id=elem_id("hint"))
@@ -81,6 +82,8 @@ def _widget(name: str, knob: Knob, visible: bool, elem_id: str) -> Any:
         return gr.CheckboxGroup(choices=choices, value=default, **common)
     if knob.kind == "image":
         return gr.Image(type="pil", label=knob.label, elem_id=elem_id, visible=visible)
+    if knob.kind == "video":
+        return gr.File(file_types=["video", *_ANIMATIONS], label=knob.label, elem_id=elem_id, visible=visible)
     if knob.kind in ("int", "number"):
         whole = 0 if knob.kind == "int" else None
         limits = {"minimum": knob.low, "maximum": knob.high, "step": knob.step}

@@ -1,12 +1,12 @@
-"""Image to video: the pictures that the first and the last frame of an img2img video are to show."""
+"""Image to video: the pictures that the frames of an img2img video start from, and the masks of what may change."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import io
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,46 +19,71 @@ from motion_module.core.latents import fade_into_noise
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
+from motion_module.webui.encoding import encoding_once
+from motion_module.webui.frame_masks import Overlay, init_each
 
 _LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
+_RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
 _PIXELS_PER_LATENT = 8
 
 
 class Pictures:
-    """The init pictures of one run, and the last frame if there is one.
+    """The init pictures of one run, the last frame if there is one, and the masks.
 
     Args:
         p: the host's processing object.
         params: what was asked for.
+        masks: white where frame i may change; none where `p` has one for all frames, or none at all.
 
     Raises:
         ParamError: the last frame is no picture, or there is no img2img for it to end.
     """
 
-    def __init__(self, p: Any, params: VideoParams) -> None:
+    def __init__(self, p: Any, params: VideoParams, masks: Sequence[Image.Image] = ()) -> None:
         self._p, self._params = p, params
+        self._masks = masks
+        self._overlays: list[Overlay] = []
         self._picture = read_picture(params.last_frame)
         self._last: Tensor | None = None
-        if self._picture is not None and not getattr(p, "init_images", None):
+        pictures = len(getattr(p, "init_images", None) or [])
+        if self._picture is not None and not pictures:
             raise ParamError("AnimateDiff: last_frame needs a first one; use it with img2img.")
+        self._fades = pictures == 1
+        if self._picture is not None and not self._fades:
+            p.comment("AnimateDiff: last_frame has no effect where each frame has a picture of its own.")
 
-    @contextmanager
-    def encoding(self) -> Iterator[None]:
-        """Around `p.init`: the host encodes the init picture for each frame; the same one goes through the VAE once."""
-        with replaced(shared.sd_model, "encode_first_stage", _remembering(shared.sd_model.encode_first_stage)):
-            yield
-        if self._picture is not None:
-            self._last = _encoded(self._p, self._picture)
+    def init(
+        self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
+    ) -> None:
+        """In the place of `p.init`: each different picture goes through the VAE once, each frame gets its own mask."""
+        batch_size = self._p.batch_size
+        with encoding_once():
+            if self._masks:
+                self._overlays = init_each(self._p, self._masks, original, prompts, seeds, subseeds)
+            else:
+                original(prompts, seeds, subseeds)
+        if self._p.batch_size == batch_size:
+            self._p.batch_size = batch_size  # the very object, by which the session knows its own value
+        if self._picture is not None and self._fades:
+            self._last = _encoded(self._p, self._picture, self._overlays)
 
     def fading(self) -> AbstractContextManager[Any]:
         """Around `p.sample`: frames start from the less of a picture the farther they are from it."""
         init = getattr(self._p, "init_latent", None)
-        if init is None or len(self._p.init_images) > 1:  # a picture for each frame stays as it is
+        if init is None or not self._fades:  # a picture for each frame stays as it is
             return nullcontext()
         first = self._params.latent_power, self._params.latent_scale
         last = self._params.latent_power_last, self._params.latent_scale_last
-        mixed = fade_into_noise(init, self._p.rng.next(), first, self._last, last)
+        changes = self._p.nmask if self._p.mask is not None else None
+        mixed = fade_into_noise(init, self._p.rng.next(), first, self._last, last, changes)
         return replaced(self._p, "init_latent", mixed)
+
+    def before_overlay(self, args: Any) -> None:
+        """The host is about to lay the original over frame `args.index`: with that frame's own mask and place."""
+        if self._overlays:
+            overlay = self._overlays[args.index]
+            self._p.paste_to = overlay.paste_to
+            args.mask_for_overlay = overlay.mask
 
 
 def read_picture(value: Any) -> Image.Image | None:
@@ -70,28 +95,26 @@ def read_picture(value: Any) -> Image.Image | None:
     if value is None or isinstance(value, Image.Image):
         return value
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(value.partition("base64,")[2] or value, validate=True)))
-        return picture.convert("RGB")
+        data = base64.b64decode(value.partition("base64,")[2] or value, validate=True)
+        picture = images.read(io.BytesIO(data))
+        picture.load()
+        return picture
     except (binascii.Error, UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise ParamError(f"AnimateDiff: last_frame is {value!r:.40}; allowed is a picture in base64.") from error
 
 
-def _remembering(encode: Any) -> Any:
-    kept: list[tuple[Tensor, Any]] = []
-
-    def once(x: Tensor) -> Any:
-        if not kept or not torch.equal(kept[0][0], x):
-            kept[:] = [(x, encode(x))]
-        return kept[0][1]
-
-    return once
-
-
-def _encoded(p: Any, picture: Image.Image) -> Tensor:
-    """1 c h/8 w/8: resized as the host resizes its init pictures."""
-    if p.resize_mode != _LATENT_RESIZE:
-        picture = images.resize_image(p.resize_mode, picture.convert("RGB"), p.width, p.height)
-    pixels = torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]
+def _encoded(p: Any, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:
+    """1 c h/8 w/8: resized, or cut out, as the host does it with its init pictures."""
+    picture = images.flatten(picture, shared.opts.img2img_background_color)
+    paste_to = overlays[-1].paste_to if overlays else p.paste_to
+    if paste_to is not None:
+        left, top, width, height = paste_to
+        whole = picture.resize(p.init_images[0].size, Image.Resampling.LANCZOS)
+        part = whole.crop((left, top, left + width, top + height))
+        picture = images.resize_image(_RESIZE_AND_FILL, part, p.width, p.height)
+    elif p.resize_mode != _LATENT_RESIZE:
+        picture = images.resize_image(p.resize_mode, picture, p.width, p.height)
+    pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)[None]
     method = sd_samplers_common.approximation_indexes.get(shared.opts.sd_vae_encode_method)
     latent = sd_samplers_common.images_tensor_to_samples(pixels.to(shared.device), method, shared.sd_model)
     if p.resize_mode == _LATENT_RESIZE:

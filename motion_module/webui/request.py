@@ -9,11 +9,22 @@ from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 
 
+def request_of(p: Any) -> VideoParams:
+    """What a run asks for, before its hooks are called; nothing where the script is not in its tab.
+
+    Raises:
+        ParamError: as `read_request`.
+    """
+    found = getattr(p.scripts, "alwayson_scripts", None) or []
+    script = next((script for script in found if script.title() == "AnimateDiff"), None)
+    return VideoParams() if script is None else read_request(p.script_args[script.args_from : script.args_to])
+
+
 def read_request(args: Sequence[Any]) -> VideoParams:
     """Read what an API client or the panel sent.
 
     API clients send one object with fields (or several, which are joined), or `false`, `null`, `[]`, `{}` for "off".
-    The panel sends one value for each field that `VideoParams.offered` lists, beginning with `enable`.
+    The panel sends one value for each field that `VideoParams.knobs` lists, beginning with `enable`.
 
     Raises:
         ParamError: one sentence with the field, the value and what is allowed.
@@ -26,7 +37,7 @@ def read_request(args: Sequence[Any]) -> VideoParams:
     if first is None or first is False or first == []:
         return VideoParams()  # what else an unused panel holds, a field left empty, is nobody's concern
     if first is True:
-        return VideoParams.from_json(dict(zip(VideoParams.offered(), args, strict=False)))
+        return VideoParams.from_json(dict(zip(VideoParams.knobs(), args, strict=False)))
     raise ParamError(f"AnimateDiff: args[0] is {first!r:.80}; allowed is an object with fields, or false.")
 
 

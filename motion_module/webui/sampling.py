@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,17 @@ from torch import Tensor
 from modules import devices, prompt_parser, script_callbacks, sd_models, sd_samplers_common, sd_unet, shared
 from motion_module.core.arch import MotionKind
 from motion_module.core.call import CallFrames
-from motion_module.core.conditioning import all_of_one_length, pad_to_same_length, waiting
+from motion_module.core.conditioning import all_of_one_length, pad_to_same_length, past_mark, waiting
 from motion_module.core.model import MotionModel
 from motion_module.core.placement import mounted
 from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule
 from motion_module.core.slerp import travelled
-from motion_module.core.sliding import ModelCall, SlidingModel, WindowOptions
+from motion_module.core.sliding import AroundCall, ModelCall, SlidingModel, WindowOptions
 from motion_module.errors import UserError
+from motion_module.params import VideoParams
 from motion_module.patching import replaced, replaced_item
 from motion_module.travel import Between
+from motion_module.windows import resolve_schedule
 
 Places = Sequence[Between] | None
 
@@ -35,6 +37,7 @@ class Borrower:
         options: how the context windows are laid and blended.
         call: shared with the layers; holds motion scale and effect.
         places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
+        around: entered around each call of the model; hands out what belongs to its frames.
     """
 
     model: MotionModel
@@ -42,6 +45,7 @@ class Borrower:
     options: WindowOptions
     call: CallFrames
     places: Callable[[bool], tuple[Places, Places]]
+    around: AroundCall = nullcontext
 
 
 @contextmanager
@@ -86,6 +90,7 @@ class _Loan:
         self._stack = ExitStack()
         self._sliding: SlidingModel | None = None
         self._error: Exception | None = None
+        self._step = 1
 
     def __enter__(self) -> _Loan:
         with ExitStack() as stack:  # a step that fails takes back those before it
@@ -127,8 +132,8 @@ class _Loan:
         parts = params.text_cond.shape[0] // frames  # not by x: an InstructPix2Pix checkpoint has two unconds
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
-        cond = travelled(cond, way, parts) if way else cond
-        uncond = travelled(uncond, negative_way) if negative_way else uncond
+        cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
+        uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
         long = frames > self._borrower.options.context
         # Else the host pads: in another way, or in ours but with the empty prompt on its device.
         if not shared.opts.pad_cond_uncond_v0 and (long or not shared.opts.pad_cond_uncond):
@@ -136,6 +141,7 @@ class _Loan:
         if long:
             cond, uncond = waiting(cond), waiting(uncond)
         params.text_cond, params.text_uncond = cond, uncond
+        self._step = _step_of(params.denoiser)
         if self._sliding is not None:
             self._sliding.begin(params.denoiser.step, parts)
 
@@ -143,8 +149,13 @@ class _Loan:
         b = self._borrower
         stack.enter_context(mounted(sd_model.model.diffusion_model, b.model, b.call))
         stack.enter_context(alpha_schedule(sd_model, chosen_schedule(b.model.spec.kind)))
-        self._sliding = SlidingModel(sd_model.apply_model, b.call, b.frames, b.options, self._together, _watched)
+        self._sliding = SlidingModel(sd_model.apply_model, b.call, b.frames, b.options, self._together, self._around)
         stack.enter_context(replaced(sd_model, "apply_model", self._apply_model))
+
+    @contextmanager
+    def _around(self, model_call: ModelCall) -> Iterator[None]:
+        with _watched(model_call, self._step), self._borrower.around(model_call):
+            yield
 
     def _apply_model(self, x: Tensor, t: Tensor, cond: Any) -> Tensor:
         if self._error is not None:
@@ -154,19 +165,38 @@ class _Loan:
         return self._sliding(x, t, cond)
 
 
+def window_options(asked: VideoParams) -> WindowOptions:
+    """The windows that a request asks for."""
+    return WindowOptions(
+        context=asked.batch_size,
+        stride=asked.stride,
+        overlap=asked.overlap,
+        closed_loop=asked.closed_loop,
+        schedule=resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, asked.stride),
+        blend=asked.blend,
+        windows_per_call=asked.windows_per_call,
+    )
+
+
 def chosen_schedule(kind: MotionKind) -> str:
     """The noise schedule of the settings, else the one that the motion module was trained with."""
     chosen = getattr(shared.opts, "animatediff_alpha_schedule", "")
     return chosen if chosen in (*SCHEDULES, KEEP) else kind.schedule
 
 
+def _step_of(denoiser: Any) -> int:
+    """The step that a denoiser call belongs to, from 1; the host's state counts the steps that are over, less one."""
+    over = denoiser.step * denoiser.steps // denoiser.total_steps  # some samplers call twice in each step,
+    return min(over + 1, denoiser.steps)  # and some in the first one alone
+
+
 @contextmanager
-def _watched(model_call: ModelCall) -> Iterator[None]:
+def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
     """Say which window is on, and stop between two of them as the host stops between two steps."""
     if shared.state.interrupted or shared.state.skipped:
         raise sd_samplers_common.InterruptedException
     if model_call.calls > 1:
-        step = f"step {shared.state.sampling_step + 1} of {shared.state.sampling_steps}"
+        step = f"step {number} of {shared.state.sampling_steps}"
         shared.state.textinfo = f"AnimateDiff: {step}, window {model_call.number} of {model_call.calls}"
     yield
 

@@ -21,76 +21,28 @@ from motion_module.core.call import CallFrames
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
-from motion_module.core.sliding import WindowOptions
 from motion_module.errors import HostError, ParamError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui import infotext, interpolation, models, output
+from motion_module.webui import infotext, interpolation, models, output, video_in
+from motion_module.webui.batch import batch_of
+from motion_module.webui.controlnet import Control, let_go_of_sample, sample_of
+from motion_module.webui.frame_masks import read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
 from motion_module.webui.request import read_request
 from motion_module.webui.route import Route
-from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope
+from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
+from motion_module.webui.video_in import VideoIn
 from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap
 
 _log = logging.getLogger(__name__)
-_NAME = "animatediff_session"
+NAME = "animatediff_session"  # of the attribute of `p` that is its session
 _ABSENT = object()
 _OURS = ("AnimateDiff", "Prompt travel")
-
-
-def of(p: Any) -> Session | None:
-    """The session of this very `p`; a copy of a running `p` has none."""
-    session = getattr(p, _NAME, None)
-    return session if session is not None and session.p is p else None
-
-
-def before_process(p: Any, args: Sequence[Any]) -> None:
-    """Hook: read the request and begin a session, if a video is asked for."""
-    _part_from_original(p)
-    running = of(p)
-    if running is not None:
-        running.end()
-    session = Session(p)
-    session.guarded("setup_prompts", lambda: session.begin(args))
-
-
-def process(p: Any) -> None:
-    """Hook: the settings and the checkpoint of `override_settings` are there now."""
-    session = of(p)
-    if session is not None:
-        session.guarded("init", session.settle)
-
-
-def process_batch(p: Any) -> None:
-    """Hook: one video is about to be made; its prompts are not encoded yet."""
-    session = of(p)
-    if session is not None:
-        session.guarded("setup_conds", session.spread_prompts)
-
-
-def before_every_sampling(p: Any, noise: Tensor) -> None:
-    """Hook: one sampling pass (first, or hires) is about to start from this noise."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.shape_noise(noise))  # p.sample is running already
-
-
-def postprocess(p: Any, processed: Any) -> None:
-    """Hook: all pictures are there; save the videos, and end the session."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.save(processed))
-
-
-def _part_from_original(p: Any) -> None:
-    """A copy of a running `p` carries the original's patched methods along; take them off the copy."""
-    session = getattr(p, _NAME, None)
-    if session is not None and session.p is not p:
-        session.disown(p)
 
 
 class Session:
@@ -100,17 +52,23 @@ class Session:
         p: the host's processing object.
         params: what was asked for.
         frames: number of frames of each video.
+        failed: whether the run is about to end with our sentence.
+        video: the video and the masks that the request brings along, if any.
     """
 
     def __init__(self, p: Any) -> None:
         self.p = p
         self.params = VideoParams()
         self.frames = 0
+        self.failed = False
+        self.video: VideoIn | None = None
+        self._fewer = ""
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
         self._pictures: Pictures | None = None
         self._networks: Networks | None = None
+        self._control: Control | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
@@ -144,20 +102,29 @@ class Session:
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
         interpolation.check(self.params)
-        self.frames = frames_of(self.p, self.params)
+        self._open_video()
+        self._control = Control(self.p, self.params, self.video)
+        self.frames, self._fewer = frames_of(self.p, self.params, self._control.limits)
+        script_args = self._control.script_args(self.frames)
+        if len(getattr(self.p, "init_images", None) or []) > self.frames:
+            self._change("init_images", self.p.init_images[: self.frames])
         self._choose_module()
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
-        self._pictures = Pictures(self.p, self.params)
+        self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name, why in without_effect(self.params, self.frames).items():
             self.p.comment(f"AnimateDiff: {name} has no effect: {why}.")
+        if self._fewer:
+            _log.warning("%s", self._fewer)
+            self.p.comment(f"AnimateDiff: {self._fewer}.")
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
         self._change("init", _around(self.p.init, self._init))
-        self._change("sample", _around(self.p.sample, self._sample))
+        self._change("script_args_value", script_args)
+        self._change_sample()
 
     def settle(self) -> None:
         """Do what depends on the settings and the checkpoint that `override_settings` brought.
@@ -170,9 +137,12 @@ class Session:
         if not self.params.model and self._module.name not in models.fitting(shared.sd_model):
             self._choose_module()  # the first one that fits the checkpoint of the request
         models.check_fits(self._module, shared.sd_model)
-        ours = not output.host_saves_frames(self.params)
+        batch = batch_of(self.p)
+        ours = not output.host_saves_frames(self.params) or (batch is not None and batch.takes_frames(self.params))
         self._change("do_not_save_samples", ours or self.p.do_not_save_samples)
         recorded = {**self.p.extra_generation_params, infotext.LABEL: self._infotext(self._module)}
+        if self._fewer:
+            recorded["AnimateDiff frames"] = self._fewer
         self._change("extra_generation_params", recorded)
         self._networks = Networks(self.p, models.load(self._module))
         self._stack.callback(self._networks.end)
@@ -183,7 +153,10 @@ class Session:
 
         Raises:
             ParamError: the prompt, as styles and wildcards have made it, is no possible travel.
+            UserError: ControlNet has not made its hints.
         """
+        if self._control is not None and self._model is not None:
+            self._control.check_ready()
         if self._route is not None and self._model is not None:
             self._route.spread(self.p)
 
@@ -197,10 +170,15 @@ class Session:
             context = self.params.batch_size
             free_noise(noise, context, resolve_overlap(self.params.overlap, context), int(self.p.seeds[0]))
 
+    def place(self, args: Any) -> None:
+        """Give the host the mask of this very frame, and where it belongs."""
+        if self._pictures is not None:
+            self._pictures.before_overlay(args)
+
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
         try:
-            output.save_videos(self.p, processed, self.params, self.frames)
+            output.save_videos(self.p, processed, self.params, self.frames, self.video)
         finally:
             self.end()
 
@@ -213,15 +191,27 @@ class Session:
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
         self._stack.close()
-        self._model = self._networks = None
+        self._model = self._networks = self._control = self.video = None
+
+    def _open_video(self) -> None:
+        """Read the video that comes in; its rate is the rate of what is made."""
+        self.video = self._stack.enter_context(video_in.opened(self.params))
+        if self.video is not None and self.video.fps is not None:
+            self.params = dataclasses.replace(self.params, fps=self.video.fps)
 
     def _attach(self) -> None:
-        self._change(_NAME, self)
+        self._change(NAME, self)
         self._change("close", _around(self.p.close, self._close))
 
     def _change(self, name: str, value: Any) -> None:
         self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
         self._stack.enter_context(replaced(self.p, name, value))
+
+    def _change_sample(self) -> None:
+        original = sample_of(self.p)
+        ours = _around(original, self._sample)
+        self._stack.callback(let_go_of_sample, self.p, ours, original)
+        self._change("sample", ours)
 
     def _fail(self, method: str, error: UserError | HostError) -> None:
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -230,12 +220,29 @@ class Session:
                 original(*args, **kwargs)
             raise error
 
+        self.failed = True
         error.detail = str(error) if str(error).startswith(_OURS) else f"AnimateDiff: {error}"
         error.args = (error.detail,)
         _log.error("%s", error)
         self.end()
         self._attach()
         self._change(method, _around(getattr(self.p, method), stop))
+
+    def _masks(self) -> list[Any]:
+        """The inpaint masks of the single frames; none where one serves all.
+
+        Raises:
+            ParamError: the request's masks are neither one nor as many as frames.
+        """
+        batch = batch_of(self.p)
+        if batch is not None and self.p.image_mask is not None:
+            return batch.masks
+        if self.video is None or not getattr(self.p, "init_images", None):
+            return []
+        masks = read_masks(self.video, self.frames)
+        if masks:
+            self._change("image_mask", masks[0])
+        return masks if len(masks) > 1 else []
 
     def _choose_module(self) -> None:
         """Find and load the motion module of the request, and see that it takes as many frames at once.
@@ -251,7 +258,8 @@ class Session:
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)
-        extra = {"mm_hash": models.short_hash(module), "version": __version__}
+        source = self.video.title if self.video is not None else ""
+        extra = {"source": source, "mm_hash": models.short_hash(module), "version": __version__}
         return infotext.write(actual, **{name: value for name, value in extra.items() if value})
 
     def _close(self, original: Callable[[], Any]) -> Any:
@@ -262,8 +270,8 @@ class Session:
         """img2img makes its sampler, with the noise schedule of that moment, already here."""
         if self._model is None or self._pictures is None:
             return original(*args, **kwargs)
-        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)), self._pictures.encoding():
-            return original(*args, **kwargs)
+        with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
+            return self._pictures.init(original, *args, **kwargs)
 
     def _parse_networks(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The host takes the networks out of a batch's prompts, and will load them next."""
@@ -273,12 +281,15 @@ class Session:
         return result
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._model is None or self._route is None or self._networks is None or self._pictures is None:
+        if None in (self._model, self._route, self._networks, self._pictures, self._control):
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._networks.sampling())
-                loan = Borrower(self._model, self.frames, self._window_options(), self._call(), self._route.of_call)
+                call = CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
+                around = stack.enter_context(self._control.handing_out(self.frames))
+                options = window_options(self.params)
+                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around)
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._pictures.fading())
                 stack.enter_context(freeinit_passes(self.p, self.params))
@@ -286,21 +297,6 @@ class Session:
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self.end()
             raise
-
-    def _call(self) -> CallFrames:
-        return CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
-
-    def _window_options(self) -> WindowOptions:
-        asked = self.params
-        return WindowOptions(
-            context=asked.batch_size,
-            stride=asked.stride,
-            overlap=asked.overlap,
-            closed_loop=asked.closed_loop,
-            schedule=asked.schedule,
-            blend=asked.blend,
-            windows_per_call=asked.windows_per_call,
-        )
 
 
 def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:

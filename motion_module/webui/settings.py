@@ -14,19 +14,19 @@ from motion_module.webui.models import DEFAULT_FOLDER
 
 AS_TRAINED = "as the motion module was trained"
 SECTION = ("animatediff", "AnimateDiff")
+_Settings = dict[str, tuple[Any, str, Any, dict[str, Any]]]  # name -> default, label, component, its arguments
 _PRESETS = ["", "veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast"]
 _TUNES = ["", "film", "animation", "grain"]
 
 
 def register() -> None:
     """Add the settings; the host calls this once when it builds its settings."""
-    for name, (default, label, component, arguments) in _settings().items():
+    for name, (default, label, component, arguments) in {**_of_models(), **_of_saving(), **_of_mp4()}.items():
         info = shared.OptionInfo(default, label, component, arguments, section=SECTION)
         shared.opts.add_option(name, info)
 
 
-def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
-    formats = [name for name in FORMATS if name != "Frame"]
+def _of_models() -> _Settings:
     return {
         "animatediff_model_path": (str(DEFAULT_FOLDER), "Folder of the motion modules", gr.Textbox, {}),
         "animatediff_alpha_schedule": (
@@ -35,6 +35,12 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
             gr.Radio,
             {"choices": [AS_TRAINED, *SCHEDULES, KEEP]},
         ),
+    }
+
+
+def _of_saving() -> _Settings:
+    formats = [name for name in FORMATS if name != "Frame"]
+    return {
         "animatediff_default_save_formats": (
             ["GIF", "PNG"],
             "Default save formats",
@@ -47,8 +53,38 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
             gr.Checkbox,
             {},
         ),
+        "animatediff_frame_extract_path": (
+            "",
+            "Folder for the frames of a video source (empty: among the system's temporary files)",
+            gr.Textbox,
+            {},
+        ),
+        "animatediff_frame_extract_remove": (
+            False,
+            "Remove the frames of a video source after each run, instead of keeping them for the next one",
+            gr.Checkbox,
+            {},
+        ),
         "animatediff_optimize_gif_palette": (False, "GIF: the best-looking palette (slower)", gr.Checkbox, {}),
         "animatediff_optimize_gif_gifsicle": (False, "GIF: make smaller with gifsicle, if installed", gr.Checkbox, {}),
+        "animatediff_webp_quality": (
+            80,
+            "WEBP: quality; with lossless: effort",
+            gr.Slider,
+            {"minimum": 1, "maximum": 100, "step": 1},
+        ),
+        "animatediff_webp_lossless": (False, "WEBP: lossless", gr.Checkbox, {}),
+        "animatediff_interp_slow": (
+            False,
+            "Frame interpolation: as many frames per second as before, so the video plays slower",
+            gr.Checkbox,
+            {},
+        ),
+    }
+
+
+def _of_mp4() -> _Settings:
+    return {
         "animatediff_mp4_crf": (
             23,
             "MP4: quality (crf), less is better",
@@ -62,18 +98,5 @@ def _settings() -> dict[str, tuple[Any, str, Any, dict[str, Any]]]:
             "MP4: more than players and browsers can show, for editing programs",
             gr.Dropdown,
             {"choices": ["", TEN_BIT, LOSSLESS]},
-        ),
-        "animatediff_webp_quality": (
-            80,
-            "WEBP: quality; with lossless: effort",
-            gr.Slider,
-            {"minimum": 1, "maximum": 100, "step": 1},
-        ),
-        "animatediff_webp_lossless": (False, "WEBP: lossless", gr.Checkbox, {}),
-        "animatediff_interp_slow": (
-            False,
-            "Frame interpolation: as many frames per second as before, so the video plays slower",
-            gr.Checkbox,
-            {},
         ),
     }

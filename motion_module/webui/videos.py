@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.webui.batch import batch_of
 
 
-def frames_of(p: Any, params: VideoParams) -> int:
-    """Frames of each video: as asked for, else as many as img2img has pictures, else one context window.
+def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = None) -> tuple[int, str]:
+    """Frames of each video, and a sentence where they are fewer than was asked for.
+
+    As many as were asked for, but no more than there are pictures to look at; else as many as those, or as img2img
+    has pictures, or one context window.
+
+    Args:
+        p: the host's processing object.
+        params: what was asked for.
+        limits: how many frames there are pictures for, by what holds them.
 
     Raises:
         ParamError: img2img has several pictures, but not one for each frame.
     """
     pictures = len(getattr(p, "init_images", None) or [])
-    frames = params.video_length or (pictures if pictures > 1 else params.batch_size)
-    if pictures not in (0, 1, frames):
+    shortest = min(limits, key=lambda name: limits[name]) if limits else None
+    asked = params.video_length or (pictures if pictures > 1 or batch_of(p) is not None else 0)
+    if pictures not in (0, 1, asked) and asked:
         raise ParamError(
-            f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {frames} frames."
+            f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {asked} frames."
         )
-    return frames
+    if not limits or shortest is None or 0 < asked <= limits[shortest]:
+        return asked or params.batch_size, ""
+    fewer = f"{limits[shortest]} frames instead of {asked}: {shortest} holds no more" if asked else ""
+    return limits[shortest], fewer
 
 
 def one_video_each(p: Any, frames: int) -> dict[str, Any]:

@@ -27,11 +27,13 @@ class Written:
 
     Attributes:
         frames: all frames, those made between others included where they were to be kept.
+        fps: frames per second of `frames`.
         report: what became of each format.
         messages: sentences for the person about what did not work.
     """
 
     frames: Sequence[Image.Image]
+    fps: float
     report: WriteReport = field(default_factory=WriteReport)
     messages: list[str] = field(default_factory=list)
 
@@ -85,7 +87,7 @@ def write_frames(
             logger.warning("%s", message, exc_info=unexpected)
         written = write_frames(frames, info, formats, claim)
         return replace(written, messages=[message])
-    return Written(frames, _write(frames, info, formats, claim, len(frames)))
+    return Written(frames, info.fps, _write(frames, info, formats, claim, len(frames)))
 
 
 def _interpolated(
@@ -106,9 +108,9 @@ def _interpolated(
                 kept.append(frame)
             yield frame
 
-    faster = replace(info, fps=between.fps(info.fps), skippable=True)
+    faster = replace(info, fps=between.fps(info.fps))
     report = _write(passing(), faster, formats, claim, between.count(len(frames)))
-    return Written(kept if keep else frames, report)
+    return Written(kept, faster.fps, report) if keep else Written(frames, info.fps, report)
 
 
 def _write(

@@ -62,6 +62,7 @@ FOLDERS = {
     "--vae-dir": (None, "further folder of VAE"),
     "--vae-path": (None, "VAE to use always"),
     "--lora-dir": (os.path.join(models_path, "Lora"), "folder of LoRA files"),
+    "--controlnet-dir": (None, "folder of ControlNet models"),
     "--embeddings-dir": (os.path.join(data_path, "embeddings"), "folder of embeddings"),
     "--hypernetwork-dir": (os.path.join(models_path, "hypernetworks"), "folder of hypernetworks"),
     "--localizations-dir": (os.path.join(script_path, "localizations"), "folder of translations"),

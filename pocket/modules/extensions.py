@@ -19,6 +19,12 @@ REPOSITORY_NAME = "animatediff"
 
 CALLBACKS = "callbacks/"
 
+BUNDLED = os.path.join(paths_internal.script_path, "extensions")
+"""Extensions that come with this host and are not built in: they load in alphabetical order with all others."""
+
+CONTROLNET = os.path.join(BUNDLED, "sd-webui-controlnet")
+"""Loaded when there is a folder of control models."""
+
 directories: list[str] = []
 extensions: list["Extension"] = []
 extension_paths: dict[str, "Extension"] = {}
@@ -141,9 +147,8 @@ def list_extensions() -> None:
 def find_extension(filename: str) -> Extension | None:
     """The extension that a file belongs to; the host's own files belong to none."""
     path = os.path.realpath(filename)
-    if path.startswith(paths_internal.script_path + os.sep) and not path.startswith(
-        paths_internal.extensions_builtin_dir + os.sep
-    ):
+    own = (paths_internal.extensions_builtin_dir + os.sep, BUNDLED + os.sep)
+    if path.startswith(paths_internal.script_path + os.sep) and not path.startswith(own):
         return None
     while path != os.path.dirname(path):
         path = os.path.dirname(path)

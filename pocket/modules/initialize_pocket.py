@@ -51,7 +51,7 @@ def start(
         config: the checkpoint's `.yaml`; the one beside it or the host's own if not given.
         motion_modules: the default of the extension's folder of motion modules.
         lora_dir: folder of LoRA; `data_dir/models/Lora` if not given.
-        controlnet_dir: folder of ControlNet models, for an extension that uses it.
+        controlnet_dir: folder of ControlNet models; given, the host's own small ControlNet is loaded.
         extensions: folders of extensions besides the built-in ones; the repository itself by default.
         ui: make the scripts' panels, without a page. A server makes them with its page and says False.
 
@@ -113,7 +113,8 @@ def _set_arguments(
 
 def _load_everything_but_the_model(folders: Iterable[Path]) -> None:
     sd_samplers.set_samplers()
-    extension_list.directories[:] = [str(folder.absolute()) for folder in folders]
+    controlnet = [extension_list.CONTROLNET] if cmd_opts.controlnet_dir else []
+    extension_list.directories[:] = [*(str(folder.absolute()) for folder in folders), *controlnet]
     extension_list.list_extensions()
     sd_models.setup_model()
     sd_models.list_models()

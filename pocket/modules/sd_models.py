@@ -20,6 +20,7 @@ from modules import (
     script_callbacks,
     sd_checkpoint_info,
     sd_hijack,
+    sd_inpainting,
     sd_models_config,
     sd_text_encoder,
     sd_vae,
@@ -91,6 +92,8 @@ def read_state_dict(
 def _config_of(state_dict: Mapping[str, torch.Tensor], path: str) -> Any:
     """The configuration with a text encoder of the weights' size and without what only training needs."""
     config = OmegaConf.load(path).model
+    if sd_inpainting.is_inpainting(state_dict):
+        sd_inpainting.make_inpainting(config)
     params = config.params
     heads = params.cond_stage_config.get("params", {}).get("heads")
     params.cond_stage_config = {

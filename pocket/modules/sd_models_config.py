@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from modules import shared
+from modules import sd_inpainting, shared
 
 FOREIGN_FAMILIES = {
     "conditioner.embedders.1.model.ln_final.weight": "an SDXL checkpoint",
@@ -16,7 +16,7 @@ FOREIGN_FAMILIES = {
     "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight": "an SD2 checkpoint",
     "model.diffusion_model.x_embedder.proj.weight": "an SD3 checkpoint",
 }
-FIRST_CONVOLUTION = "model.diffusion_model.input_blocks.0.0.weight"
+FIRST_CONVOLUTION = sd_inpainting.FIRST_CONVOLUTION
 
 
 class UnsupportedCheckpointError(ValueError):
@@ -32,9 +32,9 @@ def require_sd1(state_dict: Mapping[str, torch.Tensor], filename: str) -> None:
     if FIRST_CONVOLUTION not in state_dict:
         raise UnsupportedCheckpointError(f"{name} is not a Stable Diffusion checkpoint: it has no {FIRST_CONVOLUTION}.")
     channels = state_dict[FIRST_CONVOLUTION].shape[1]
-    if channels != 4:
+    if channels not in (4, sd_inpainting.CHANNELS):
         raise UnsupportedCheckpointError(
-            f"{name} takes {channels} input channels (inpainting or editing); 4 are supported."
+            f"{name} takes {channels} input channels (editing, perhaps); 4, or 9 for inpainting, are supported."
         )
 
 

@@ -46,3 +46,21 @@ def test_without_a_last_picture():
     init, noise = torch.ones(3, 4, 2, 2), torch.zeros(3, 4, 2, 2)
     mixed = fade_into_noise(init, noise, (1, 2), None, (1, 32))
     assert mixed[:, 0, 0, 0].tolist() == [1, 0.5, 0]
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 2), (3, 4, 2, 2)])
+def test_what_a_mask_keeps_is_the_picture_in_every_frame(shape):
+    """`changes` counts for all frames, or is one for each."""
+    init, noise = torch.full((3, 4, 2, 2), 2.0), torch.full((3, 4, 2, 2), 10.0)
+    changes = torch.zeros(shape)
+    changes[..., 0, :] = 1
+    mixed = fade_into_noise(init, noise, (1, 2), torch.full((1, 4, 2, 2), 4.0), (1, 2), changes)
+    assert (mixed[:, :, 1] == 2).all()
+    assert mixed[:, 0, 0, 0].tolist() == [2, 0.5 * 2 + 0.5 * 4, 4]  # a = 1, 0.5, 0; l = 0, 0.5, 1
+
+
+def test_each_frame_has_its_own_mask():
+    changes = torch.zeros(3, 4, 1, 1)
+    changes[1] = 1
+    mixed = fade_into_noise(torch.ones(3, 4, 1, 1), torch.zeros(3, 4, 1, 1), (1, 1), None, (1, 1), changes)
+    assert mixed[:, 0, 0, 0].tolist() == [1, 0, 1]

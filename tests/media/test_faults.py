@@ -4,15 +4,17 @@ import builtins
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
-from media_clips import decode_with_pillow, numbered_clip, numbered_frame
-from PIL import Image
+from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
+from PIL import Image, ImageSequence
 
 from motion_module.media import ffmpeg
 from motion_module.media.clip import Clip, ClipInfo
@@ -88,6 +90,14 @@ def test_ffmpeg_is_killed(save, fake_ffmpeg, tmp_path):
 def test_a_talkative_ffmpeg_does_not_block(save, fake_ffmpeg):
     fake_ffmpeg("head -c 300000 /dev/zero | tr '\\0' 'x' | fold >&2; cat > /dev/null; exit 1")
     assert save(numbered_clip(3), ["MP4"]).failures["MP4"].endswith("xxx")
+
+
+@pytest.mark.parametrize("script", ["exec sleep 99", "cat > /dev/null; exec sleep 99"], ids=["at once", "at the end"])
+def test_an_ffmpeg_that_hangs_is_ended(save, fake_ffmpeg, monkeypatch, tmp_path, script):
+    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 0.5)
+    fake_ffmpeg(script)
+    report = save(numbered_clip(90), ALL)
+    check_only_ffmpeg_failed(report, tmp_path / "out", "ffmpeg did nothing for 0.5 seconds and was ended", 90)
 
 
 def test_no_such_encoder(save, fake_ffmpeg, tmp_path):
@@ -179,6 +189,22 @@ def test_disk_full(tmp_path):
     assert names(tmp_path) == ["00000-1", "00000-1.txt"]
 
 
+def test_a_small_disk(save, small_disk):
+    """On a real disk of 1 MB: what fits is there and whole, nothing is left of the rest."""
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (200, 200, 3), np.uint8)) for _ in range(12)]
+    report = save(Clip(frames, ClipInfo()), ALL, folder=small_disk)
+    assert {"PNG", "APNG"} <= set(report.failures), "1.4 MB each"
+    for name, why in report.failures.items():
+        assert "no space left on" in why.lower(), name
+    assert sorted({*report.failures, *report.files}) == sorted(ALL)
+    assert names(small_disk) == sorted(f"00000-42.{name.lower()}" for name in report.files)
+    for name, (path,) in report.files.items():
+        if name != "TXT":
+            decode = decode_with_ffmpeg if name in BY_FFMPEG else decode_with_pillow
+            assert len(decode(path).numbers) == 12
+
+
 def test_disk_full_at_the_end_of_the_gif(save, monkeypatch, tmp_path):
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -213,7 +239,10 @@ def test_killed_in_the_middle(tmp_path):
     with process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
-    assert [name for name in names(tmp_path) if not name.startswith(".")] == []
+    assert names(tmp_path) == [".00000.part"]
+    frames = sorted((tmp_path / ".00000.part" / "00000-1").iterdir())
+    assert len(frames) >= 14, "but for the last and those that waited"
+    assert [Image.open(path).getpixel((0, 0))[0] for path in frames[:-1]] == list(range(len(frames) - 1))
 
     with claimed(tmp_path, 1) as claim:
         report = write_clip(numbered_clip(2), ALL, claim)
@@ -316,6 +345,25 @@ def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, script, small
     assert path.read_bytes().endswith(b"x") == smaller
     assert decode_with_pillow(path).numbers == [0, 1, 2]
     assert names(tmp_path / "out") == ["00000-42.gif"]
+
+
+@pytest.mark.skipif(shutil.which("gifsicle") is None, reason="gifsicle is not installed")
+@pytest.mark.parametrize("best", [False, True])
+def test_the_real_gifsicle_keeps_everything(save, tmp_path, best):
+    still = [Image.effect_noise((63, 48), 99).convert("RGB")] * 3
+    info = ClipInfo(fps=12, loop=3, infotext=INFOTEXT)
+    clip = Clip([*still, *numbered_clip(40, (63, 48)).frames], info)
+    shown = []
+    for gifsicle in (False, True):
+        (path,) = save(clip, ["GIF"], WriterOptions(gifsicle=gifsicle, optimize_gif_palette=best)).files["GIF"]
+        with Image.open(path) as image:
+            pictures = [frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(image)]
+        found = decode_with_pillow(path)
+        shown.append((pictures, found.seconds, found.loop, read_infotext(path)))
+        assert shown[-1][1:] == (pytest.approx(43 / 12, abs=0.005), 3, INFOTEXT)
+    assert shown[0] == shown[1]
+    small, large = (tmp_path / "out" / f"0000{number}-42.gif" for number in (1, 0))
+    assert small.stat().st_size < large.stat().st_size
 
 
 def test_progress_is_told(tmp_path):

@@ -1,6 +1,7 @@
 """Frames between frames: how many, where, how good, and what happens when it does not work."""
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,22 @@ def fake_ffmpeg(tmp_path, monkeypatch):
     ffmpeg._listed.cache_clear()
 
 
+@pytest.mark.parametrize("script", ["exec sleep 99", "head -c 60000; exec sleep 99", "cat > /dev/null; exec sleep 99"])
+def test_an_ffmpeg_that_hangs_is_ended(fake_ffmpeg, monkeypatch, script):
+    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 0.5)
+    fake_ffmpeg(script)
+    with pytest.raises(WriterError, match=r"did nothing for 0\.5 seconds"):
+        list(motion_compensated(clip(40), 2))
+
+
+def test_a_reader_that_takes_its_time_ends_nothing(monkeypatch):
+    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 2)
+    made = motion_compensated(clip(60, (256, 256)), 1)  # more than the pipes hold
+    next(made)
+    time.sleep(3)
+    assert len(list(made)) == 118
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [
@@ -194,7 +211,7 @@ def test_no_such_filter(fake_ffmpeg, tmp_path):
 def test_formats_that_cannot_play_so_fast_keep_the_time(save, count, between, fps):
     frames = list(pairwise(clip(count, (64, 48)), between, crossfade, closed=True))
     rate = fps * (between + 1)
-    report = save(Clip(frames, ClipInfo(fps=rate, skippable=True)), ["GIF", "MP4", "WEBP", "APNG"])
+    report = save(Clip(frames, ClipInfo(fps=rate)), ["GIF", "MP4", "WEBP", "APNG"])
     assert report.failures == {}
     for name, limit in (("GIF", 50), ("WEBP", 90), ("APNG", 90)):
         found = decode_with_pillow(report.files[name][0])

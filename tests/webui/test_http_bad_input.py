@@ -11,8 +11,6 @@ import snapshot
 import strange_files
 from http_client import SMALL, Client, gradient, png_base64
 
-from motion_module.params import VideoParams
-
 ONE_STEP = {**SMALL, "steps": 1}
 
 
@@ -122,13 +120,6 @@ TOGETHER = [
     ),
     Case("a field in two objects", ("fps", "twice"), args=[{"enable": True, "fps": 8}, {"fps": 9}]),
 ]
-COMING = [
-    Case(f"{name} is still to come", (name, "not available"), {name: value})
-    for name, knob in VideoParams.knobs().items()
-    if knob.coming
-    for value in [{"bool": True, "choice": knob.choices[-1:] and knob.choices[-1]}.get(knob.kind) or "x"]
-    if knob.kind in ("bool", "choice", "path", "video", "image")
-]
 HOST_SAYS = "object"
 ARGS = [
     Case("args of text in a list", ("args[0]", "'GIF'", "an object with fields, or false"), args=["GIF"]),
@@ -204,7 +195,6 @@ REQUESTS = {
     "fields": FIELDS,
     "unknown fields": UNKNOWN,
     "fields together": TOGETHER,
-    "fields to come": COMING,
     "args": ARGS,
     "prompt travel": TRAVEL,
 }

@@ -5,43 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from http_client import Client, mp4_frames
+from http_client import mp4_frames
 from PIL import Image
-from torch import nn
 
 from motion_module.errors import ParamError
 from motion_module.media.metadata import read_infotext
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation, models
-
-FRAMES = 8
-
-
-class Mix(nn.Module):
-    """A network with FILM's inputs."""
-
-    def forward(self, x0: torch.Tensor, x1: torch.Tensor, dt: torch.Tensor) -> torch.Tensor:
-        return x0 * (1 - dt) + x1 * dt
-
-
-@pytest.fixture
-def client(pocket):
-    return Client(pocket)
-
-
-@pytest.fixture
-def film(pocket, tmp_path, monkeypatch):
-    """Puts a FILM file where Deforum keeps it; nothing lies in the other places."""
-    monkeypatch.setattr(interpolation.paths, "models_path", str(tmp_path / "models"))
-    monkeypatch.setattr(interpolation, "DEFAULT_FOLDER", tmp_path / "own")
-
-    def put(folder=tmp_path / "models" / "Deforum" / "film_interpolation", name="film_net_fp16.pt"):
-        folder.mkdir(parents=True)
-        torch.jit.script(Mix()).save(str(folder / name))
-        return folder / name
-
-    return put
 
 
 @pytest.mark.parametrize(

@@ -213,15 +213,24 @@ def before_each_model_call(act):
         handle.remove()
 
 
-def test_the_progress_tells_step_and_window(client):
+@pytest.mark.parametrize(("sampler", "steps"), [("Euler", [1, 2, 3]), ("Heun", [1, 1, 2, 2, 3])])
+def test_the_progress_tells_step_and_window(client, sampler, steps):
     told = []
     with before_each_model_call(lambda: told.append(client.get("progress?skip_current_image=true"))):
-        client.frames({**LONGER, "schedule": "static", "overlap": 2}, steps=2)
-    texts = [f"AnimateDiff: step {step} of 2, window {window} of 4" for step in (1, 2) for window in (1, 2, 3, 4)]
+        client.frames({**LONGER, "overlap": 2}, steps=3, sampler_name=sampler)
+    texts = [f"AnimateDiff: step {step} of 3, window {window} of 4" for step in steps for window in (1, 2, 3, 4)]
     assert [answer["textinfo"] for answer in told] == texts
-    assert [answer["state"]["sampling_step"] for answer in told] == [0] * 4 + [1] * 4
     values = [answer["progress"] for answer in told]
     assert values == sorted(values) and values[0] < values[-1] < 1
+
+
+def test_by_default_windows_stay_and_do_not_wrap(client):
+    """See docs/windows.md; with `overwrite` they are those of other extensions."""
+    steps = {"steps": 2}
+    assert far(client.frames(LONGER, **steps), client.frames({**LONGER, "schedule": "static"}, **steps)) == 0
+    moved = {**LONGER, "schedule": "uniform", "blend": "overwrite"}
+    assert far(client.frames({**LONGER, "blend": "overwrite"}, **steps), client.frames(moved, **steps)) == 0
+    assert far(client.frames(LONGER, **steps), client.frames({**LONGER, "schedule": "uniform"}, **steps)) > 1
 
 
 def test_an_interrupt_does_not_wait_for_the_other_windows_of_a_step(client):

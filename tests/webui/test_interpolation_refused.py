@@ -1,37 +1,6 @@
 """Frame interpolation that cannot be made is refused before anything is sampled."""
 
-import pytest
-import torch
-from http_client import SMALL, Client
-from torch import nn
-
-from motion_module.webui import interpolation
-
-
-class Mix(nn.Module):
-    """A network with FILM's inputs."""
-
-    def forward(self, x0: torch.Tensor, x1: torch.Tensor, dt: torch.Tensor) -> torch.Tensor:
-        return x0 * (1 - dt) + x1 * dt
-
-
-@pytest.fixture
-def client(pocket):
-    return Client(pocket)
-
-
-@pytest.fixture
-def film(pocket, tmp_path, monkeypatch):
-    """Puts a FILM file where Deforum keeps it; nothing lies in the other places."""
-    monkeypatch.setattr(interpolation.paths, "models_path", str(tmp_path / "models"))
-    monkeypatch.setattr(interpolation, "DEFAULT_FOLDER", tmp_path / "own")
-
-    def put(folder=tmp_path / "models" / "Deforum" / "film_interpolation", name="film_net_fp16.pt"):
-        folder.mkdir(parents=True)
-        torch.jit.script(Mix()).save(str(folder / name))
-        return folder / name
-
-    return put
+from http_client import SMALL
 
 
 def refused(client, **video):

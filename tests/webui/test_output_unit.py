@@ -4,13 +4,14 @@ import base64
 import io
 import json
 import re
+import tempfile
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from motion_module.errors import HostError
 from motion_module.media import saving
@@ -18,7 +19,7 @@ from motion_module.media.ffmpeg import WriterError
 from motion_module.media.metadata import read_infotext
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
-from motion_module.webui import interpolation, output, writing
+from motion_module.webui import interpolation, output, previews, writing
 
 FRAMES = 4
 
@@ -37,9 +38,9 @@ class Host:
     def __init__(self, folder, monkeypatch):
         self.opts = SimpleNamespace()
         self.state = SimpleNamespace(textinfo=None)
-        for module in (output, writing, interpolation):
+        for module in (output, writing, interpolation, previews):
             monkeypatch.setattr(module, "shared", SimpleNamespace(opts=self.opts, state=self.state))
-        monkeypatch.setattr(output.tempfile, "gettempdir", lambda: str(folder / "temp"))
+        monkeypatch.setattr(tempfile, "gettempdir", lambda: str(folder / "temp"))
         self.samples = folder / "samples"
         self.p = SimpleNamespace(is_api=True, outpath_samples=str(self.samples), extra_generation_params={"a": 1})
         self.processed = SimpleNamespace(extra_generation_params=self.p.extra_generation_params, comments="", seed=100)
@@ -137,6 +138,30 @@ def test_a_preview_is_no_result(host):
     assert ".gif" not in host.processed.comments
 
 
+@pytest.mark.parametrize(("fields", "frames"), [({}, 4), ({"interp": "FFMPEG", "interp_x": 1}, 7)])
+def test_a_preview_lasts_as_long_as_the_video(host, fields, frames):
+    host.p.is_api = False
+    host.save("MP4", "Frame", fps=4, **fields)
+    with Image.open(host.processed.images[0].already_saved_as) as image:
+        seconds = sum(frame.info["duration"] for frame in ImageSequence.Iterator(image)) / 1000
+        assert (image.n_frames, seconds) == (frames, pytest.approx(frames / (2 * 4 if fields else 4), abs=0.01))
+
+
+def test_old_previews_go_and_those_of_a_run_stay(host, monkeypatch):
+    monkeypatch.setattr(previews.forget_old, "__defaults__", (3,))
+    host.p.is_api = False
+    host.results(videos=5)
+    host.save("MP4")
+    shown = [Path(image.already_saved_as) for image in host.processed.images]
+    folder = shown[0].parent
+    (folder / "other.txt").write_text("not ours")
+    assert sorted(folder.glob("*.gif")) == sorted(shown)
+    host.results(videos=1)
+    host.save("MP4")
+    left = sorted(folder.iterdir())
+    assert left == sorted([*shown[2:], Path(host.processed.images[0].already_saved_as), folder / "other.txt"])
+
+
 def test_infotexts_belong_to_their_pictures(host):
     host.results(videos=2)
     host.save("GIF", "MP4", "Frame")
@@ -202,6 +227,15 @@ def test_speed_and_loop_number(host):
     (video,) = host.save("GIF", fps=4, loop_number=3)
     with Image.open(video.files["GIF"][0]) as image:
         assert (image.info["duration"], image.info["loop"]) == (250, 3)
+
+
+def test_a_gif_that_holds_fewer_frames_is_told(host):
+    (video,) = host.save("GIF", "MP4", fps=60, reverse=[0])
+    with Image.open(video.files["GIF"][0]) as image:
+        assert image.n_frames == 6
+    told = "AnimateDiff saved GIF, but it holds 6 of the 8 frames, because browsers slow down more than 50 a second."
+    assert host.processed.comments.startswith(f"{told}\n")
+    assert host.processed.extra_generation_params[output.MESSAGES_KEY] == [told]
 
 
 def test_infotext_is_embedded(host):
@@ -358,6 +392,29 @@ def test_a_folder_that_cannot_be_written(host, tmp_path):
     assert video.paths == {"GIF": str(rescue / "00000-100.gif"), "PNG": str(rescue / "00000-100")}
     assert f"cannot write to {host.folder()}" in host.processed.comments
     assert host.kinds() == ["GIF"]
+
+
+def test_a_read_only_folder(host, read_only_folder, tmp_path):
+    host.samples = read_only_folder
+    host.p.outpath_samples = str(read_only_folder)
+    (video,) = host.save("GIF", "PNG")
+    rescue = tmp_path / "temp" / "AnimateDiff" / date.today().isoformat()
+    assert video.paths == {"GIF": str(rescue / "00000-100.gif"), "PNG": str(rescue / "00000-100")}
+    assert f"cannot write to {host.folder()}" in host.processed.comments
+    assert "Read-only file system" in host.processed.comments
+
+
+@pytest.mark.parametrize("formats", [["APNG", "PNG"], ["APNG"]])
+def test_a_full_disk_and_the_frames_are_saved_elsewhere(host, small_disk, tmp_path, formats):
+    host.p.outpath_samples = str(small_disk)
+    noise = [Image.effect_noise((600, 600), 99) for _ in range(3)]
+    host.processed.images = [Image.merge("RGB", noise)] * FRAMES
+    with pytest.raises(HostError, match="no space left on the disk") as caught:
+        host.save(*formats)
+    folder = Path(re.search(r"Its frames are in (.*)\.$", caught.value.detail).group(1))
+    assert tmp_path / "temp" in folder.parents
+    assert [Image.open(path).tobytes() for path in sorted(folder.iterdir())] == [host.processed.images[0].tobytes()] * 4
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == []
 
 
 def test_no_folder_at_all(host, tmp_path):

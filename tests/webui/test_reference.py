@@ -1,4 +1,4 @@
-"""The same pictures and frames as the real WebUI with AnimateDiff, over HTTP, with the same seeded weights."""
+"""The same pictures and frames as the real WebUI with AnimateDiff and ControlNet, over HTTP, with the same seeded weights."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT.parent / "shared" / "reference"
 GROUPS = {
     "plain": (19, "cn_,v1_,v2_,v3_"),  # how many, and what is skipped
-    "video": (7, "cn_,AND,DDIM,DPM,Euler,Heun,LMS,PLMS,UniPC,cfg1,hires,i2i,long,niter2,padded,subseed,uneven"),
+    "video": (8, "AND,DDIM,DPM,Euler,Heun,LMS,PLMS,UniPC,cfg1,hires,i2i,long,niter2,padded,subseed,uneven"),
 }
 
 
@@ -31,7 +31,10 @@ def reference_weights(tmp_path_factory):
 def reference_host(pocket, reference_weights):
     """The host with the reference's checkpoint, motion modules and settings."""
     from modules import initialize_pocket, sd_models, shared
+    from scripts import global_state
 
+    own_models, shared.cmd_opts.controlnet_dir = shared.cmd_opts.controlnet_dir, str(reference_weights / "controlnet")
+    global_state.update_cn_models()
     info = sd_models.CheckpointInfo(str(reference_weights / "sd15tiny.safetensors"))
     info.register()
     shared.opts.data["sd_model_checkpoint"] = info.title
@@ -41,6 +44,8 @@ def reference_host(pocket, reference_weights):
     yield pocket["url"]
     initialize_pocket.reset_options()
     sd_models.reload_model_weights()
+    shared.cmd_opts.controlnet_dir = own_models
+    global_state.update_cn_models()
 
 
 @pytest.mark.reference

@@ -26,9 +26,9 @@ def test_a_field_given_twice_is_refused():
 
 
 def test_the_panels_values_come_in_the_order_of_the_table():
-    values = [VideoParams.default_of(name) for name in VideoParams.offered()]
+    values = [VideoParams.default_of(name) for name in VideoParams.knobs()]
     values[0] = True
-    values[list(VideoParams.offered()).index("format")] = ["MP4"]
+    values[list(VideoParams.knobs()).index("format")] = ["MP4"]
     assert read_request(values) == VideoParams(enable=True, format=["MP4"])
 
 

@@ -76,7 +76,7 @@ def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     text = shared.sd_model.cond_stage_model_empty_prompt
     for rows, prompts in ((8, 4), (12, 4), (12, 8)):
         cond, uncond = text.repeat(prompts, 1, 1), text.repeat(4, 1, 1)
-        denoiser = SimpleNamespace(p=None, step=0)
+        denoiser = SimpleNamespace(p=None, step=0, steps=1, total_steps=1)
         loan.before_call(SimpleNamespace(x=torch.zeros(rows), text_cond=cond, text_uncond=uncond, denoiser=denoiser))
     assert told == [1, 1, 2]
 

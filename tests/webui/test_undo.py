@@ -11,6 +11,10 @@ CHANGES = ("replaced", "replaced_item", "inserted")
 BORROWERS = (
     "webui.session",
     "webui.sampling",
+    "webui.controlnet_hints",
+    "webui.batch",
+    "webui.encoding",
+    "webui.frame_masks",
     "webui.pictures",
     "webui.lora",
     "webui.freeinit",

@@ -10,6 +10,7 @@ from motion_module.media.writers.gif import GifWriter
 from motion_module.media.writers.mp4 import Mp4Writer
 from motion_module.media.writers.png import PngWriter
 from motion_module.media.writers.txt import TxtWriter
+from motion_module.media.writers.video import VideoWriter
 from motion_module.media.writers.webm import WebmWriter
 from motion_module.media.writers.webp import WebpWriter
 
@@ -24,10 +25,21 @@ WRITERS: dict[str, type[Writer]] = {
     "TXT": TxtWriter,
 }
 
+WITH_SOUND = tuple(name for name, writer in WRITERS.items() if issubclass(writer, VideoWriter) and writer.sound)
+
 
 def available_formats() -> list[str]:
     """Names of all formats that can be written, in the order in which results are listed."""
     return list(WRITERS)
 
 
-__all__ = ["LOSSLESS", "TEN_BIT", "WRITERS", "Writer", "WriterError", "WriterOptions", "available_formats"]
+__all__ = [
+    "LOSSLESS",
+    "TEN_BIT",
+    "WITH_SOUND",
+    "WRITERS",
+    "Writer",
+    "WriterError",
+    "WriterOptions",
+    "available_formats",
+]

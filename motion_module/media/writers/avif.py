@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from motion_module.media.isobmff import with_exif
 from motion_module.media.metadata import exif_comment
+from motion_module.media.writers.base import FASTEST
 from motion_module.media.writers.video import VideoWriter
 
 # Measured: speed 8, the fastest of the kind that is not meant for live video, already takes several times MP4's time.
@@ -14,12 +15,16 @@ class AvifWriter(VideoWriter):
     """AV1 of constant quality by libaom; odd sides are kept. The infotext is EXIF's UserComment."""
 
     suffix = ".avif"
+    fastest = FASTEST
     encoder = "libaom-av1"
     container = "avif"
     even = False
 
     def arguments(self) -> list[str]:
-        return [*_QUALITY, "-loop", str(self.info.loop)]
+        options = [*_QUALITY, "-loop", str(self.info.loop)]
+        if self.info.rate < 1:  # libaom takes no unit of time above a second
+            options += ["-fps_mode", "passthrough", "-enc_time_base", f"1/{self.info.rate.numerator}"]
+        return options
 
     def finish(self) -> None:
         super().finish()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, ClassVar
@@ -21,7 +21,7 @@ from motion_module.media.names import Claim
 logger = logging.getLogger(__name__)
 
 TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
-FASTEST = 90.0  # browsers show a frame of 10 ms or less for 100 ms
+FASTEST = 90  # frames per second of what browsers show as pictures: 10 ms or less for a frame they make 100 ms
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Writer(ABC):
     """Writes one clip in one format; a context manager.
 
     Frames go to `write_frame` one by one. Leaving the block finishes the file and renames it to its final name;
-    leaving it by an exception, or failing to finish, removes what was written.
+    leaving it by an exception, or failing to finish, removes what was written. Of a clip that is faster than players
+    show the format, frames are left out evenly, so that it lasts as long as it should.
 
     Args:
         claim: the name that belongs to this clip.
@@ -63,12 +64,11 @@ class Writer(ABC):
 
     suffix: ClassVar[str]
     one_size: ClassVar[bool] = True  # frames of another size than the first are refused
-    fastest: ClassVar[float] = math.inf  # frames per second that players show as such
+    fastest: ClassVar[int | None] = None  # frames per second that players show as such; None for any number
 
     def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
-        thinned = info.skippable and info.fps > self.fastest
-        self._pace = self.fastest / info.fps if thinned else 1.0
-        self.info = replace(info, fps=self.fastest) if thinned else info
+        self.info = info if self.fastest is None else replace(info, fps=min(info.fps, self.fastest))
+        self._rate, self._pace = info.rate, self.info.rate / info.rate
         self.options = options
         self.final = claim.folder / f"{claim.stem}{self.suffix}"
         self.part = claim.work / self.final.name
@@ -117,6 +117,24 @@ class Writer(ABC):
             os.replace(self.part, self.final)
         finally:
             self._discard()
+
+    @property
+    def seconds(self) -> Fraction:
+        """How long the frames so far last, those left out included."""
+        return self._frames_seen / self._rate
+
+    @property
+    def note(self) -> str:
+        """What a person should know of the finished file; "" if nothing."""
+        if not self.left_out:
+            return ""
+        held = f"{self.frames_written} of the {self._frames_seen} frames"
+        return f"it holds {held}, because browsers slow down more than {self.fastest} a second"
+
+    @property
+    def left_out(self) -> int:
+        """How many frames are not in the file, because players would slow them down."""
+        return self._frames_seen - self.frames_written
 
     @property
     def files(self) -> list[Path]:

@@ -28,20 +28,17 @@ _GIFSICLE_LIMIT_S = 600
 class GifWriter(Writer):
     """GIF89a with a palette for each frame. The infotext is the file's comment, in UTF-8.
 
-    GIF counts hundredths of a second: the rounding is spread so that the total is right. Faster than 50 frames per
-    second is not possible, and such a clip plays at 50.
+    GIF counts hundredths of a second: the rounding is spread so that the total is right.
     """
 
     suffix = ".gif"
-    fastest = 100 / _SHORTEST
+    fastest = 100 // _SHORTEST
 
     def open(self) -> None:
         best = self.options.optimize_gif_palette
         self._palette = PaletteTracker(steps=_BEST_STEPS, dither=True) if best else PaletteTracker()
         self._file: BinaryIO = self.part.open("wb")
         self._table = b""
-        if self.info.fps > self.fastest:
-            logger.info("A GIF plays at 50 frames per second at most, not at %g.", self.info.fps)
 
     def add(self, image: Image.Image) -> None:
         table, picture = _encoded(self._palette.quantize(image))
@@ -49,21 +46,29 @@ class GifWriter(Writer):
             self._table = table
             self._file.write(_header(image.size, table) + _loop(self.info.loop) + _comment(self.info.infotext))
         delay = _delay(self.frames_written, self.info.fps)
-        self._file.write(struct.pack("<BBBBHBB", _EXTENSION, 0xF9, 4, _LEAVE_IN_PLACE, delay, 0, 0))
+        self._file.write(bytes([_EXTENSION, 0xF9, 4, _LEAVE_IN_PLACE]))
+        self._delay_at = self._file.tell()
+        self._file.write(struct.pack("<HBB", delay, 0, 0))
         own = b"" if table == self._table else table
         flags = 0x80 | _size_bits(own) if own else 0
         self._file.write(struct.pack("<BHHHHB", _IMAGE, 0, 0, *image.size, flags) + own + picture)
 
     def finish(self) -> None:
-        try:
-            self._file.write(bytes([_END]))
-        finally:
-            self._file.close()
+        with self._file as file:
+            file.write(bytes([_END]))
+            if self.left_out:
+                file.seek(self._delay_at)
+                file.write(struct.pack("<H", self._last_delay()))
         if self.options.gifsicle:
             _shrink(self.part)
 
     def abort(self, error: BaseException) -> None:
         self.close_quietly(self._file)
+
+    def _last_delay(self) -> int:
+        """Hundredths of a second for the last frame, which also stands for those left out behind it."""
+        before = round((self.frames_written - 1) * 100 / self.info.fps)
+        return max(round(self.seconds * 100) - before, _SHORTEST)
 
 
 def _delay(frame: int, fps: float) -> int:

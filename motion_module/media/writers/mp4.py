@@ -15,6 +15,7 @@ class Mp4Writer(VideoWriter):
     suffix = ".mp4"
     encoder = "libx264"
     container = "mp4"
+    sound = ("aac", "-b:a", "192k")
     even = True
 
     def open(self) -> None:

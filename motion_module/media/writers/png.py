@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from motion_module.media.clip import encodable
 from motion_module.media.writers.base import Writer
 
 # Measured at 512x512: level 2 takes a quarter of the time of zlib's default for files that are 0-8 % larger.
@@ -26,7 +27,7 @@ class PngWriter(Writer):
         self.part.mkdir()
 
     def add(self, image: Image.Image) -> None:
-        infotext = image.info.get("parameters", self.info.infotext)
+        infotext = encodable(image.info.get("parameters", self.info.infotext))
         text = PngInfo()
         if infotext:
             text.add_text("parameters", infotext)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from motion_module.media.ffmpeg import FrameProcess, even_rgb_bytes, require_encoder
 from motion_module.media.metadata import ffmetadata
+from motion_module.media.probe import input_options
 from motion_module.media.writers.base import Writer
 
 # The tags of sRGB pictures on the web: BT.709 with narrow range, and a conversion that does what they say.
@@ -29,11 +30,13 @@ class VideoWriter(Writer):
         encoder: ffmpeg's name of the encoder.
         container: ffmpeg's name of the file format.
         even: widen odd sides by one pixel of their own edge.
+        sound: ffmpeg's encoder of sound and its options; () where the format is silent.
     """
 
     encoder: str
     container: ClassVar[str]
     even: bool
+    sound: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def arguments(self) -> list[str]:
@@ -65,5 +68,15 @@ class VideoWriter(Writer):
         self._stack.__exit__(type(error), error, error.__traceback__)
 
     def _command(self) -> list[str]:
-        source = ["-f", "ffmetadata", "-i", str(self._tags), "-map", "0:v", "-map_metadata", "1"]
-        return [*source, *self.picture(), "-c:v", self.encoder, *self.arguments(), "-f", self.container, str(self.part)]
+        tags = ["-f", "ffmetadata", "-i", str(self._tags)]
+        heard, sound = self._sound()
+        streams = ["-map", "0:v", "-map_metadata", "1", *self.picture(), "-c:v", self.encoder, *self.arguments()]
+        return [*tags, *heard, *streams, *sound, "-f", self.container, str(self.part)]
+
+    def _sound(self) -> tuple[list[str], list[str]]:
+        """ffmpeg's options for the sound's file, which is its third input, and for what becomes of it."""
+        part = self.info.sound
+        if part is None or not self.sound:
+            return [], []
+        asked = ["-ss", f"{part.start:.6f}", "-t", f"{part.seconds:.6f}"]
+        return [*asked, *input_options(part.path)], ["-map", "2:a:0", "-c:a", *self.sound]

@@ -14,6 +14,7 @@ class WebmWriter(VideoWriter):
     suffix = ".webm"
     encoder = "libvpx-vp9"
     container = "webm"
+    sound = ("libopus", "-b:a", "128k")
     even = False
 
     def arguments(self) -> list[str]:

@@ -1,0 +1,84 @@
+"""What other extensions ask us about a run: sd-webui-controlnet, through `scripts.animatediff_utils`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from motion_module.core.slerp import travelled
+from motion_module.core.sparsectrl import MotionModuleType as MotionModuleType
+from motion_module.core.sparsectrl import MotionWrapper as MotionWrapper
+from motion_module.travel import Travel
+from motion_module.webui import hooks
+from motion_module.webui.request import read_request
+
+
+@dataclass
+class PromptScheduler:
+    """Conditions that change from frame to frame.
+
+    Attributes:
+        prompt_map: frame -> its prompt; only the frames count here.
+    """
+
+    prompt_map: dict[int, str] = field(default_factory=dict)
+
+    def multi_cond(self, cond: Tensor, closed_loop: bool = False) -> Tensor:
+        """Put the condition of every frame between those of the frames in `prompt_map`.
+
+        Args:
+            cond: `(frames, ...)`; the rows of the frames in `prompt_map` count.
+            closed_loop: after the last of them the way leads back to the first, over the end.
+        """
+        if not self.prompt_map:
+            return cond
+        keys = dict(sorted(self.prompt_map.items()))
+        return travelled(cond, Travel(keys, cond.shape[0], closed_loop).places())
+
+
+@dataclass
+class VideoArgument:
+    """A run as other extensions see it.
+
+    Attributes:
+        enable: whether it makes a video.
+        is_i2i_batch: set by ControlNet where the run is img2img's batch tab.
+        video_length: N, frames of the video; 0 as long as nobody knows.
+        batch_size: frames of a context window.
+        closed_loop: "N", "R-P", "R+P" or "A".
+        prompt_scheduler: copied by ControlNet, to move an IP-Adapter from keyframe to keyframe.
+    """
+
+    enable: bool = False
+    is_i2i_batch: bool = False
+    video_length: int = 0
+    batch_size: int = 16
+    closed_loop: str = "R-P"
+    prompt_scheduler: PromptScheduler = field(default_factory=PromptScheduler)
+
+
+def get_animatediff_arg(p: Any) -> VideoArgument | None:
+    """What the run of `p` asks of us, before or after our own hooks have read it; None where we are not in its tab.
+
+    Raises:
+        ParamError: nobody has read the request yet, and it is wrong.
+    """
+    running = hooks.of(p)
+    if running is not None:
+        asked, frames = running.params, running.frames
+        enable = asked.enable or running.failed  # a run that will end with our sentence is nobody else's
+    else:
+        values = _our_values(p)
+        if values is None:
+            return None
+        asked = read_request(values)
+        enable, frames = asked.enable, asked.video_length
+    return VideoArgument(enable=enable, video_length=frames, batch_size=asked.batch_size, closed_loop=asked.closed_loop)
+
+
+def _our_values(p: Any) -> Any:
+    scripts = getattr(getattr(p, "scripts", None), "alwayson_scripts", None) or []
+    script = next((script for script in scripts if script.title().lower() == "animatediff"), None)
+    return None if script is None else p.script_args[script.args_from : script.args_to]

@@ -1,0 +1,262 @@
+"""The ControlNet units of a run, and where the pictures of each come from.
+
+Facts of sd-webui-controlnet 1.1.455: it reads its units from `p.script_args` in its `process`. A unit with
+`animatediff_batch` gets a hint for each frame; its files are those of the folder in the first line of `batch_images`,
+as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from modules import shared
+from motion_module.errors import ParamError
+
+_EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_BATCH, _SIMPLE = "batch", "simple"  # values of ControlNet's InputMode
+_OWN = "the batch folder"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures for the frames of a video.
+
+    Attributes:
+        name: what to call them in a sentence.
+        files: one for each frame, or one for each keyframe; one alone counts for all frames.
+        masks: a folder of masks, or "".
+        keyframes: the frames the pictures are for; None where there is one for each frame.
+    """
+
+    name: str
+    files: tuple[Path | Image.Image, ...]
+    masks: str = ""
+    keyframes: tuple[int, ...] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """How many frames there are pictures for, None where that is no limit."""
+        return len(self.files) if self.keyframes is None and len(self.files) > 1 else None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One enabled unit.
+
+    Attributes:
+        number: which unit it is, from 0, as ControlNet counts them.
+        place: where it is in `p.script_args`.
+        settings: ControlNet's object, a copy for this run.
+    """
+
+    number: int
+    place: int
+    settings: Any
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether it has a picture of its own, which counts for all frames."""
+        if getattr(self.settings, "ipadapter_input", None) is not None:
+            return True
+        return not self._is_batch and _some(self.settings.image)
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether it has a folder of its own."""
+        return self._is_batch and bool(str(self.settings.batch_images or "").strip())
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether it is an IP-Adapter, which takes all pictures at once."""
+        return bool(getattr(self.settings, "accepts_multiple_inputs", False))
+
+    @property
+    def places_pictures(self) -> bool:
+        """Whether it is a SparseCtrl, whose pictures are for single frames: the first, without a `keyframe:` line."""
+        return "sparsectrl" in str(self.settings.model).lower()
+
+    @property
+    def _is_batch(self) -> bool:
+        return getattr(self.settings.input_mode, "value", self.settings.input_mode) == _BATCH
+
+    def own_files(self) -> Files:
+        """The pictures in its own folder.
+
+        Raises:
+            ParamError: there is no such folder, no picture in it, or a line that says nothing.
+        """
+        folder, *lines = str(self.settings.batch_images).strip().splitlines()
+        name = f"{_OWN} of ControlNet unit {self.number}"
+        files = pictures_in(folder.strip(), name)
+        masks, keyframes = self._read_lines(lines)
+        if masks:
+            pictures_in(masks, f"mask: of ControlNet unit {self.number}")
+        if keyframes is not None and len(files) != len(keyframes):
+            raise ParamError(
+                f"AnimateDiff: keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
+                f"but its folder holds {len(files)} pictures; they have to be as many."
+            )
+        return Files(name, files, masks, (0,) if keyframes is None and self.places_pictures else keyframes)
+
+    def give(self, source: Files, frames: int, p: Any) -> None:
+        """Hand the unit its pictures.
+
+        An IP-Adapter gets them as several pictures of one unit: what ControlNet 1.1.455 does with a batch of them
+        ends in a TypeError (`ImageEmbed` is called with one argument too many).
+        """
+        settings = self.settings
+        keyframes = source.keyframes
+        files = source.files[: frames if keyframes is None else len(keyframes)]
+        if len(files) == 1 and keyframes is not None and not self.places_pictures:
+            files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
+        pictures = [_for_controlnet(file) for file in files]
+        masks = source.masks if source.name.startswith(_OWN) or getattr(settings, "is_inpaint", False) else ""
+        if isinstance(files[0], Image.Image):
+            _resize_as_img2img(settings, p.resize_mode)
+        if self.takes_several:
+            settings.input_mode = type(settings.input_mode)(_SIMPLE)
+            settings.image = [
+                {"image": picture, "mask": mask}
+                for picture, mask in zip(pictures, _masks(masks, len(pictures)), strict=True)
+            ]
+            return
+        folder = files[0].parent if isinstance(files[0], Path) else Path(__file__).parent  # any folder that is there
+        lines = [str(folder)] + [f"mask:{masks}"] * bool(masks)
+        lines += [f"keyframe:{','.join(map(str, keyframes))}"] if keyframes is not None else []
+        settings.input_mode = type(settings.input_mode)(_BATCH)
+        settings.batch_images = "\n".join(lines)
+        settings.batch_modifiers = [lambda files, p: pictures, *settings.batch_modifiers]
+        settings.animatediff_batch = True
+
+    def _read_lines(self, lines: Sequence[str]) -> tuple[str, tuple[int, ...] | None]:
+        masks, keyframes = "", None
+        for line in filter(None, map(str.strip, lines)):
+            key, _, value = line.partition(":")
+            if key == "mask":
+                masks = value.strip()
+            elif key == "keyframe":
+                keyframes = self._read_keyframes(value)
+            else:
+                raise ParamError(
+                    f"AnimateDiff: ControlNet unit {self.number} has the line {line[:80]!r} after its folder; "
+                    f"allowed are mask: with a folder and keyframe: with frame numbers."
+                )
+        return masks, keyframes
+
+    def _read_keyframes(self, text: str) -> tuple[int, ...]:
+        words = [word.strip() for word in text.split(",")]
+        numbers = tuple(int(word) for word in words if word.isdecimal())
+        if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
+            raise ParamError(
+                f"AnimateDiff: keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
+                f"allowed are ascending frame numbers with commas between them, as 0,8,16."
+            )
+        return numbers
+
+
+def enabled_units(p: Any) -> list[Unit]:
+    """The enabled units of a run, as copies; none where ControlNet is not installed.
+
+    Raises:
+        ParamError: a unit of an API request is none that ControlNet understands.
+    """
+    external, script = _external_code(), script_of(p)
+    if external is None or script is None:
+        return []
+    values = p.script_args[script.args_from : script.args_to]
+    return [
+        Unit(number, script.args_from + number, unit)
+        for number, value in enumerate(values)
+        if (unit := _enabled(external, number, value)) is not None
+    ]
+
+
+def script_of(p: Any) -> Any:
+    """ControlNet's script object in the tab of `p`, None where it is not installed."""
+    scripts = getattr(p.scripts, "alwayson_scripts", None) or []
+    return next((script for script in scripts if script.title().lower() == "controlnet"), None)
+
+
+def pictures_in(folder: str, name: str) -> tuple[Path, ...]:
+    """The picture files in a folder, 2 before 10, without hidden ones.
+
+    Args:
+        folder: as it was typed.
+        name: what to call it in a sentence.
+
+    Raises:
+        ParamError: there is no such folder, or no picture in it.
+    """
+    if not Path(folder).is_dir():
+        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no such folder.")
+    files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
+    if not files:
+        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no picture in it.")
+    return files
+
+
+def _external_code() -> Any:
+    return next((sys.modules[name] for name in _EXTERNAL_CODE if name in sys.modules), None)
+
+
+def _enabled(external: Any, number: int, value: Any) -> Any:
+    try:
+        units = external.get_all_units_from([value]) if _may_be_unit(value) else []
+    except (ValueError, TypeError, AssertionError, KeyError) as error:  # pydantic's errors are ValueErrors
+        raise ParamError(f"AnimateDiff: ControlNet unit {number} is not understood: {_one_line(error)}") from error
+    return next((copy.copy(unit) for unit in units if unit.enabled), None)
+
+
+def _may_be_unit(value: Any) -> bool:
+    """Sparing ControlNet's warning about arguments that are no units."""
+    return isinstance(value, dict) or hasattr(value, "enabled")
+
+
+def _one_line(error: Exception) -> str:
+    return "; ".join(filter(None, map(str.strip, _lines(error))))[:300]
+
+
+def _lines(error: Exception) -> Iterator[str]:
+    found = getattr(error, "errors", None)  # pydantic lists them: where, and what
+    if callable(found):
+        return (f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}" for one in found())
+    return iter(str(error).splitlines())
+
+
+def _for_controlnet(file: Path | Image.Image) -> str | np.ndarray:
+    """A picture as ControlNet reads it: a path, or an array (h, w, c) uint8."""
+    if isinstance(file, Path):
+        return str(file)
+    return np.asarray(file if file.mode in ("RGB", "RGBA") else file.convert("RGB"))
+
+
+def _masks(folder: str, count: int) -> list[str | None]:
+    """One mask for each picture, or the first for all where there are fewer; as ControlNet does it."""
+    if not folder:
+        return [None] * count
+    files = [str(file) for file in pictures_in(folder, "mask:")]
+    return list(files[:count]) if len(files) >= count else [files[0]] * count
+
+
+def _resize_as_img2img(settings: Any, mode: int) -> None:
+    """ControlNet brings img2img's pictures to size as img2img does."""
+    modes = list(type(settings.resize_mode))
+    settings.resize_mode = modes[mode] if mode < len(modes) else modes[0]  # 3 resizes the latent
+
+
+def _some(image: Any) -> bool:
+    """Whether the field holds a picture; the page's empty canvas is a dict without one."""
+    if isinstance(image, dict):
+        return image.get("image") is not None
+    if isinstance(image, (list, tuple, str)):
+        return len(image) > 0
+    return image is not None

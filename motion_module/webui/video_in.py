@@ -1,0 +1,235 @@
+"""Video in: the frames and masks that a request names, as picture files."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules import shared
+from motion_module.errors import HostError, ParamError, UserError
+from motion_module.media.duplicates import DuplicateFinder
+from motion_module.media.folders import ReaderError, check_picture, frames_and_masks, opened_picture, pictures_in
+from motion_module.media.frame_store import Stored, stored
+from motion_module.media.reader import Extract, extract, sound_in
+from motion_module.media.saving import describe
+from motion_module.media.timing import Selection
+from motion_module.params import VideoParams
+
+_log = logging.getLogger(__name__)
+MOST = int(VideoParams.knobs()["video_length"].high)
+
+
+@dataclass(frozen=True)
+class VideoIn:
+    """What a request brings along.
+
+    Attributes:
+        name: the field it came from: `video_source`, `video_path`, or `mask_path` where there are only masks.
+        files: one picture file for each frame, in order, each frame exactly once (after trim, every n-th and
+            duplicates); never more than `video_length`, where that is set. Empty where there are only masks.
+        masks: inpaint masks: none, one for all, or one for each frame.
+        fps: the video's own frames per second (of these frames); None for a folder.
+        sound: where the sound is that `keep_sound` asks for; None where it does not, or there is none.
+        sound_start: at which second of it the first frame is.
+        title: name of the file or folder, without its path.
+        messages: sentences for the person.
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    masks: tuple[Path, ...] = ()
+    fps: float | None = None
+    sound: Path | None = None
+    sound_start: float = 0
+    title: str = ""
+    messages: tuple[str, ...] = ()
+
+
+@contextmanager
+def opened(params: VideoParams) -> Iterator[VideoIn | None]:
+    """The video and the masks of a request, None where it names none.
+
+    Frames of a video file are written to a temporary folder, which the settings choose; it goes when the block ends,
+    if the settings say so.
+
+    Raises:
+        ParamError: one sentence that names the field: there is no such video or folder, it is damaged or empty.
+        HostError: the frames cannot be written.
+    """
+    with ExitStack() as stack:
+        if params.video_source:
+            video = _from_file(stack, params, _path(params.video_source))
+        elif params.video_path:
+            video = _from_folder(params, _path(params.video_path))
+        elif params.mask_path:
+            video = VideoIn("mask_path", masks=_checked_masks(params), title=_path(params.mask_path).name)
+        else:
+            video = None
+        yield video
+
+
+def _path(text: str) -> Path:
+    """A path as people paste it: in quotes, or with blanks around it."""
+    return Path(os.path.abspath(text.strip().strip('"')))
+
+
+@contextmanager
+def _told(name: str, value: object) -> Iterator[None]:
+    """Errors of reading become a sentence that names the field and its value."""
+    try:
+        yield
+    except ReaderError as error:
+        raise ParamError(f"AnimateDiff: {name} is {str(value)!r:.200}; {error}.") from error
+
+
+def _selection(params: VideoParams) -> Selection:
+    return Selection(
+        start=params.video_start,
+        end=params.video_end or None,
+        step=params.every_nth,
+        limit=params.video_length or None,
+        drop_duplicates=params.drop_duplicates,
+    )
+
+
+def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
+    selection = _selection(params)
+    with _told("video_source", path):
+        _check_file(path)
+        frames = _frames_of(stack, path, selection)
+        masks = _masks_for(params, [], frames.extract.places, frames.extract.frames)
+    found = frames.extract
+    messages = []
+    if found.complaint:
+        messages.append(
+            f"AnimateDiff: {path.name} is damaged ({found.complaint}); {len(found.places)} frames of it could be read."
+        )
+    video = VideoIn("video_source", frames.files, masks, found.fps, title=path.name, messages=tuple(messages))
+    return _with_sound(video, path, found) if params.keep_sound else video
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise ReaderError("it is a folder; allowed is a video file (a folder of frames goes into video_path)")
+        if not path.is_file():
+            raise ReaderError("allowed is the path of a video file on the server, and there is none")
+    except OSError as error:  # a whole video in base64 makes no file name
+        raise ReaderError("allowed is the path of a video file on the server") from error
+
+
+def _frames_of(stack: ExitStack, path: Path, selection: Selection) -> Stored:
+    root = frames_folder()
+    remove = bool(getattr(shared.opts, "animatediff_frame_extract_remove", False))
+
+    def make(folder: Path) -> Extract:
+        return extract(path, selection, folder, MOST, _progress)
+
+    try:
+        return stack.enter_context(stored(root, path, repr(selection), make, remove))
+    except OSError as error:
+        raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
+
+
+def frames_folder() -> Path:
+    """Where frames of videos are written meanwhile."""
+    chosen = getattr(shared.opts, "animatediff_frame_extract_path", "") or ""
+    return _path(chosen) if chosen.strip() else Path(tempfile.gettempdir()) / "AnimateDiff frames"
+
+
+def _progress(frames: int) -> None:
+    shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
+    if shared.state.interrupted or shared.state.skipped:
+        raise UserError("AnimateDiff: reading of the video source was interrupted.")
+
+
+def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
+    seconds = len(found.places) / found.fps if found.fps else 0
+    if seconds and sound_in(path, found.start, seconds):
+        return dataclasses.replace(video, sound=path, sound_start=found.start)
+    message = f"AnimateDiff: keep_sound finds no sound in this part of {path.name}."
+    return dataclasses.replace(video, messages=(*video.messages, message))
+
+
+def _from_folder(params: VideoParams, folder: Path) -> VideoIn:
+    with _told("video_path", folder):
+        frames, masks = frames_and_masks(folder)
+        places = _places(frames, _selection(params))
+        chosen = _masks_for(params, masks, places, len(frames))
+    return VideoIn("video_path", tuple(frames[place] for place in places), chosen, title=folder.name)
+
+
+def _places(frames: Sequence[Path], selection: Selection) -> list[int]:
+    """Which pictures of a folder are wanted; each of them has been decoded once.
+
+    Raises:
+        ReaderError: one cannot be read, or there are none or too many.
+    """
+    candidates = [place for place in range(len(frames)) if selection.wants(place)]
+    if not candidates:
+        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {selection.start} (video_start) on")
+    most = min(MOST, selection.limit or MOST)
+    if selection.limit is None and not selection.drop_duplicates and len(candidates) > MOST:
+        raise ReaderError(f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with video_end")
+    kept: list[int] = []
+    duplicates = DuplicateFinder() if selection.drop_duplicates else None
+    for place in candidates:
+        if duplicates is None:
+            check_picture(frames[place])
+            kept.append(place)
+        else:
+            with opened_picture(frames[place]) as picture:
+                if duplicates.is_new(picture):
+                    kept.append(place)
+        if len(kept) == most:
+            break
+        _progress(len(kept))
+    return kept
+
+
+def _masks_for(
+    params: VideoParams, beside: Sequence[Path], places: Sequence[int], frames: int | None
+) -> tuple[Path, ...]:
+    """The masks of the frames that were taken: of Mask path, or else those beside the frames.
+
+    Args:
+        params: of the request.
+        beside: masks that lie beside the frames.
+        places: of the frames in the source.
+        frames: how many the source has; None where it was not read to its end.
+
+    Raises:
+        ParamError, ReaderError: there are neither one nor as many as frames, or one cannot be read.
+    """
+    if params.mask_path:
+        with _told("mask_path", _path(params.mask_path)):
+            return _matched(pictures_in(_path(params.mask_path)), places, frames)
+    return _matched(beside, places, frames) if beside else ()
+
+
+def _matched(masks: Sequence[Path], places: Sequence[int], frames: int | None) -> tuple[Path, ...]:
+    if len(masks) == 1 or len(masks) == len(places):
+        chosen = tuple(masks)
+    elif len(masks) == frames or (frames is None and len(masks) > places[-1]):
+        chosen = tuple(masks[place] for place in places)
+    else:
+        told = len(places) if frames is None else frames
+        raise ReaderError(f"there are {len(masks)} masks; allowed is one, or one for each of the {told} frames")
+    for mask in chosen:
+        check_picture(mask)
+    return chosen
+
+
+def _checked_masks(params: VideoParams) -> tuple[Path, ...]:
+    path = _path(params.mask_path)
+    with _told("mask_path", path):
+        masks = tuple(pictures_in(path))
+        for mask in masks:
+            check_picture(mask)
+    return masks
