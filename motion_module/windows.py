@@ -79,8 +79,8 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
     return [_WEIGHTS[name](min(k, context - 1 - k), overlap) for k in range(context)]
 
 
-# Pyramid is the default: near the end of its window a frame is seen from one side only, and counts the less the nearer it
-# is, whatever the overlap and the stride. Measured by tests/quality/windows.py; see docs/windows.md.
+# Pyramid is the default: near the end of its window a frame is seen from one side only, and counts less and less,
+# whatever the overlap and the stride. Measured by tests/quality/windows.py; see docs/windows.md.
 _WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (places to the nearer end, overlap) -> weight
     "overwrite": lambda place, overlap: 1.0,
     "flat": lambda place, overlap: 1.0,
