@@ -107,6 +107,11 @@ class Control:
         return getattr(network, "control_params", None) or ()
 
 
+def names_of_sample(p: Any) -> list[str]:
+    """The attributes of `p` to put a `sample` in, so that it is called with ControlNet and without."""
+    return ["sample", *([_SAMPLE_BELOW] if _SAMPLE_BELOW in vars(p) else [])]
+
+
 def sample_of(p: Any) -> Callable[..., Any]:
     """The `sample` of `p` without what ControlNet has put round it.
 

@@ -32,9 +32,7 @@ def follow(line: Any, fields: Mapping[str, Any], is_img2img: bool) -> None:
     line.value = tell(*(field.value for field in asked.values()))
     for name, field in asked.items():
         changed = field.blur if VideoParams.knobs()[name].kind == "path" else field.change
-        changed(
-            tell, inputs=list(asked.values()), outputs=[line], queue=False, show_progress="hidden", api_name=False
-        )
+        changed(tell, inputs=list(asked.values()), outputs=[line], queue=False, show_progress="hidden", api_name=False)
 
 
 def _is_file(name: str) -> bool:

@@ -27,7 +27,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
-from motion_module.webui.controlnet import Control, let_go_of_sample, sample_of
+from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of
 from motion_module.webui.frame_masks import read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
@@ -211,7 +211,8 @@ class Session:
         original = sample_of(self.p)
         ours = _around(original, self._sample)
         self._stack.callback(let_go_of_sample, self.p, ours, original)
-        self._change("sample", ours)
+        for name in names_of_sample(self.p):
+            self._change(name, ours)
 
     def _fail(self, method: str, error: UserError | HostError) -> None:
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
