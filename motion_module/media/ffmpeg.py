@@ -193,6 +193,7 @@ class FrameProcess:
             yield
         finally:
             timer.cancel()
+            timer.join()  # it ends at once, and nothing of ours runs on behind a clip
 
     def _listen(self) -> None:
         if self._process.stderr is None:
