@@ -14,6 +14,7 @@
         for (const field of gradioApp().querySelectorAll(`.${DIMMED}`)) {
             if (!(field.id in idle)) {
                 field.classList.remove(DIMMED);
+                field.style.opacity = "";
                 field.removeAttribute("title");
             }
         }
@@ -21,6 +22,7 @@
             const field = document.getElementById(id);
             if (field) {
                 field.classList.add(DIMMED);
+                field.style.opacity = "0.5";
                 field.title = why;
             }
         }

@@ -80,7 +80,7 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
 
 
 # Pyramid is the default: near the end of its window a frame is seen from one side only, and counts less and less,
-# whatever the overlap and the stride. Measured by tests/quality/windows.py; see docs/windows.md.
+# whatever the overlap and the stride. Measured by tests/quality/windows.py; see tests/quality/windows.md.
 _WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (places to the nearer end, overlap) -> weight
     "overwrite": lambda place, overlap: 1.0,
     "flat": lambda place, overlap: 1.0,

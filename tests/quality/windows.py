@@ -12,7 +12,7 @@ each closed loop (`--part loops`):
 - end: how far from its start the video ends (1 = as far as frames get from each other, 0 = it has returned).
 
 All settings start from the same noise, so they are compared pairwise. Takes about 12 minutes a prompt on one thread.
-`--write` puts the tables into docs/windows.md.
+`--write` puts the tables into tests/quality/windows.md.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from pathlib import Path
 from typing import Any
 
 import joints
-from harness import ROOT, SAMPLER, SCALE, Host
+from harness import SAMPLER, SCALE, Host
 
 BLENDS = ("overwrite", "flat", "pyramid", "linear")
 MEASURES = ("seam", "jump", "flicker", "jerk", "kept", "closing", "end")
-DOCUMENT = ROOT / "docs" / "windows.md"
+DOCUMENT = Path(__file__).with_suffix(".md")
 SECTION = re.compile(r"(?<=<!-- measured by tests/quality/windows.py -->\n).*(?=<!-- end -->)", re.DOTALL)
 LOOPS = ["auto:R-P", "auto:R+P", "auto:A", "auto:N", "uniform:R-P"]
 FIRST_SEED = 7000

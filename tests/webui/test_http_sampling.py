@@ -225,7 +225,7 @@ def test_the_progress_tells_step_and_window(client, sampler, steps):
 
 
 def test_by_default_windows_stay_and_do_not_wrap(client):
-    """See docs/windows.md; with `overwrite` they are those of other extensions."""
+    """See tests/quality/windows.md; with `overwrite` they are those of other extensions."""
     steps = {"steps": 2}
     assert far(client.frames(LONGER, **steps), client.frames({**LONGER, "schedule": "static"}, **steps)) == 0
     moved = {**LONGER, "schedule": "uniform", "blend": "overwrite"}
