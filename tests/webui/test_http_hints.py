@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
 WAITING = {"interp_x", "freeinit_filter", "freeinit_ds", "freeinit_dt", "freeinit_iters"}
 WAITING |= {"latent_power_last", "latent_scale_last"}
+OF_SOURCES = {"drop_duplicates", "video_start", "video_end", "every_nth", "keep_sound"}
+WAITING |= OF_SOURCES
 
 
 class Panel:
@@ -84,6 +86,8 @@ def test_a_field_says_which_other_it_needs(panel):
         name for name in WAITING if not name.startswith("freeinit")
     }
     assert "interp_x" not in panel.dimmed(panel.change("interp", "FFMPEG", video_length=17))
+    folder = panel.dimmed(panel.change("video_path", "/frames", video_length=17))
+    assert OF_SOURCES & set(folder) == {"keep_sound"}
 
 
 def test_what_would_be_refused_is_said_at_once(panel):

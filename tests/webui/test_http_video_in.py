@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import snapshot
+from control_videos import unit
 from http_client import SMALL, Client, gif_frames, mp4_frames
 from test_video_in import wrong
 from video_files import DUPLICATES, film, folder_of, sound_of, streams
@@ -11,13 +12,24 @@ from video_files import DUPLICATES, film, folder_of, sound_of, streams
 from motion_module.webui import infotext
 
 ONE_STEP = {**SMALL, "steps": 1}
-SHORT = {"video_length": 4, "batch_size": 4}
+SHORT = {"video_length": 4, "batch_size": 4, "format": ["PNG"]}
+
+
+class Watching(Client):
+    """In every run a ControlNet unit looks at the source's frames; without one they would be refused."""
+
+    def run(self, video, **fields):
+        scripts = {"ControlNet": {"args": [unit()]}, "AnimateDiff": {"args": [{"enable": True, **video}]}}
+        reply = self.post("txt2img", {**SMALL, "steps": 1, "alwayson_scripts": scripts, **fields})
+        assert reply.status == 200, reply.body
+        return reply
 
 
 @pytest.fixture
 def client(pocket, tmp_path):
-    client = Client(pocket)
+    client = Watching(pocket)
     client.post("options", {"animatediff_frame_extract_path": str(tmp_path / "extracted")})
+    client.post("options", {"control_net_no_detectmap": True})  # its pictures would stand beside ours
     return client
 
 
@@ -31,7 +43,7 @@ def entry(reply):
 def test_15_rate_and_sound_of_the_source_are_taken_over(client, tmp_path):
     path = film(tmp_path / "my clip.mp4", DUPLICATES, sound=True)
     fields = {"video_source": str(path), "keep_sound": True, "format": ["MP4", "WEBM", "GIF"], "fps": 8}
-    reply = client.run({**SHORT, **fields}, steps=1)
+    reply = client.run({**SHORT, **fields})
     (paths,) = reply.paths
     for name in ("MP4", "WEBM"):
         count, fps, _ = mp4_frames(paths[name])
@@ -47,7 +59,7 @@ def test_15_rate_and_sound_of_the_source_are_taken_over(client, tmp_path):
 
 def test_every_nth_slows_the_rate_and_is_recorded(client, tmp_path):
     path = film(tmp_path / "v.webm", range(20))
-    reply = client.run({**SHORT, "video_source": str(path), "every_nth": 2, "video_start": 3}, steps=1)
+    reply = client.run({**SHORT, "video_source": str(path), "every_nth": 2, "video_start": 3})
     read = infotext.read(entry(reply))
     assert (read["fps"], read["every_nth"], read["video_start"]) == (12.5, 2, 3)
 
@@ -56,7 +68,7 @@ def test_a_folder_is_recorded_and_keeps_the_fields_rate(client, tmp_path):
     folder = folder_of(tmp_path / "frames, of: mine", range(1, 9))
     folder_of(tmp_path / "masks", [1])
     fields = {"video_path": str(folder), "mask_path": str(tmp_path / "masks"), "fps": 7}
-    read = infotext.read(entry(client.run({**SHORT, **fields}, steps=1)))
+    read = infotext.read(entry(client.run({**SHORT, **fields})))
     assert {name: read[name] for name in fields} == fields
 
 
@@ -71,7 +83,7 @@ SILENT = [
 def test_where_sound_makes_no_sense_the_reason_is_told(client, tmp_path, fields, says):
     path = film(tmp_path / "v.mp4", range(20), sound=True)
     asked = {**SHORT, "video_source": str(path), "keep_sound": True, "format": ["MP4"], **fields}
-    reply = client.run(asked, steps=1)
+    reply = client.run(asked)
     (message,) = reply.info["extra_generation_params"]["AnimateDiff messages"]
     assert "keep_sound" in message and says in message
     for file in reply.paths[0].values():
@@ -88,18 +100,18 @@ def test_sound_stays_with_frames_between_unless_they_slow_the_video(client, tmp_
         "interp": "FFMPEG",
         "interp_x": 1,
     }
-    (paths,) = client.run(asked, steps=1).paths
+    (paths,) = client.run(asked).paths
     assert mp4_frames(paths["MP4"])[:2] == (7, 50)
     assert len(sound_of(paths["MP4"])) / 8000 == pytest.approx(4 / 25, abs=0.06)
     client.post("options", {"animatediff_interp_slow": True})
-    reply = client.run(asked, steps=1)
+    reply = client.run(asked)
     assert "plays slower" in reply.info["extra_generation_params"]["AnimateDiff messages"][0]
     assert not any("Audio" in line for line in streams(reply.paths[0]["MP4"]))
 
 
 def test_a_source_without_sound_is_said_once(client, tmp_path):
     path = film(tmp_path / "v.mp4", range(20))
-    reply = client.run({**SHORT, "video_source": str(path), "keep_sound": True, "format": ["MP4"]}, steps=1)
+    reply = client.run({**SHORT, "video_source": str(path), "keep_sound": True, "format": ["MP4"]})
     (message,) = reply.info["extra_generation_params"]["AnimateDiff messages"]
     assert "keep_sound finds no sound" in message and reply.kinds == ["MP4"]
     assert not any("Audio" in line for line in streams(reply.paths[0]["MP4"]))
@@ -108,15 +120,15 @@ def test_a_source_without_sound_is_said_once(client, tmp_path):
 def test_16_no_ffmpeg_on_path_is_needed(client, tmp_path, monkeypatch):
     path = film(tmp_path / "v.mp4", range(20))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert client.run({**SHORT, "video_source": str(path)}, steps=1).pictures.shape == (4, 64, 64, 3)
+    assert client.run({**SHORT, "video_source": str(path)}).pictures.shape == (4, 64, 64, 3)
 
 
 def test_temporary_frames_go_with_the_run_if_the_setting_says_so(client, tmp_path):
     path = film(tmp_path / "v.mp4", range(20))
-    client.run({**SHORT, "video_source": str(path)}, steps=1)
+    client.run({**SHORT, "video_source": str(path)})
     assert len(list((tmp_path / "extracted").rglob("*.png"))) == 4
     client.post("options", {"animatediff_frame_extract_remove": True})
-    client.run({**SHORT, "video_source": str(path)}, steps=1)
+    client.run({**SHORT, "video_source": str(path)})
     assert list((tmp_path / "extracted").iterdir()) == []
     bad = {"enable": True, "video_source": str(path), "model": "nowhere", "format": ["PNG"]}
     assert client.post("txt2img", {**ONE_STEP, "alwayson_scripts": {"AnimateDiff": {"args": [bad]}}}).status == 422
@@ -135,7 +147,7 @@ def test_what_is_wrong_is_refused_and_changes_nothing(client, tmp_path, monkeypa
         assert "images" not in reply.body
     assert client.written() == files
     assert snapshot.differences(before, snapshot.of_host()) == []
-    picture = client.plain(steps=1)
+    picture = client.post("txt2img", ONE_STEP).pictures
     assert picture.shape == (1, 64, 64, 3)
 
 
