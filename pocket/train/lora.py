@@ -71,7 +71,7 @@ def loss_of(lora: MotionLora, denoiser: Denoiser, target: str, batch: Batch, gen
         context = denoiser.text([_silent(scene, rng) for scene in scenes])
     clean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes]).to(context.device)
     with lora.applied(denoiser.motion):
-        return denoiser.clip_errors(clean, context, places, generator, batch.power)
+        return denoiser.clip_errors(clean, context, places, generator, batch.late)
 
 
 def _moving(rng: random.Random, target: str) -> Scene:

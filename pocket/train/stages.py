@@ -109,36 +109,35 @@ def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], N
     reader = words.Reader(denoiser.text)
     reader.load_state_dict(read(setting, "words"))
     denoiser.motion.requires_grad_(False)
-    return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, 1)
+    return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, "pictures")
 
 
 def _make_clips(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = trained_denoiser(setting, "pictures")
-    batch = Batch(pictures=setting.count(6), clips=setting.count(7), frames=5)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
+    batch = Batch(pictures=setting.count(8), clips=setting.count(8), frames=5)
 
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        pictures = denoiser.pictures_loss(batch.pictures, generator)
+        return denoiser.clips_loss(batch, generator) + 0.5 * pictures
 
-def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "clips")
-    batch = Batch(pictures=setting.count(5), clips=setting.count(8), frames=5, power=0.3)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
+    return denoiser, loss, _looker(denoiser, "clips")
 
 
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
+    denoiser = trained_denoiser(setting, "clips").requires_grad_(False)
     v1 = motion.build(motion.V1_SPEC).to(setting.device)
     motion.copy_into_v1(denoiser.motion, v1)
     denoiser.motion = v1.requires_grad_(True)
-    batch = Batch(pictures=0, clips=setting.count(4), frames=16, power=0.5)
-    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, 6)
+    batch = Batch(pictures=0, clips=setting.count(4), frames=16)
+    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, "v1")
 
 
 def _make_lora(target: str) -> Maker:
     def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-        denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
+        denoiser = trained_denoiser(setting, "clips").requires_grad_(False)
         module = lora.MotionLora(denoiser.motion).to(setting.device)
-        few = Batch(pictures=0, clips=setting.count(6), frames=6, power=0.3)
-        whole = Batch(pictures=0, clips=setting.count(3), frames=16, power=0.3)
+        few = Batch(pictures=0, clips=setting.count(6), frames=6, late=0.6)
+        whole = Batch(pictures=0, clips=setting.count(3), frames=16, late=0.6)
 
         def loss(step: int, generator: torch.Generator) -> Tensor:
             return lora.loss_of(module, denoiser, target, few if step < _LORA_FEW else whole, generator)
@@ -152,25 +151,22 @@ def _make_lora(target: str) -> Maker:
     return make
 
 
-def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
-    def loss(step: int, generator: torch.Generator) -> Tensor:
-        pictures = denoiser.pictures_loss(batch.pictures, generator)
-        return denoiser.clips_loss(batch, generator) + 0.5 * pictures
+def _looker(denoiser: Denoiser, stage: str) -> Callable[[int], None]:
+    """Clips are long in the making: while they are learnt their plan is looked at, at the end they are made."""
 
-    return loss
+    def look(step: int) -> None:
+        making = stage == "pictures" or step >= STAGES[stage].plan.steps
+        print(f"  {progress.report(denoiser, 16, 1 if stage == 'pictures' else 6) if making else progress.plan(denoiser)}")
 
-
-def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
-    return lambda step: print(f"  {progress.report(denoiser, 16, frames)}", flush=True)
+    return look
 
 
 STAGES: dict[str, Stage] = {
-    "vae": Stage(Plan("vae", 550, rate=1.5e-3, cooldown=0.4, decay=0.99), _make_vae),
     "words": Stage(Plan("words", 500, rate=3e-3, cooldown=0.5, decay=0.98), _make_words),
-    "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
-    "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
-    "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
+    "pictures": Stage(Plan("pictures", 300, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
+    "clips": Stage(Plan("clips", 1200, rate=1.5e-3, cooldown=0.6, decay=0.99), _make_clips),
     "v1": Stage(Plan("v1", 45, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
     "pan_left": Stage(Plan("pan_left", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
     "zoom_in": Stage(Plan("zoom_in", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
+    "vae": Stage(Plan("vae", 250, rate=1.5e-3, cooldown=0.4, decay=0.98), _make_vae),
 }
