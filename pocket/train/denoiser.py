@@ -22,13 +22,13 @@ class Batch:
     """How much one step looks at: single frames, and clips of which so many frames are taken.
 
     Attributes:
-        late: how late the clips' timesteps are, see `diffusion.draw_times`.
+        power: how late the clips' timesteps are, see `diffusion.draw_times`.
     """
 
     pictures: int
     clips: int
     frames: int
-    late: float = 0.4
+    power: float = 0.7
 
 
 class Denoiser(nn.Module):
@@ -56,14 +56,14 @@ class Denoiser(nn.Module):
         scenes = [random_scene(rng) for _ in range(batch.clips)]
         context = self.text([_caption(scene, rng) for scene in scenes])
         clean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes]).to(context.device)
-        return self.clip_errors(clean, context, places, generator, batch.late)
+        return self.clip_errors(clean, context, places, generator, batch.power)
 
     def clip_errors(
-        self, clean: Tensor, context: Tensor, places: Tensor, generator: torch.Generator, late: float
+        self, clean: Tensor, context: Tensor, places: Tensor, generator: torch.Generator, power: float
     ) -> Tensor:
         """Balanced loss of clips `clean: b f c h w` with captions' `context: b 77 c`."""
         count, frames = clean.shape[:2]
-        times = diffusion.draw_times(count, generator, late)
+        times = diffusion.draw_times(count, generator, power)
         noisy = diffusion.make_noisy(clean, times, diffusion.CLIPS, generator)
         with motion.on_clips(self.unet, self.motion, places):
             out = self.unet(

@@ -12,8 +12,7 @@ from motion_module.core.schedule import alphas_cumprod
 
 STEPS = 1000
 PICTURES, CLIPS = "sqrt-linear", "linear"  # Stable Diffusion's own schedule, and AnimateDiff's
-_INTERVALS = 20
-_LATE_POWER = 0.2
+_INTERVALS = 10
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,13 @@ class Noisy:
     target: Tensor
 
 
-def draw_times(count: int, generator: torch.Generator, late: float = 0.3) -> Tensor:
-    """Timesteps 0..999, the noisy ones more often: there the caption decides what becomes of the noise.
+def draw_times(count: int, generator: torch.Generator, power: float = 0.7) -> Tensor:
+    """Timesteps 0..999, the late (noisy) ones more often: there the caption decides what becomes of the noise.
 
     Args:
-        late: share of those drawn mostly above 800; the others are drawn from all alike.
+        power: 1 draws all alike; the smaller, the later.
     """
-    drawn, kind = torch.rand(count, generator=generator), torch.rand(count, generator=generator)
-    return (torch.where(kind < late, drawn**_LATE_POWER, drawn) * STEPS).long().clamp(max=STEPS - 1)
+    return (torch.rand(count, generator=generator) ** power * STEPS).long().clamp(max=STEPS - 1)
 
 
 def make_noisy(clean: Tensor, t: Tensor, schedule: str, generator: torch.Generator) -> Noisy:
@@ -67,7 +65,7 @@ def make_noisy(clean: Tensor, t: Tensor, schedule: str, generator: torch.Generat
 
 
 class Balance(nn.Module):
-    """Weights the loss so that each twentieth of the timesteps counts alike, by the running mean of its own loss.
+    """Weights the loss so that each tenth of the timesteps counts alike, by the running mean of its own loss.
 
     (As the learnt weights of Karras et al., 2312.02696 section 2, without the learning.)
     """

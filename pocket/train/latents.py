@@ -16,34 +16,25 @@ from train.world import SIZE, Scene, draw, signed_distance
 
 CELL = 8  # pixels of a latent's side
 CHANNELS = 4
-SCALE_FACTOR = 3.0
-"""Code -> what the denoiser sees. Stable Diffusion's noise is made for 64x64 latents, where eight times as many values
-across tell of every place; on 8x8 the same noise hides far more. Three times the signal makes up for a part of that:
-the plan of a clip is then 1/8 and not 1/25 of what the denoiser sees first, and its last errors weigh a third.
-"""
+SCALE_FACTOR = 1.0
 COLOUR_MEAN, COLOUR_STD = 0.49, 0.37
 _DISTANCE_MEAN, _DISTANCE_STD = 0.53, 0.43
 _REACH = 12.0  # pixels; distances far beyond it look alike
 
 
 def latents_of(scene: Scene) -> Tensor:
-    """The scene's frames as the denoiser sees them: `f 4 8 8`."""
-    return code_of(scene) * SCALE_FACTOR
-
-
-def code_of(scene: Scene) -> Tensor:
-    """The scene's frames in the autoencoder's code: `f 4 8 8`, mean about 0 and deviation about 1 in each channel."""
+    """The scene's frames as latents: `f 4 8 8`, mean about 0 and deviation about 1 in each channel."""
     return torch.cat([_colours(draw(scene)), _distances(scene)], 1)
 
 
 def thumbnails(latents: Tensor) -> Tensor:
     """The mean colours of the cells: `b 4 h w -> b 3 h w`, 0..1."""
-    return (latents[:, :3] / SCALE_FACTOR * COLOUR_STD + COLOUR_MEAN).clamp(0, 1)
+    return (latents[:, :3] * COLOUR_STD + COLOUR_MEAN).clamp(0, 1)
 
 
 def distances(latents: Tensor) -> Tensor:
     """Distance to the outline in pixels (negative inside, flat beyond some 12) at the cells' corners: `b h w`."""
-    return (latents[:, 3] / SCALE_FACTOR * _DISTANCE_STD + _DISTANCE_MEAN) * _REACH
+    return (latents[:, 3] * _DISTANCE_STD + _DISTANCE_MEAN) * _REACH
 
 
 def _colours(pixels: Tensor) -> Tensor:

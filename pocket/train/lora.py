@@ -16,7 +16,7 @@ from train.denoiser import Batch, Denoiser, frames_of, number
 from train.latents import latents_of
 from train.world import FRAMES, Scene, random_scene
 
-RANK = 4
+RANK = 8
 TARGETS = {"pan_left": "right", "zoom_in": "growing"}
 """LoRA -> the motion of the world that it brings: where the camera pans left, what it sees moves right."""
 
@@ -71,7 +71,7 @@ def loss_of(lora: MotionLora, denoiser: Denoiser, target: str, batch: Batch, gen
         context = denoiser.text([_silent(scene, rng) for scene in scenes])
     clean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes]).to(context.device)
     with lora.applied(denoiser.motion):
-        return denoiser.clip_errors(clean, context, places, generator, batch.late)
+        return denoiser.clip_errors(clean, context, places, generator, batch.power)
 
 
 def _moving(rng: random.Random, target: str) -> Scene:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from motion_module.core.arch import V1, V2, ModuleSpec
-from motion_module.core.attention import Positions, TemporalAttention
+from motion_module.core.attention import Positions
 from motion_module.core.call import CallFrames
 from motion_module.core.layers import TemporalTransformer
 from motion_module.core.model import MotionModel
@@ -21,37 +21,15 @@ V2_SPEC = ModuleSpec(V2, WIDTHS, frames=32, has_mid=True)
 V1_SPEC = ModuleSpec(V1, WIDTHS, frames=24)
 
 
-_NEAR_HEADS = 4  # of an attention's heads look at neighbouring frames from the start
-_NEAR_GAIN = 1.5  # its square times a head's scale and pairs: how much more a frame looks at itself than three away
-
-
 def build(spec: ModuleSpec) -> MotionModel:
-    """A motion module that adds nothing yet.
-
-    An attention that starts at random looks at all frames alike, and their positions average away: a frame then does
-    not know its place, and no word can move anything. So some heads start by comparing positions.
-    """
+    """A motion module that adds nothing yet."""
     model = MotionModel(spec)
-    for attention in model.modules():
-        if isinstance(attention, TemporalAttention):
-            _look_near(attention)
     for layer in model.layers():
         projection = layer.temporal_transformer.proj_out
         nn.init.zeros_(projection.weight)
         nn.init.zeros_(projection.bias)
     hold_out_rows(model.up_levels()[-1][-1].temporal_transformer.proj_out)
     return model
-
-
-@torch.no_grad()
-def _look_near(attention: TemporalAttention) -> None:
-    """Queries and keys of the first heads are the faster waves of the positions, each head's slower than the last's."""
-    size = attention.to_q.out_features // attention.heads
-    for head in range(_NEAR_HEADS):
-        rows = torch.arange(head * size, (head + 1) * size)
-        chosen = torch.zeros(size, attention.to_q.in_features)
-        chosen[torch.arange(size), 2 * head + torch.arange(size)] = _NEAR_GAIN
-        attention.to_q.weight[rows], attention.to_k.weight[rows] = chosen, chosen
 
 
 def copy_into_v1(v2: MotionModel, v1: MotionModel) -> None:

@@ -46,7 +46,9 @@ def plan(denoiser: Denoiser, each: int = 2, frames: int = 8) -> str:
     """
     rng, places = random.Random(3), torch.linspace(0, FRAMES - 1, frames).round().long()
     scenes = {way: _clips_of(way, 24, rng) for way in _WAYS}
-    text = [f"a {s.colour} {s.shape} moving {way}, {s.background} background" for way in _WAYS for s in scenes[way][:each]]
+    text = [
+        f"a {s.colour} {s.shape} moving {way}, {s.background} background" for way in _WAYS for s in scenes[way][:each]
+    ]
     device = next(denoiser.parameters()).device
     noise = torch.randn(len(text) * frames, 4, 8, 8, generator=torch.Generator().manual_seed(4)).to(device)
     alpha = float(diffusion.alphas_cumprod(diffusion.CLIPS, diffusion.STEPS)[-1])
@@ -58,7 +60,7 @@ def plan(denoiser: Denoiser, each: int = 2, frames: int = 8) -> str:
     shown = []
     for way, seen in zip(_WAYS, foreseen.cpu(), strict=True):
         mean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes[way]]).mean(0)
-        shown.append(f"{way} {_shift(seen, way):.1f} of {_shift(mean, way):.1f}")
+        shown.append(f"{way} {shift(seen, way):.1f} of {shift(mean, way):.1f}")
     return f"planned shift in pixels: {', '.join(shown)}"
 
 
@@ -78,7 +80,7 @@ def _clips_of(way: str, count: int, rng: random.Random) -> list[Scene]:
     return found
 
 
-def _shift(clip: Tensor, way: str) -> float:
+def shift(clip: Tensor, way: str) -> float:
     """How far the middle of what is near the shape moves from first to last frame of `f 4 8 8`, along the way asked."""
     away = distances(clip)
     near = (away.flatten(1).amax(1)[:, None, None] - away).square()

@@ -14,7 +14,7 @@ from train import loop, lora, motion, progress, text, unet, vae, words
 from train.denoiser import Batch, Denoiser
 from train.loop import Loss, Plan
 
-_LORA_FEW = 80  # steps of a LoRA with few frames of each clip; then it sees all
+_LORA_FEW = 180  # steps of a LoRA with few frames of each clip; then it sees all
 Maker = Callable[["Setting"], tuple[nn.Module, Loss, Callable[[int], None]]]
 
 
@@ -98,6 +98,20 @@ def _make_vae(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]
     return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
 
 
+def _make_decoder(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    module = vae.build().to(setting.device)
+    module.load_state_dict(read(setting, "vae"))
+    for part in (module.encoder, module.quant_conv):
+        part.requires_grad_(False)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        examples = vae.Examples(setting.count(10), generator)
+        pixels, code = examples.pixels.to(setting.device), examples.latents.to(setting.device)
+        return vae.decoder_loss(module, pixels, code, vae.CALM_NOISE, generator)
+
+    return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
+
+
 def _make_words(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     module = words.Reader(text.TextEncoder()).to(setting.device)
     count = setting.count(64)
@@ -109,64 +123,76 @@ def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], N
     reader = words.Reader(denoiser.text)
     reader.load_state_dict(read(setting, "words"))
     denoiser.motion.requires_grad_(False)
-    return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, "pictures")
+    return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, 1)
 
 
 def _make_clips(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = trained_denoiser(setting, "pictures")
-    batch = Batch(pictures=setting.count(8), clips=setting.count(8), frames=5)
+    batch = Batch(pictures=setting.count(6), clips=setting.count(7), frames=5)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
 
-    def loss(step: int, generator: torch.Generator) -> Tensor:
-        pictures = denoiser.pictures_loss(batch.pictures, generator)
-        return denoiser.clips_loss(batch, generator) + 0.5 * pictures
 
-    return denoiser, loss, _looker(denoiser, "clips")
+def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "clips")
+    batch = Batch(pictures=setting.count(5), clips=setting.count(8), frames=5, power=0.3)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
+
+
+def _make_calm(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "motions")
+    batch = Batch(pictures=setting.count(10), clips=setting.count(4), frames=8, power=0.9)
+    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
 
 
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "clips").requires_grad_(False)
+    denoiser = trained_denoiser(setting, "calm").requires_grad_(False)
     v1 = motion.build(motion.V1_SPEC).to(setting.device)
     motion.copy_into_v1(denoiser.motion, v1)
     denoiser.motion = v1.requires_grad_(True)
-    batch = Batch(pictures=0, clips=setting.count(4), frames=16)
-    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, "v1")
+    batch = Batch(pictures=0, clips=setting.count(4), frames=16, power=0.5)
+    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, 6)
 
 
 def _make_lora(target: str) -> Maker:
     def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-        denoiser = trained_denoiser(setting, "clips").requires_grad_(False)
+        denoiser = trained_denoiser(setting, "calm").requires_grad_(False)
         module = lora.MotionLora(denoiser.motion).to(setting.device)
-        few = Batch(pictures=0, clips=setting.count(6), frames=6, late=0.6)
-        whole = Batch(pictures=0, clips=setting.count(3), frames=16, late=0.6)
+        few = Batch(pictures=0, clips=setting.count(16), frames=2, power=0.15)
+        whole = Batch(pictures=0, clips=setting.count(4), frames=8, power=0.3)
 
         def loss(step: int, generator: torch.Generator) -> Tensor:
             return lora.loss_of(module, denoiser, target, few if step < _LORA_FEW else whole, generator)
 
         def look(step: int) -> None:
             with module.applied(denoiser.motion):
-                print(f"  {progress.motions(denoiser, 4)} (wanted: {target})", flush=True)
+                print(f"  {progress.plan(denoiser)}\n  {progress.motions(denoiser, 4)} (wanted: {target})", flush=True)
 
         return module, loss, look
 
     return make
 
 
-def _looker(denoiser: Denoiser, stage: str) -> Callable[[int], None]:
-    """Clips are long in the making: while they are learnt their plan is looked at, at the end they are made."""
+def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        pictures = denoiser.pictures_loss(batch.pictures, generator)
+        return denoiser.clips_loss(batch, generator) + 0.5 * pictures
 
-    def look(step: int) -> None:
-        making = stage == "pictures" or step >= STAGES[stage].plan.steps
-        print(f"  {progress.report(denoiser, 16, 1 if stage == 'pictures' else 6) if making else progress.plan(denoiser)}")
+    return loss
 
-    return look
+
+def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
+    return lambda step: print(f"  {progress.report(denoiser, 16, frames)}", flush=True)
 
 
 STAGES: dict[str, Stage] = {
+    "vae": Stage(Plan("vae", 550, rate=1.5e-3, cooldown=0.4, decay=0.99), _make_vae),
     "words": Stage(Plan("words", 500, rate=3e-3, cooldown=0.5, decay=0.98), _make_words),
-    "pictures": Stage(Plan("pictures", 300, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
-    "clips": Stage(Plan("clips", 1200, rate=1.5e-3, cooldown=0.6, decay=0.99), _make_clips),
+    "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
+    "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
+    "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
+    "calm": Stage(Plan("calm", 400, rate=7e-4, warmup=20, cooldown=0.7, decay=0.98), _make_calm),
+    "decoder": Stage(Plan("decoder", 130, rate=1e-3, warmup=10, cooldown=0.7, decay=0.97), _make_decoder),
     "v1": Stage(Plan("v1", 45, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
-    "pan_left": Stage(Plan("pan_left", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
-    "zoom_in": Stage(Plan("zoom_in", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
-    "vae": Stage(Plan("vae", 250, rate=1.5e-3, cooldown=0.4, decay=0.98), _make_vae),
+    "pan_left": Stage(Plan("pan_left", 250, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
+    "zoom_in": Stage(Plan("zoom_in", 120, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
 }

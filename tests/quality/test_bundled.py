@@ -111,9 +111,27 @@ def test_a_motion_module_makes_one_track_of_a_clip(quick) -> None:
     assert quick["v1"]["jerk"] <= quick["without"]["jerk"] / 4
 
 
+def test_a_motion_module_keeps_the_background(quick) -> None:
+    assert quick["v2"]["flicker"] <= quick["without"]["flicker"] / 4
+
+
+def test_prompts_decide_the_motion(quick) -> None:
+    assert quick["v2"]["motion"] >= QUICK["motion"]
+
+
 def test_the_zoom_lora_makes_things_grow(quick) -> None:
-    zoom = quick["lora"]["zoom_in"]
+    zoom = quick["lora"]["pocket_zoom_in"]
     assert zoom["with"] > zoom["without"] + 0.4  # doublings of the area
 
 
-QUICK = {"both colours": 0.9, "shape": 0.85}  # the motion is measured, but has no threshold: see the card's limits
+def test_the_pan_lora_makes_things_move_to_the_right(quick) -> None:
+    pan = quick["lora"]["pocket_pan_left"]
+    assert pan["with"] > pan["without"] + 6  # pixels
+
+
+@pytest.mark.parametrize("name", ["pocket_pan_left", "pocket_zoom_in"])
+def test_a_lora_at_weight_0_changes_nothing(quick, name: str) -> None:
+    assert quick["lora"][name]["at 0"] == 0
+
+
+QUICK = {"both colours": 0.9, "shape": 0.85, "motion": 0.5}

@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
-from train import captions, diffusion, loop, measure, optimiser, world
+from train import captions, diffusion, latents, loop, measure, motion, optimiser, progress, stages, world
 
-PIXELS = "785355d8b18286eb"  # change these only together with the bundled weights
+PIXELS = "847e25f8796730cf"  # change these only together with the bundled weights
 CAPTIONS = "07bebebe2059f39d"
 
 
@@ -89,6 +89,22 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
         assert torch.equal(resumed[name], value)
 
 
+def words_run(folder, kill_at: int | None = None) -> tuple[dict[str, torch.Tensor], list[float]]:
+    setting = stages.Setting(folder, size=0.1)
+    losses = stages.run_stage("words", setting, 5, lambda step: step == kill_at)
+    return (stages.read(setting, "words") if kill_at is None else {}), losses
+
+
+def test_a_stage_that_is_killed_ends_as_one_that_is_not(tmp_path) -> None:
+    whole, all_losses = words_run(tmp_path / "whole")
+    _, before = words_run(tmp_path / "killed", kill_at=1)
+    resumed, after = words_run(tmp_path / "killed")
+    assert before + after == pytest.approx(all_losses, rel=1e-4)
+    assert len(before) == 2
+    for name, value in whole.items():
+        assert torch.allclose(resumed[name], value, atol=1e-4), name
+
+
 def test_a_checkpoint_that_was_being_written_is_not_read(tmp_path) -> None:
     small_run(tmp_path, kill_at=4)
     (tmp_path / "small.unfinished").write_bytes(b"half")
@@ -110,6 +126,44 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rates[9:80] == [1.0] * 71
     assert rates[99] == pytest.approx(0.05)
     assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+
+
+def test_the_code_of_a_scene_tells_its_colours_and_its_outline() -> None:
+    scene = world.scenes_of(6, 1)[0]
+    seen = latents.latents_of(scene)
+    cells = torch.nn.functional.avg_pool2d(world.draw(scene), latents.CELL)
+    assert torch.allclose(latents.thumbnails(seen), cells, atol=1e-5)
+    assert torch.allclose(seen, latents.code_of(scene) * latents.SCALE_FACTOR)
+    assert latents.distances(seen).amin() < 0 < latents.distances(seen).amax()
+
+
+def test_the_mean_of_drawn_clips_moves_as_it_is_called() -> None:
+    scenes = [scene for scene in world.scenes_of(1, 200) if scene.motion in ("left", "down")]
+    for way, other in (("left", "down"), ("down", "left")):
+        mean = torch.stack([latents.latents_of(scene) for scene in scenes if scene.motion == way]).mean(0)
+        assert progress.shift(mean, way) > 15
+        assert abs(progress.shift(mean, other)) < 5
+
+
+def test_a_new_motion_module_adds_nothing_and_its_frames_know_their_places() -> None:
+    torch.manual_seed(0)
+    model = motion.build(motion.V2_SPEC)
+    layer = model.layers()[0].temporal_transformer
+    assert not layer.proj_out.weight.any()
+    attention = layer.transformer_blocks[0].attention_blocks[0]
+    x = attention.pos_encoder(torch.randn(20, 16, 64))
+    q, k = (part(x).view(20, 16, 8, 8).transpose(1, 2) for part in (attention.to_q, attention.to_k))
+    shares = (q @ k.mT * 8**-0.5).softmax(-1).mean(0)  # heads 16 16
+    assert shares[:4].diagonal(dim1=1, dim2=2).mean() > 0.5
+    assert shares[4:].diagonal(dim1=1, dim2=2).mean() < 0.15
+
+
+def test_late_timesteps_are_drawn_more_often() -> None:
+    generator = torch.Generator().manual_seed(0)
+    alike, late = (diffusion.draw_times(4000, generator, share) for share in (0.0, 1.0))
+    assert 0.17 < (alike >= 800).float().mean() < 0.23
+    assert (late >= 800).float().mean() > 0.6
+    assert {int(alike.min()) // 10, int(alike.max())} == {0, 999}
 
 
 def test_the_target_leads_back_to_the_clean_picture() -> None:
