@@ -138,14 +138,8 @@ def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], No
     return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
 
 
-def _make_calm(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "motions")
-    batch = Batch(pictures=setting.count(10), clips=setting.count(4), frames=8, power=0.9)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
-
-
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "calm").requires_grad_(False)
+    denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
     v1 = motion.build(motion.V1_SPEC).to(setting.device)
     motion.copy_into_v1(denoiser.motion, v1)
     denoiser.motion = v1.requires_grad_(True)
@@ -155,7 +149,7 @@ def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
 
 def _make_lora(target: str) -> Maker:
     def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-        denoiser = trained_denoiser(setting, "calm").requires_grad_(False)
+        denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
         module = lora.MotionLora(denoiser.motion).to(setting.device)
         few = Batch(pictures=0, clips=setting.count(16), frames=2, power=0.15)
         whole = Batch(pictures=0, clips=setting.count(4), frames=8, power=0.3)
@@ -181,7 +175,13 @@ def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
 
 
 def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
-    return lambda step: print(f"  {progress.report(denoiser, 16, frames)}", flush=True)
+    """Clips are long in the making: while they are learnt only their plan is looked at."""
+
+    def look(step: int) -> None:
+        line = progress.report(denoiser, 16, frames=1) if frames == 1 else progress.plan(denoiser)
+        print(f"  {line}", flush=True)
+
+    return look
 
 
 STAGES: dict[str, Stage] = {
@@ -190,7 +190,6 @@ STAGES: dict[str, Stage] = {
     "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
     "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
     "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
-    "calm": Stage(Plan("calm", 400, rate=7e-4, warmup=20, cooldown=0.7, decay=0.98), _make_calm),
     "decoder": Stage(Plan("decoder", 130, rate=1e-3, warmup=10, cooldown=0.7, decay=0.97), _make_decoder),
     "v1": Stage(Plan("v1", 45, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
     "pan_left": Stage(Plan("pan_left", 250, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),

@@ -74,7 +74,9 @@ def loss_of(vae: nn.Module, examples: Examples, generator: torch.Generator, half
     """Decoder: L1 + L2 with outlines weighted. Encoder: squared error of the code."""
     device = next(vae.parameters()).device
     pixels, code = examples.pixels.to(device), examples.latents.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=half and device.type != "cpu"):  # most CPUs are slower at it
+    with torch.autocast(
+        device.type, torch.bfloat16, enabled=half and device.type != "cpu"
+    ):  # most CPUs are slower at it
         decoder_error = decoder_loss(vae, pixels, code, _LATENT_NOISE, generator)
     return decoder_error + (_moments(vae, pixels)[:, :EMBED_DIM] - code).square().mean()
 

@@ -32,7 +32,7 @@ MOTIONS = ("left", "right", "up", "down", "circling", "growing", "shrinking", "s
 SIZES: Mapping[str, tuple[float, float]] = {"small": (12.0, 14.5), "medium": (14.0, 17.5), "large": (17.0, 20.0)}
 
 _HELD_OUT_SHARE = 8  # one in so many (shape, colour, background) is never shown in training
-_COLOUR_JITTER = 0.08  # of a whole clip; without a motion module each frame has a colour of its own
+_COLOUR_JITTER = 0.03
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
-from train import captions, diffusion, latents, loop, measure, motion, optimiser, progress, stages, world
+from train import captions, diffusion, latents, loop, measure, optimiser, progress, stages, vae, world
 
-PIXELS = "847e25f8796730cf"  # change these only together with the bundled weights
+PIXELS = "785355d8b18286eb"  # change these only together with the bundled weights
 CAPTIONS = "07bebebe2059f39d"
 
 
@@ -133,7 +133,6 @@ def test_the_code_of_a_scene_tells_its_colours_and_its_outline() -> None:
     seen = latents.latents_of(scene)
     cells = torch.nn.functional.avg_pool2d(world.draw(scene), latents.CELL)
     assert torch.allclose(latents.thumbnails(seen), cells, atol=1e-5)
-    assert torch.allclose(seen, latents.code_of(scene) * latents.SCALE_FACTOR)
     assert latents.distances(seen).amin() < 0 < latents.distances(seen).amax()
 
 
@@ -143,27 +142,6 @@ def test_the_mean_of_drawn_clips_moves_as_it_is_called() -> None:
         mean = torch.stack([latents.latents_of(scene) for scene in scenes if scene.motion == way]).mean(0)
         assert progress.shift(mean, way) > 15
         assert abs(progress.shift(mean, other)) < 5
-
-
-def test_a_new_motion_module_adds_nothing_and_its_frames_know_their_places() -> None:
-    torch.manual_seed(0)
-    model = motion.build(motion.V2_SPEC)
-    layer = model.layers()[0].temporal_transformer
-    assert not layer.proj_out.weight.any()
-    attention = layer.transformer_blocks[0].attention_blocks[0]
-    x = attention.pos_encoder(torch.randn(20, 16, 64))
-    q, k = (part(x).view(20, 16, 8, 8).transpose(1, 2) for part in (attention.to_q, attention.to_k))
-    shares = (q @ k.mT * 8**-0.5).softmax(-1).mean(0)  # heads 16 16
-    assert shares[:4].diagonal(dim1=1, dim2=2).mean() > 0.5
-    assert shares[4:].diagonal(dim1=1, dim2=2).mean() < 0.15
-
-
-def test_late_timesteps_are_drawn_more_often() -> None:
-    generator = torch.Generator().manual_seed(0)
-    alike, late = (diffusion.draw_times(4000, generator, share) for share in (0.0, 1.0))
-    assert 0.17 < (alike >= 800).float().mean() < 0.23
-    assert (late >= 800).float().mean() > 0.6
-    assert {int(alike.min()) // 10, int(alike.max())} == {0, 999}
 
 
 def test_the_target_leads_back_to_the_clean_picture() -> None:
@@ -195,6 +173,25 @@ def test_the_sampler_reaches_what_a_perfect_denoiser_knows() -> None:
 
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     assert torch.allclose(diffusion.sample(denoise, noise, diffusion.PICTURES, 12), clean, atol=1e-4)
+
+
+def test_orthogonalised_updates_are_those_of_the_plain_iteration() -> None:
+    gradient = torch.randn(2, 24, 60, generator=torch.Generator().manual_seed(0))
+    x = gradient / gradient.flatten(1).norm(dim=1)[:, None, None]
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    assert torch.allclose(optimiser.orthogonalised(gradient), x, atol=1e-3)
+    assert torch.allclose(optimiser.orthogonalised(gradient.mT), x.mT, atol=1e-3)
+
+
+def test_the_decoder_is_taught_alone_in_the_last_lesson(tmp_path) -> None:
+    setting = stages.Setting(tmp_path, size=0.1)
+    loop.write_weights(vae.build().state_dict(), tmp_path / "vae.safetensors")
+    stages.run_stage("decoder", setting, 1)
+    before, after = stages.read(setting, "vae"), stages.read(setting, "decoder")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder"}
 
 
 def test_orthogonalised_updates_leave_what_is_held() -> None:
