@@ -127,7 +127,7 @@ def train(
     folder: Path,
     stop: Callable[[int], bool] = lambda step: False,
     look: Callable[[int], None] | None = None,
-    look_every: float = 120.0,
+    look_every: float = 400.0,
 ) -> list[float]:
     """Trains `module` to the plan's end, from the checkpoint in `folder` if there is one; then it holds the averages.
 

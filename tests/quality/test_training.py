@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
-from train import captions, diffusion, latents, loop, measure, optimiser, progress, stages, vae, world
+from train import captions, diffusion, latents, loop, lora, measure, optimiser, progress, stages, vae, world
 
 PIXELS = "785355d8b18286eb"  # change these only together with the bundled weights
 CAPTIONS = "07bebebe2059f39d"
@@ -117,6 +117,17 @@ def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
     again, losses = small_run(tmp_path)
     assert losses == []
     assert all(torch.equal(again[name], value) for name, value in first.items())
+
+
+def test_a_lora_is_written_with_its_largest_directions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    down, up = torch.randn(3, 20, generator=generator), torch.randn(30, 3, generator=generator)
+    kept_down, kept_up = lora.largest(down, up, 3)
+    assert torch.allclose(kept_up @ kept_down, up @ down, atol=1e-4)
+    short_down, short_up = lora.largest(down, up, 2)
+    assert (short_down.shape, short_up.shape) == ((2, 20), (30, 2))
+    away = torch.linalg.svdvals(up @ down - short_up @ short_down)
+    assert torch.allclose(away[0], torch.linalg.svdvals(up @ down)[2], rtol=1e-3)
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
