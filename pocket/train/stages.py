@@ -47,8 +47,10 @@ class Stage:
     make: Maker
 
 
-def run_stage(name: str, setting: Setting, steps: int | None = None, stop: Callable[[int], bool] | None = None) -> None:
-    """Trains a stage to its end (at once where that is done already), from where it was left.
+def run_stage(
+    name: str, setting: Setting, steps: int | None = None, stop: Callable[[int], bool] | None = None
+) -> list[float]:
+    """Trains a stage to its end (at once where that is done already), from where it was left; the losses on the way.
 
     Raises:
         FileNotFoundError: a stage that it builds on has not been trained.
@@ -57,9 +59,10 @@ def run_stage(name: str, setting: Setting, steps: int | None = None, stop: Calla
     plan = Plan(**{**vars(stage.plan), "seed": setting.seed, "steps": steps or stage.plan.steps})
     torch.manual_seed(setting.seed)
     module, loss, look = stage.make(setting)
-    loop.train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
+    losses = loop.train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
     if loop.rank() == 0:
         look(plan.steps)
+    return losses
 
 
 def new_denoiser(setting: Setting) -> Denoiser:

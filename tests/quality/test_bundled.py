@@ -117,12 +117,12 @@ def test_backgrounds_are_calm(quick) -> None:
 
 def test_the_zoom_lora_makes_things_grow(quick) -> None:
     zoom = quick["lora"]["pocket_zoom_in"]
-    assert zoom["with"] > zoom["without"] + 0.4  # doublings of the area
+    assert zoom["with"] > zoom["without"] + 1.2  # doublings of the area
 
 
 def test_the_pan_lora_makes_things_move_to_the_right(quick) -> None:
     pan = quick["lora"]["pocket_pan_left"]
-    assert pan["with"] > pan["without"] + 6  # pixels
+    assert pan["with"] > pan["without"] + 15  # pixels
 
 
 @pytest.mark.parametrize("name", ["pocket_pan_left", "pocket_zoom_in"])

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from train import captions, diffusion, latents, loop, lora, measure, optimiser, progress, stages, vae, world
 
+import modules.torch_compat  # noqa: F401  (makes ldm importable)
+
 PIXELS = "785355d8b18286eb"  # change these only together with the bundled weights
 CAPTIONS = "07bebebe2059f39d"
 
