@@ -22,7 +22,7 @@ from modules.web_app import create_api
 FORMATS = ["GIF", "MP4"]
 SIZE, STEPS = 64, 20
 PROMPT = "a large red circle, blue background"
-BUNDLED = {"model": "pocket_mm_v2", "cfg_scale": 3.0, "prompt": f"{PROMPT} <lora:pocket_zoom_in:1>"}
+BUNDLED = {"model": "pocket_mm_v2", "cfg_scale": 3.0, "prompt": f"{PROMPT} <lora:pocket_pan_left:1>"}
 """What the bundled model shows best: its card says what it can do."""
 
 

@@ -57,7 +57,7 @@ def export(setting: stages.Setting, folder: Path) -> list[Path]:
     for part in (folder, folder / "motion", folder / "lora"):
         part.mkdir(parents=True, exist_ok=True)
     denoiser = stages.trained_denoiser(setting, "motions")
-    files = {folder / f"{CHECKPOINT}.safetensors": checkpoint(denoiser, stages.read(setting, "vae"))}
+    files = {folder / f"{CHECKPOINT}.safetensors": checkpoint(denoiser, stages.read(setting, "decoder"))}
     files[folder / "motion" / f"{MODULES['v2']}.safetensors"] = denoiser.motion.state_dict()
     v1 = stages.trained_v1(setting, "v1").motion
     files[folder / "motion" / f"{MODULES['v1']}.safetensors"] = v1.state_dict()

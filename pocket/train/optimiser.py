@@ -48,14 +48,21 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
-    """The nearest (semi-)orthogonal matrices, nearly, by a quintic Newton-Schulz iteration: `n r c -> n r c`."""
+    """The nearest (semi-)orthogonal matrices, nearly, by a quintic Newton-Schulz iteration: `n r c -> n r c`.
+
+    The rounds are made with the small products `x x^T` alone, which is a third of the work for long rows.
+    """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
     a, b, c = _QUINTIC
+    square = x @ x.mT
+    one = torch.eye(square.shape[-1], dtype=x.dtype, device=x.device)
+    whole = one.expand_as(square)
     for _ in range(rounds):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = a * one + b * square + c * square @ square
+        whole, square = factor @ whole, factor @ square @ factor
+    x = whole @ x
     return x.mT if tall else x
 
 

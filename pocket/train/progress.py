@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import numpy as np
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from train import measure
-from train.denoiser import Denoiser
-from train.latents import distances, thumbnails
+from train import diffusion, measure, motion
+from train.denoiser import Denoiser, frames_of
+from train.latents import distances, latents_of, thumbnails
 from train.prompts import held_out_prompts
+from train.world import FRAMES, Scene, random_scene
+
+_WAYS = ("left", "right", "up", "down")
 
 
 def report(denoiser: Denoiser, count: int, frames: int, scale: float = 5.0, steps: int = 12) -> str:
@@ -33,11 +37,56 @@ def report(denoiser: Denoiser, count: int, frames: int, scale: float = 5.0, step
     return f"{shares}  jerk {np.median(jerks):.2f}  {motions}\n  errors by time {[round(float(e), 4) for e in errors]}"
 
 
+@torch.no_grad()
+def plan(denoiser: Denoiser, each: int = 2, frames: int = 8) -> str:
+    """One line: how far the clip that is foreseen in pure noise moves the way its caption asks.
+
+    That is what the first step of a sampler goes by. It is a blurred mean of many clips, which moves less than any of
+    them; the mean of clips that were drawn, measured likewise, tells how far it should.
+    """
+    rng, places = random.Random(3), torch.linspace(0, FRAMES - 1, frames).round().long()
+    scenes = {way: _clips_of(way, 24, rng) for way in _WAYS}
+    text = [
+        f"a {s.colour} {s.shape} moving {way}, {s.background} background" for way in _WAYS for s in scenes[way][:each]
+    ]
+    device = next(denoiser.parameters()).device
+    noise = torch.randn(len(text) * frames, 4, 8, 8, generator=torch.Generator().manual_seed(4)).to(device)
+    alpha = float(diffusion.alphas_cumprod(diffusion.CLIPS, diffusion.STEPS)[-1])
+    x = noise * (1 - alpha) ** 0.5
+    context = denoiser.text(text).repeat_interleave(frames, 0)
+    with motion.on_clips(denoiser.unet, denoiser.motion, places):
+        named = denoiser.unet(x, torch.full((len(x),), diffusion.STEPS - 1, device=device), context=context)
+    foreseen = ((x - (1 - alpha) ** 0.5 * named) / alpha**0.5).view(len(_WAYS), each, frames, 4, 8, 8).mean(1)
+    shown = []
+    for way, seen in zip(_WAYS, foreseen.cpu(), strict=True):
+        mean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes[way]]).mean(0)
+        shown.append(f"{way} {shift(seen, way):.1f} of {shift(mean, way):.1f}")
+    return f"planned shift in pixels: {', '.join(shown)}"
+
+
 def motions(denoiser: Denoiser, count: int, scale: float = 5.0, steps: int = 12) -> str:
     """The motions of clips whose prompts say nothing about motion."""
     prompts = [f"a {scene.colour} {scene.shape}, {scene.background} background" for scene, _ in held_out_prompts(count)]
     made = denoiser.make(prompts, [2000 + 100 * i for i in range(count)], 16, scale, steps)
     return " ".join(measure.look_at(*_pictures(latents)).motion for latents in made)
+
+
+def _clips_of(way: str, count: int, rng: random.Random) -> list[Scene]:
+    found: list[Scene] = []
+    while len(found) < count:
+        scene = random_scene(rng, held_out=True)
+        if scene.motion == way:
+            found.append(scene)
+    return found
+
+
+def shift(clip: Tensor, way: str) -> float:
+    """How far the middle of what is near the shape moves from first to last frame of `f 4 8 8`, along the way asked."""
+    away = distances(clip)
+    near = (away.flatten(1).amax(1)[:, None, None] - away).square()
+    axis = torch.arange(8) * 8.0
+    middle = (near.sum(1 if way in ("left", "right") else 2) * axis).sum(1) / near.sum((1, 2))
+    return float(middle[-1] - middle[0]) * (-1 if way in ("left", "up") else 1)
 
 
 def _pictures(latents: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from train import loop, lora, motion, progress, text, unet, vae, words
 from train.denoiser import Batch, Denoiser
 from train.loop import Loss, Plan
 
-_LORA_FEW = 80  # steps of a LoRA with few frames of each clip; then it sees all
+_LORA_FEW = 180  # steps of a LoRA with few frames of each clip; then it sees all
 Maker = Callable[["Setting"], tuple[nn.Module, Loss, Callable[[int], None]]]
 
 
@@ -47,8 +47,10 @@ class Stage:
     make: Maker
 
 
-def run_stage(name: str, setting: Setting, steps: int | None = None, stop: Callable[[int], bool] | None = None) -> None:
-    """Trains a stage to its end (at once where that is done already), from where it was left.
+def run_stage(
+    name: str, setting: Setting, steps: int | None = None, stop: Callable[[int], bool] | None = None
+) -> list[float]:
+    """Trains a stage to its end (at once where that is done already), from where it was left; the losses on the way.
 
     Raises:
         FileNotFoundError: a stage that it builds on has not been trained.
@@ -57,9 +59,10 @@ def run_stage(name: str, setting: Setting, steps: int | None = None, stop: Calla
     plan = Plan(**{**vars(stage.plan), "seed": setting.seed, "steps": steps or stage.plan.steps})
     torch.manual_seed(setting.seed)
     module, loss, look = stage.make(setting)
-    loop.train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
+    losses = loop.train(plan, module, loss, setting.folder, stop or (lambda step: False), look)
     if loop.rank() == 0:
         look(plan.steps)
+    return losses
 
 
 def new_denoiser(setting: Setting) -> Denoiser:
@@ -94,6 +97,20 @@ def _make_vae(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         return vae.loss_of(module, vae.Examples(setting.count(10), generator), generator, half=step < whole)
+
+    return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
+
+
+def _make_decoder(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    module = vae.build().to(setting.device)
+    module.load_state_dict(read(setting, "vae"))
+    for part in (module.encoder, module.quant_conv):
+        part.requires_grad_(False)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        examples = vae.Examples(setting.count(10), generator)
+        pixels, code = examples.pixels.to(setting.device), examples.latents.to(setting.device)
+        return vae.decoder_loss(module, pixels, code, vae.CALM_NOISE, generator)
 
     return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
 
@@ -137,15 +154,15 @@ def _make_lora(target: str) -> Maker:
     def make(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
         denoiser = trained_denoiser(setting, "motions").requires_grad_(False)
         module = lora.MotionLora(denoiser.motion).to(setting.device)
-        few = Batch(pictures=0, clips=setting.count(6), frames=6, power=0.3)
-        whole = Batch(pictures=0, clips=setting.count(3), frames=16, power=0.3)
+        few = Batch(pictures=0, clips=setting.count(16), frames=2, power=0.15)
+        whole = Batch(pictures=0, clips=setting.count(4), frames=8, power=0.3)
 
         def loss(step: int, generator: torch.Generator) -> Tensor:
             return lora.loss_of(module, denoiser, target, few if step < _LORA_FEW else whole, generator)
 
         def look(step: int) -> None:
             with module.applied(denoiser.motion):
-                print(f"  {progress.motions(denoiser, 4)} (wanted: {target})", flush=True)
+                print(f"  {progress.plan(denoiser)}\n  {progress.motions(denoiser, 4)} (wanted: {target})", flush=True)
 
         return module, loss, look
 
@@ -161,7 +178,13 @@ def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
 
 
 def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
-    return lambda step: print(f"  {progress.report(denoiser, 16, frames)}", flush=True)
+    """Clips are long in the making: while they are learnt only their plan is looked at."""
+
+    def look(step: int) -> None:
+        line = progress.report(denoiser, 16, frames=1) if frames == 1 else progress.plan(denoiser)
+        print(f"  {line}", flush=True)
+
+    return look
 
 
 STAGES: dict[str, Stage] = {
@@ -170,7 +193,8 @@ STAGES: dict[str, Stage] = {
     "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
     "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
     "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
+    "decoder": Stage(Plan("decoder", 130, rate=1e-3, warmup=10, cooldown=0.7, decay=0.97), _make_decoder),
     "v1": Stage(Plan("v1", 45, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
-    "pan_left": Stage(Plan("pan_left", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
-    "zoom_in": Stage(Plan("zoom_in", 160, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
+    "pan_left": Stage(Plan("pan_left", 250, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
+    "zoom_in": Stage(Plan("zoom_in", 120, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
 }

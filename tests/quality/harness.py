@@ -22,6 +22,8 @@ MODEL = ROOT / "pocket" / "model"
 NAMES = ("colour", "background", "shape", "motion")
 STEPS, SCALE, SAMPLER = 20, 3.0, "Euler"
 FIRST_SEED = 5000
+V2 = "pocket_mm_v2.safetensors"
+LORAS = {"pocket_pan_left": "x", "pocket_zoom_in": "area"}  # and what they change
 
 
 def main(argv: list[str]) -> int:
@@ -95,13 +97,10 @@ class Host:
 def measure_all(host: Host, prompts: int, few: int) -> dict[str, Any]:
     """All numbers of the table."""
     return {
-        "v2": measure_text(host, "pocket_mm_v2.safetensors", prompts),
+        "v2": measure_text(host, V2, prompts),
         "v1": measure_text(host, "pocket_mm_v1.safetensors", few),
         "without": measure_text(host, None, few),
-        "lora": {
-            "pan_left": measure_lora(host, "pocket_pan_left", "x", few),
-            "zoom_in": measure_lora(host, "pocket_zoom_in", "area", few),
-        },
+        "lora": measure_lora(host, few),
     }
 
 
@@ -126,25 +125,34 @@ def measure_text(host: Host, module: str | None, count: int) -> dict[str, Any]:
     }
 
 
-def measure_lora(host: Host, name: str, what: str, count: int) -> dict[str, float]:
-    """Mean change from the first frame to the last, without the LoRA and with it at weight 1.
+def measure_lora(host: Host, count: int) -> dict[str, dict[str, float]]:
+    """Mean change from the first frame to the last, without each LoRA and with it at weight 1.
 
-    Args:
-        what: "x", pixels to the right, or "area", the factor of growth as a power of two.
+    Also the largest difference, in levels of 255, that a LoRA at weight 0 makes in the first clip: there should be none.
     """
     import numpy as np
-    from train import measure
     from train.prompts import held_out_prompts
 
-    changes: dict[str, list[float]] = {"without": [], "with": []}
+    found: dict[str, dict[str, list[float]]] = {name: {"without": [], "with": [], "at 0": []} for name in LORAS}
     for i, (scene, _) in enumerate(held_out_prompts(count)):
-        text = f"a {scene.colour} {scene.shape}, {scene.background} background"
-        for case, prompt in (("without", text), ("with", f"{text} <lora:{name}:1>")):
-            clip = host.frames(prompt, FIRST_SEED + 100 * i, "pocket_mm_v2.safetensors")
-            x, _, area = measure.tracks(measure.shape_masks(clip, measure.background_of(clip)))
-            change = x[-1] - x[0] if what == "x" else np.log2((area[-1] + 1) / (area[0] + 1))
-            changes[case].append(float(change))
-    return {case: float(np.mean(values)) for case, values in changes.items()}
+        text, seed = f"a {scene.colour} {scene.shape}, {scene.background} background", FIRST_SEED + 100 * i
+        plain = host.frames(text, seed, V2)
+        for name, what in LORAS.items():
+            found[name]["without"].append(change(plain, what))
+            found[name]["with"].append(change(host.frames(f"{text} <lora:{name}:1>", seed, V2), what))
+            if i == 0:
+                nothing = host.frames(f"{text} <lora:{name}:0>", seed, V2)
+                found[name]["at 0"].append(float(np.abs(nothing - plain).max() * 255))
+    return {name: {case: float(np.mean(values)) for case, values in cases.items()} for name, cases in found.items()}
+
+
+def change(clip: Any, what: str) -> float:
+    """From the first frame of `f h w 3` to the last: "x", pixels to the right, or "area", doublings."""
+    import numpy as np
+    from train import measure
+
+    x, _, area = measure.tracks(measure.shape_masks(clip, measure.background_of(clip)))
+    return float(x[-1] - x[0] if what == "x" else np.log2((area[-1] + 1) / (area[0] + 1)))
 
 
 def _of_motion(pairs: list[Any], kind: str) -> Iterator[str]:
@@ -159,7 +167,9 @@ def table(found: dict[str, Any]) -> str:
         shown = [f"{value:.0%}" if name in (*NAMES, "both colours") else f"{value:.2f}" for value in row]
         lines.append(f"{name:24}{shown[0]:>10}{shown[1]:>10}{shown[2]:>12}")
     for name, values in found["lora"].items():
-        lines.append(f"{name:24}{values['without']:10.2f} without, {values['with']:.2f} at weight 1")
+        lines.append(
+            f"{name:24}{values['without']:10.2f} without, {values['with']:.2f} at weight 1, off by {values['at 0']:g} at 0"
+        )
     for kind, motions in sorted(found["v2"]["motions"].items()):
         lines.append(f"  asked for {kind}: {', '.join(motions)}")
     return "\n".join(lines)

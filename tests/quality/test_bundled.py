@@ -111,9 +111,24 @@ def test_a_motion_module_makes_one_track_of_a_clip(quick) -> None:
     assert quick["v1"]["jerk"] <= quick["without"]["jerk"] / 4
 
 
+def test_backgrounds_are_calm(quick) -> None:
+    assert quick["v2"]["flicker"] <= QUICK["flicker"]  # levels of 255; a quarter of that without is not reached
+
+
 def test_the_zoom_lora_makes_things_grow(quick) -> None:
-    zoom = quick["lora"]["zoom_in"]
-    assert zoom["with"] > zoom["without"] + 0.4  # doublings of the area
+    zoom = quick["lora"]["pocket_zoom_in"]
+    assert zoom["with"] > zoom["without"] + 1.2  # doublings of the area
 
 
-QUICK = {"both colours": 0.9, "shape": 0.85}  # the motion is measured, but has no threshold: see the card's limits
+def test_the_pan_lora_makes_things_move_to_the_right(quick) -> None:
+    pan = quick["lora"]["pocket_pan_left"]
+    assert pan["with"] > pan["without"] + 15  # pixels
+
+
+@pytest.mark.parametrize("name", ["pocket_pan_left", "pocket_zoom_in"])
+def test_a_lora_at_weight_0_changes_nothing(quick, name: str) -> None:
+    assert quick["lora"][name]["at 0"] == 0
+
+
+QUICK = {"both colours": 0.9, "shape": 0.85, "flicker": 4.0}
+"""The direction of motion is measured, but has no threshold: see the card's limits."""

@@ -9,7 +9,9 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
-from train import captions, diffusion, loop, measure, optimiser, world
+from train import captions, diffusion, latents, loop, lora, measure, optimiser, progress, stages, vae, world
+
+import modules.torch_compat  # noqa: F401  (makes ldm importable)
 
 PIXELS = "785355d8b18286eb"  # change these only together with the bundled weights
 CAPTIONS = "07bebebe2059f39d"
@@ -89,6 +91,22 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
         assert torch.equal(resumed[name], value)
 
 
+def words_run(folder, kill_at: int | None = None) -> tuple[dict[str, torch.Tensor], list[float]]:
+    setting = stages.Setting(folder, size=0.1)
+    losses = stages.run_stage("words", setting, 5, lambda step: step == kill_at)
+    return (stages.read(setting, "words") if kill_at is None else {}), losses
+
+
+def test_a_stage_that_is_killed_ends_as_one_that_is_not(tmp_path) -> None:
+    whole, all_losses = words_run(tmp_path / "whole")
+    _, before = words_run(tmp_path / "killed", kill_at=1)
+    resumed, after = words_run(tmp_path / "killed")
+    assert before + after == pytest.approx(all_losses, rel=1e-4)
+    assert len(before) == 2
+    for name, value in whole.items():
+        assert torch.allclose(resumed[name], value, atol=1e-4), name
+
+
 def test_a_checkpoint_that_was_being_written_is_not_read(tmp_path) -> None:
     small_run(tmp_path, kill_at=4)
     (tmp_path / "small.unfinished").write_bytes(b"half")
@@ -103,6 +121,17 @@ def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
     assert all(torch.equal(again[name], value) for name, value in first.items())
 
 
+def test_a_lora_is_written_with_its_largest_directions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    down, up = torch.randn(3, 20, generator=generator), torch.randn(30, 3, generator=generator)
+    kept_down, kept_up = lora.largest(down, up, 3)
+    assert torch.allclose(kept_up @ kept_down, up @ down, atol=1e-4)
+    short_down, short_up = lora.largest(down, up, 2)
+    assert (short_down.shape, short_up.shape) == ((2, 20), (30, 2))
+    away = torch.linalg.svdvals(up @ down - short_up @ short_down)
+    assert torch.allclose(away[0], torch.linalg.svdvals(up @ down)[2], rtol=1e-3)
+
+
 def test_the_rate_rises_stays_and_falls() -> None:
     plan = loop.Plan("x", 100, rate=1.0, warmup=10, cooldown=0.2)
     rates = [loop.rate_at(plan, step) for step in range(100)]
@@ -110,6 +139,22 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rates[9:80] == [1.0] * 71
     assert rates[99] == pytest.approx(0.05)
     assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+
+
+def test_the_code_of_a_scene_tells_its_colours_and_its_outline() -> None:
+    scene = world.scenes_of(6, 1)[0]
+    seen = latents.latents_of(scene)
+    cells = torch.nn.functional.avg_pool2d(world.draw(scene), latents.CELL)
+    assert torch.allclose(latents.thumbnails(seen), cells, atol=1e-5)
+    assert latents.distances(seen).amin() < 0 < latents.distances(seen).amax()
+
+
+def test_the_mean_of_drawn_clips_moves_as_it_is_called() -> None:
+    scenes = [scene for scene in world.scenes_of(1, 200) if scene.motion in ("left", "down")]
+    for way, other in (("left", "down"), ("down", "left")):
+        mean = torch.stack([latents.latents_of(scene) for scene in scenes if scene.motion == way]).mean(0)
+        assert progress.shift(mean, way) > 15
+        assert abs(progress.shift(mean, other)) < 5
 
 
 def test_the_target_leads_back_to_the_clean_picture() -> None:
@@ -141,6 +186,25 @@ def test_the_sampler_reaches_what_a_perfect_denoiser_knows() -> None:
 
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     assert torch.allclose(diffusion.sample(denoise, noise, diffusion.PICTURES, 12), clean, atol=1e-4)
+
+
+def test_orthogonalised_updates_are_those_of_the_plain_iteration() -> None:
+    gradient = torch.randn(2, 24, 60, generator=torch.Generator().manual_seed(0))
+    x = gradient / gradient.flatten(1).norm(dim=1)[:, None, None]
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    assert torch.allclose(optimiser.orthogonalised(gradient), x, atol=1e-3)
+    assert torch.allclose(optimiser.orthogonalised(gradient.mT), x.mT, atol=1e-3)
+
+
+def test_the_decoder_is_taught_alone_in_the_last_lesson(tmp_path) -> None:
+    setting = stages.Setting(tmp_path, size=0.1)
+    loop.write_weights(vae.build().state_dict(), tmp_path / "vae.safetensors")
+    stages.run_stage("decoder", setting, 1)
+    before, after = stages.read(setting, "vae"), stages.read(setting, "decoder")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder"}
 
 
 def test_orthogonalised_updates_leave_what_is_held() -> None:
