@@ -28,9 +28,15 @@ _OF_INFOTEXT = {  # attribute of p -> its name in an infotext, and its type
 }
 
 
+_TAKEN = "animatediff_has_batch_tab"  # attribute of the host's module: an `import scripts.animatediff` asks again
+
+
 def take_over() -> None:
     """Make the host's batch tab ask here first, until scripts are unloaded. Without our `enable` nothing changes."""
+    if hasattr(img2img, _TAKEN):
+        return
     stack = ExitStack()
+    stack.enter_context(replaced(img2img, _TAKEN, True))
     stack.enter_context(replaced(img2img, "process_batch", _ours_first(img2img.process_batch)))
     script_callbacks.on_script_unloaded(stack.close)
 

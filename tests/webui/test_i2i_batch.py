@@ -371,14 +371,29 @@ def test_whoever_has_the_tab_one_video_is_made(folder, runs_made, by_controlnet,
     assert runs_made == [3, 1, 1, 1, 1, 1]
 
 
-def test_the_tab_is_the_hosts_again_when_scripts_are_unloaded():
-    from modules import img2img, img2img_batch, processing, script_callbacks
+def test_a_second_copy_of_the_script_does_not_take_the_tab_again(pocket):
+    from modules import img2img
+    from motion_module.webui import i2i_batch
 
+    before = img2img.process_batch
+    i2i_batch.take_over()
+    assert img2img.process_batch is before
+
+
+def test_the_tab_is_the_hosts_again_when_scripts_are_unloaded(pocket, monkeypatch):
+    from modules import img2img, img2img_batch, processing, script_callbacks
+    from motion_module.webui import i2i_batch
+
+    registered = script_callbacks.callback_map["callbacks_script_unloaded"]
+    of_the_tab = [callback for callback in registered if "Lora" not in callback.script]  # which others still need
+    monkeypatch.setitem(script_callbacks.callback_map, "callbacks_script_unloaded", of_the_tab)
+    monkeypatch.setattr(script_callbacks, "ordered_callbacks_map", {})
     before = [(module, dict(vars(module))) for module in (img2img, processing)]
     assert img2img.process_batch is not img2img_batch.process_batch
     script_callbacks.script_unloaded_callback()
     try:
         assert img2img.process_batch is img2img_batch.process_batch
+        assert not hasattr(img2img, i2i_batch._TAKEN)
     finally:
         for module, names in before:
             vars(module).update(names)
