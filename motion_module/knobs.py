@@ -129,7 +129,11 @@ def _pick(knob: Knob, value: Any) -> Any:
 def _read_file(name: str, knob: Knob, value: Any) -> str | None:
     if hasattr(value, "read"):  # what is uploaded on the panel
         value = value.name
-    return None if value is None or value == "" else _read_text(name, knob, value)
+    return _read_path(name, knob, value) or None
+
+
+def _read_path(name: str, knob: Knob, value: Any) -> str:
+    return _read_text(name, knob, value).strip()
 
 
 def _read_image(name: str, knob: Knob, value: Any) -> Any:
@@ -145,7 +149,7 @@ _READERS: dict[str, Callable[[str, Knob, Any], Any]] = {
     "choice": _read_choice,
     "choices": _read_choices,
     "text": _read_text,
-    "path": _read_text,
+    "path": _read_path,
     "image": _read_image,
     "video": _read_file,
 }

@@ -191,3 +191,8 @@ def test_the_formats_are_those_that_can_be_written():
     from motion_module.media.writers import available_formats
 
     assert [*available_formats(), "Frame"] == list(FORMATS)
+
+
+def test_blanks_alone_are_no_path():
+    asked = VideoParams.from_json({"enable": True, "video_path": " \t", "mask_path": " masks ", "video_source": "  "})
+    assert (asked.video_path, asked.mask_path, asked.video_source) == ("", "masks", None)

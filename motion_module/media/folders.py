@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -33,9 +34,9 @@ def pictures_in(folder: Path) -> list[Path]:
     Raises:
         ReaderError: there is no such folder, or no picture in it.
     """
-    if not folder.exists():
-        raise ReaderError(f"there is no folder {folder}")
-    if not folder.is_dir():
+    if not os.path.exists(folder):  # unlike Path.exists it has no errors of its own, for a name that is too long
+        raise ReaderError(f"there is no folder {str(folder)[:200]}")
+    if not os.path.isdir(folder):
         raise ReaderError(f"{folder} is a file, not a folder")
     try:
         names = sorted((path.name for path in folder.iterdir()), key=natural_key)
@@ -56,9 +57,9 @@ def frames_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
         ReaderError: a folder is missing or has no pictures.
     """
     images, masks = folder / "image", folder / "mask"
-    if images.is_dir():
-        return pictures_in(images), pictures_in(masks) if masks.exists() else []
-    if masks.is_dir():
+    if os.path.isdir(images):
+        return pictures_in(images), pictures_in(masks) if os.path.exists(masks) else []
+    if os.path.isdir(masks):
         raise ReaderError(f"the folder {folder} has masks in mask; its frames belong into a folder image beside that")
     return pictures_in(folder), []
 

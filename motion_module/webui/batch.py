@@ -49,7 +49,7 @@ class Batch:
         files = []
         for number, (name, frame) in enumerate(zip(self.names, frames, strict=False)):
             pattern = _unused(self.output_dir, name if videos == 1 else f"{name}-{video + 1}")
-            files.append(Path(_saved(p, frame, self.output_dir, pattern, video * len(self.names) + number)))
+            files.append(Path(_saved(p, frame, self.output_dir, pattern, video * len(frames) + number)))
         return files
 
 

@@ -74,7 +74,8 @@ def get_animatediff_arg(p: Any) -> VideoArgument | None:
         if values is None:
             return None
         asked = read_request(values)
-        enable, frames = asked.enable, asked.video_length
+        enable = asked.enable and not getattr(p, "txt2img_upscale", False)  # which upscales one picture
+        frames = asked.video_length
     return VideoArgument(enable=enable, video_length=frames, batch_size=asked.batch_size, closed_loop=asked.closed_loop)
 
 

@@ -80,6 +80,14 @@ class Control:
             why = f": {' '.join(str(error['exception']).split())[:200]}" if known else ""
             raise UserError(f"AnimateDiff: ControlNet could not prepare its units{why} (the log has more).")
 
+    def let_go(self) -> None:
+        """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
+        script = script_of(self._p)
+        network = getattr(script, "latest_network", None)
+        if self._units and network is not None:
+            network.restore()
+            script.latest_network = None
+
     @contextmanager
     def handing_out(self, frames: int) -> Iterator[AroundCall]:
         """Around `p.sample`: what goes around each call of the model."""
@@ -164,7 +172,8 @@ def _of_video(video: VideoIn | None) -> Files | None:
 def _folder_of(masks: Sequence[Path]) -> str:
     """ControlNet knows masks by their folder only; "" where the masks are not all of one."""
     folder = str(masks[0].parent) if masks else ""
-    return folder if folder and pictures_in(folder, "mask_path") == tuple(masks) else ""
+    # It pairs pictures and masks by their places, and leaves what is over.
+    return folder if folder and pictures_in(folder, "mask_path")[: len(masks)] == tuple(masks) else ""
 
 
 def _newest_error() -> Any:

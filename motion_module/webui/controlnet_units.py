@@ -8,6 +8,7 @@ as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow.
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class Unit:
         settings = self.settings
         keyframes = source.keyframes
         files = source.files[: frames if keyframes is None else len(keyframes)]
-        if len(files) == 1 and keyframes is not None and not self.places_pictures:
+        if len(files) == 1 and keyframes is not None and not (self.places_pictures or self.takes_several):
             files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
         pictures = [_for_controlnet(file) for file in files]
         masks = source.masks if source.name.startswith(_OWN) or getattr(settings, "is_inpaint", False) else ""
@@ -196,7 +197,7 @@ def pictures_in(folder: str, name: str) -> tuple[Path, ...]:
     Raises:
         ParamError: there is no such folder, or no picture in it.
     """
-    if not Path(folder).is_dir():
+    if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
         raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no such folder.")
     files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
     if not files:

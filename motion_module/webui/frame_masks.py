@@ -132,7 +132,8 @@ def _join(p: Any, prepared: list[_Prepared], given_colors: Any) -> None:
     p.image_conditioning = torch.cat([one.conditioning for one in prepared])
     p.overlay_images = [overlay for one in prepared for overlay in one.overlays]
     p.mask_for_overlay, p.paste_to = prepared[0].overlay.mask, prepared[0].overlay.paste_to
-    p.color_corrections = given_colors or [color for one in prepared for color in one.colors] or None
+    several = given_colors if given_colors and len(given_colors) > 1 else None  # one counts for all frames alike
+    p.color_corrections = several or [color for one in prepared for color in one.colors] or None
 
 
 class _PartFound(Exception):  # noqa: N818  (a way out, no error)

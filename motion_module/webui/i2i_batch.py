@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
@@ -39,6 +40,7 @@ def take_over() -> None:
     stack.enter_context(replaced(img2img, _TAKEN, True))
     stack.enter_context(replaced(img2img, "process_batch", _ours_first(img2img.process_batch)))
     script_callbacks.on_script_unloaded(stack.close)
+    atexit.register(stack.close)  # later there would be nothing left to undo it with
 
 
 def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,9 +167,10 @@ def _natural(file: str) -> list[Any]:
 def _read(file: str) -> Image.Image:
     """Raises: UserError: the file is no picture; left out, all later frames would be at the wrong place."""
     try:
-        picture = host_images.read(file)
-        picture.load()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        picture = Image.open(file)
+        picture.load()  # before the host's fix_image, which swallows what is wrong with it
+        picture = host_images.fix_image(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"AnimateDiff: {file} cannot be read as a picture; take it out of the folder.") from error
     return picture
 

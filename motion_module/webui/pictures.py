@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from modules import images, sd_samplers_common, shared
@@ -96,10 +96,10 @@ def read_picture(value: Any) -> Image.Image | None:
         return value
     try:
         data = base64.b64decode(value.partition("base64,")[2] or value, validate=True)
-        picture = images.read(io.BytesIO(data))
-        picture.load()
-        return picture
-    except (binascii.Error, UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        picture = Image.open(io.BytesIO(data))
+        picture.load()  # before the host's fix_image, which swallows what is wrong with it
+        return images.fix_image(picture)
+    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ParamError(f"AnimateDiff: last_frame is {value!r:.40}; allowed is a picture in base64.") from error
 
 

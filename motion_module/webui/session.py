@@ -28,7 +28,7 @@ from motion_module.patching import replaced
 from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of
-from motion_module.webui.frame_masks import read_masks
+from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
@@ -215,7 +215,11 @@ class Session:
             self._change(name, ours)
 
     def _fail(self, method: str, error: UserError | HostError) -> None:
+        control = self._control
+
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+            if control is not None:
+                control.let_go()
             self.end()
             if method == "close":
                 original(*args, **kwargs)
@@ -242,7 +246,7 @@ class Session:
             return []
         masks = read_masks(self.video, self.frames)
         if masks:
-            self._change("image_mask", masks[0])
+            self._change("image_mask", fitted(masks[0], self.p.init_images[0]))
         return masks if len(masks) > 1 else []
 
     def _choose_module(self) -> None:
@@ -282,13 +286,14 @@ class Session:
         return result
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if None in (self._model, self._route, self._networks, self._pictures, self._control):
+        control = self._control
+        if None in (self._model, self._route, self._networks, self._pictures, control):
             return original(*args, **kwargs)
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._networks.sampling())
                 call = CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
-                around = stack.enter_context(self._control.handing_out(self.frames))
+                around = stack.enter_context(control.handing_out(self.frames))
                 options = window_options(self.params)
                 loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around)
                 stack.enter_context(sampling_scope(loan))
@@ -296,6 +301,7 @@ class Session:
                 stack.enter_context(freeinit_passes(self.p, self.params))
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
+            control.let_go()
             self.end()
             raise
 

@@ -145,7 +145,7 @@ def frames_folder() -> Path:
 
 def _progress(frames: int) -> None:
     shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
-    if shared.state.interrupted or shared.state.skipped:
+    if shared.state.interrupted:  # a skip may be the last run's: the host forgets it later
         raise UserError("AnimateDiff: reading of the video source was interrupted.")
 
 

@@ -114,6 +114,14 @@ def png_base64(picture: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def damaged_png() -> bytes:
+    """A picture of noise whose data no longer fit their check sum; the host would show the half that can be read."""
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    data = bytearray(base64.b64decode(png_base64(noise)))
+    data[len(data) // 2] ^= 255
+    return bytes(data)
+
+
 def gradient(size: int = 64) -> np.ndarray:
     """A picture to start from: red grows to the right, green downwards."""
     ramp = np.linspace(0, 255, size)

@@ -105,6 +105,13 @@ def test_masks_of_another_size_are_fitted(tmp_path):
     assert max(kept(frame, (0, 0, 36, 64)) for frame in frames) <= 1  # the edge is soft now
 
 
+def test_one_mask_of_another_size_is_fitted(tmp_path):
+    white((0, 0, 64, 128), size=(128, 128)).save(tmp_path / "only.png")
+    frames, _ = made(tmp_path, inpaint_full_res=True)
+    assert max(kept(frame, (0, 0, 36, 64)) for frame in frames) <= 1
+    assert min(changed(frame, (4, 4, 28, 60)) for frame in frames) > 5
+
+
 @pytest.mark.parametrize("fill", [0, 2, 3])
 def test_every_kind_of_masked_content(masks, fill):
     frames, _ = made(masks, inpainting_fill=fill)

@@ -285,7 +285,7 @@ def of_units(units):
 def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, error):
     from contextlib import closing
 
-    from modules import processing
+    from modules import processing, shared
     from motion_module.core.layers import MotionModule
 
     units = [
@@ -305,6 +305,7 @@ def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, err
             with pytest.raises(RuntimeError, match="out of memory"):
                 processing.process_images(p)
     monkeypatch.undo()
+    assert "forward" not in vars(shared.sd_model.model.diffusion_model), "ControlNet's guidance ends with the run"
     assert of_units(units) == before and p.script_args is args
     assert vars(p).get("init") is own["init"] and "animatediff_session" not in vars(p)
     assert snapshot.differences(host, snapshot.of_host(values=False)) == []

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from http_client import damaged_png
 from PIL import Image, PngImagePlugin
 from runs import arguments, array, make, video
 from snapshot import differences, of_host
@@ -285,6 +286,7 @@ BAD = {
     "few masks, fewer frames": ("in", "masks", {"video_length": 2}, "has 3 masks for 2 pictures"),
     "no picture": ("broken", "", {}, "2.png cannot be read as a picture"),
     "empty picture": ("nothing", "", {}, "2.png cannot be read as a picture"),
+    "damaged picture": ("damaged", "", {}, "2.png cannot be read as a picture"),
     "broken mask": ("in", "broken", {}, "cannot be read as a picture"),
     "wrong field": ("in", "", {"fps": 1000}, "fps is 1000"),
 }
@@ -299,7 +301,7 @@ def test_what_does_not_fit_is_one_sentence(folder, tmp_path, case):
     (tmp_path / "texts" / "readme.txt").write_text("no picture")
     for name in ("a", "b", "c"):
         save(white((0, 0, 32, 64)), tmp_path / "masks" / f"{name}.png")
-    for name, data in (("broken", b"no picture"), ("nothing", b"")):
+    for name, data in (("broken", b"no picture"), ("nothing", b""), ("damaged", damaged_png())):
         for number in (1, 2, 3, 4, 5):
             save(white((0, 0, 9, 9)), tmp_path / name / f"{number}.png")
         (tmp_path / name / "2.png").write_bytes(data)

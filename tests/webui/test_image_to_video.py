@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from http_client import SMALL, Client, gradient, png_base64
+from http_client import SMALL, Client, damaged_png, gradient, png_base64
 from PIL import Image
 from runs import frames, make, run, video
 
@@ -165,7 +165,16 @@ def test_the_last_frame_over_http(pocket, prefix):
 
 
 @pytest.mark.parametrize(
-    "value", ["no base64!", encoded(RED)[:100], base64.b64encode(b"no picture").decode(), 5, ["a"], {"image": "x"}]
+    "value",
+    [
+        "no base64!",
+        encoded(RED)[:100],
+        base64.b64encode(b"no picture").decode(),
+        base64.b64encode(damaged_png()).decode(),
+        5,
+        ["a"],
+        {"image": "x"},
+    ],
 )
 def test_what_is_no_last_frame_is_said(pocket, value):
     client = Client(pocket)

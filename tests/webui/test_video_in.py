@@ -134,6 +134,7 @@ def wrong(base):
         ({source: good, masks: base / "uneven" / "mask"}, "mask_path", "4 masks", "one for each of the 9 frames"),
         ({source: good, masks: base / "empty"}, "mask_path", "empty", "has no pictures"),
         ({path: base / "nowhere"}, "video_path", "nowhere", "there is no folder"),
+        ({path: base / ("long" * 1500)}, "video_path", "long", "there is no folder"),
         ({path: good}, "video_path", "good.mp4", "is a file, not a folder"),
         ({path: base / "empty"}, "video_path", "empty", "has no pictures"),
         ({path: base / "others"}, "video_path", "others", "has no pictures"),

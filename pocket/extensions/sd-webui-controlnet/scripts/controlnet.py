@@ -79,7 +79,6 @@ class Script(scripts.Script):
         network = UnetHook(lowvram=any(unit.low_vram for unit in self.enabled_units))
         network.hook(model=unet, sd_ldm=p.sd_model, control_params=params, process=p)
         self.latest_network = network
-        self._end_with(p)
 
     def _params(self, p: Any, unet: Any, unit: ControlNetUnit) -> ControlParams:
         model = self.load_control_model(unet, unit.model)
@@ -108,16 +107,6 @@ class Script(scripts.Script):
             hr_option=unit.hr_option if uses_hires_fix(p) else HiResFixOption.BOTH,
             effective_region_mask=None if region is None else as_tensor(region)[:, :1],
         )
-
-    def _end_with(self, p: Any) -> None:
-        """Let the run's end be the guidance's too, when it ends before `postprocess`."""
-        close = p.close
-
-        def closed() -> None:
-            self._end()
-            close()
-
-        p.close = closed
 
     def _end(self) -> None:
         if self.latest_network is not None:
