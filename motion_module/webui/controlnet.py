@@ -40,10 +40,13 @@ class Control:
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
         masks_used = video is not None and video.masks and getattr(p, "init_images", None)  # by img2img
         if of_video is not None and not masks_used and of_video not in self._sources.values():
-            raise ParamError(
-                f"AnimateDiff: {of_video.name} is {str(getattr(params, of_video.name))[:200]!r}, but no ControlNet "
-                f"unit is enabled that could take its frames; enable one, or leave {of_video.name} empty."
+            why = (
+                "every enabled ControlNet unit has pictures of its own; take them out of one"
+                if self._units
+                else "no ControlNet unit is enabled that could take its frames; enable one"
             )
+            asked = str(getattr(params, of_video.name))[:200]
+            raise ParamError(f"AnimateDiff: {of_video.name} is {asked!r}, but {why}, or leave {of_video.name} empty.")
 
     @property
     def limits(self) -> dict[str, int]:
@@ -77,7 +80,8 @@ class Control:
         if self._units and not self._params_of_units():
             error = _newest_error()
             known = error is not None and error is not self._last_error
-            why = f": {' '.join(str(error['exception']).split())[:200]}" if known else ""
+            said = " ".join(str(error["exception"]).split())[:200] if known else ""
+            why = f": {said}" if said else ""
             raise UserError(f"AnimateDiff: ControlNet could not prepare its units{why} (the log has more).")
 
     def let_go(self) -> None:

@@ -46,7 +46,8 @@ class Files:
     @property
     def limit(self) -> int | None:
         """How many frames there are pictures for, None where that is no limit."""
-        return len(self.files) if self.keyframes is None and len(self.files) > 1 else None
+        alone = len(self.files) == 1 and self.name != "video_source"  # what is left of a film is as long as it is
+        return None if alone or self.keyframes is not None else len(self.files)
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,12 @@ def test_32_units_that_are_off_or_blank_are_nobodys_concern(client, quiet):
         assert np.array_equal(frames(client, units, {"video_length": 2}), plain)
 
 
+def test_what_is_left_of_a_film_is_as_long_as_it_is(client, quiet, tmp_path):
+    film = mp4_of(tmp_path / "clip.mp4", FRAMES)
+    got = frames(client, [unit()], {"video_source": film, "video_start": 3, "video_end": 3})
+    is_of(client, got, [3], most=6)  # the film's colours are not quite those of the pictures
+
+
 REFUSED = {
     "video without a unit": (
         [],
@@ -208,12 +214,12 @@ REFUSED = {
     "video, own picture": (
         [unit(image="{png}")],
         {"video_path": "{folder}"},
-        ("no ControlNet unit is enabled that could",),
+        ("has pictures of its own", "leave video_path empty"),
     ),
     "video, own folder": (
         [batch("{folder}")],
         {"video_path": "{folder}"},
-        ("no ControlNet unit is enabled that could",),
+        ("has pictures of its own", "leave video_path empty"),
     ),
     "no picture": ([unit()], {}, ("ControlNet unit 0 is enabled", "no picture", "video_path")),
     "second without": ([batch("{folder}"), unit()], {}, ("ControlNet unit 1 is enabled",)),
