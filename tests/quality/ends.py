@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 PROMPT = "a red circle moving right, white background"
 FIRST, LAST = 14, 46  # where the circle is, in pixels from the left
-STRENGTH, FRAMES, STEPS = 0.5, 8, 10
+STRENGTH, FRAMES, STEPS = 0.3, 8, 10
 
 
 def circle(x: int) -> Image.Image:
