@@ -2,9 +2,10 @@
 
     python tests/bench/bench_writers.py [--frames 64] [--size 512] [--repeat 1]
 
-Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default,
-MP4 with the default of imageio's ffmpeg plugin. PSNR is the mean over frames; "seen" is the PSNR after a slight blur,
-as the eye averages dithering.
+Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default
+and with ffmpeg's palettes (one for the whole clip, or one for each frame, dithered as ffmpeg does by default), MP4 with
+the default of imageio's ffmpeg plugin. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
+the eye averages dithering.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageFilter, ImageSequence
+from scipy.ndimage import uniform_filter
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -29,6 +32,7 @@ from motion_module.media.saving import write_clip
 from motion_module.media.writers import WriterOptions, available_formats
 
 FPS = 8
+_PALETTES = ("one", "each frame's")
 
 
 def moving_picture(step: float, size: int) -> Image.Image:
@@ -68,6 +72,22 @@ def pillow_default(frames: list[Image.Image], folder: Path) -> Path:
     return path
 
 
+def ffmpeg_palettes(each_frame: bool) -> Callable[[list[Image.Image], Path], Path]:
+    """GIF with the palettes of ffmpeg's filters."""
+    kinds = ("stats_mode=single", "new=1") if each_frame else ("stats_mode=full", "new=0")
+    filters = "split[a][b];[a]palettegen={}[p];[b][p]paletteuse={}".format(*kinds)
+
+    def write(frames: list[Image.Image], folder: Path) -> Path:
+        path = folder / "ffmpeg.gif"
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "{}x{}".format(*frames[0].size), "-r", str(FPS)]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *source, "-i", "-", "-lavfi", filters]
+        pixels = b"".join(frame.tobytes() for frame in frames)
+        subprocess.run([*command, str(path)], input=pixels, check=True)
+        return path
+
+    return write
+
+
 def imageio_default(frames: list[Image.Image], folder: Path) -> Path:
     """MP4 as imageio's ffmpeg plugin writes it without any option."""
     path = folder / "imageio.mp4"
@@ -100,15 +120,27 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
-def quality(frames: list[Image.Image], path: Path) -> tuple[float, float]:
-    """PSNR as it is, and as seen from a little further away; of every eighth frame."""
+def ssim(one: Image.Image, other: Image.Image) -> float:
+    """Structural similarity of the brightness (Wang et al. 2004) with windows of 7x7 pixels; 1 is equal."""
+    first, second = (np.asarray(image.convert("L"), np.float64) for image in (one, other))
+    mean = partial(uniform_filter, size=7)
+    middles, others = mean(first), mean(second)
+    spread = mean(first**2) - middles**2 + mean(second**2) - others**2
+    common = mean(first * second) - middles * others
+    light, contrast = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    likeness = (2 * middles * others + light) * (2 * common + contrast)
+    return float((likeness / ((middles**2 + others**2 + light) * (spread + contrast))).mean())
+
+
+def quality(frames: list[Image.Image], path: Path) -> tuple[float, float, float]:
+    """PSNR as it is, PSNR as seen from a little further away, and SSIM; of every eighth frame."""
     pairs = [
         pair for number, pair in enumerate(zip(frames, decoded(path, frames[0].size), strict=True)) if number % 8 == 0
     ]
     blur = ImageFilter.GaussianBlur(1.5)
     plain = [psnr(one, other) for one, other in pairs]
     seen = [psnr(one.filter(blur), other.convert("RGB").filter(blur)) for one, other in pairs]
-    return float(np.mean(plain)), float(np.mean(seen))
+    return float(np.mean(plain)), float(np.mean(seen)), float(np.mean([ssim(*pair) for pair in pairs]))
 
 
 def bytes_in(path: Path) -> int:
@@ -123,16 +155,22 @@ def main() -> None:
     asked = parser.parse_args()
     frames = [moving_picture(number / asked.frames, asked.size) for number in range(asked.frames)]
     plain = {"GIF": pillow_default, "MP4": imageio_default}
+    others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
     best = {
         "GIF, optimised palette": ours("GIF", WriterOptions(optimize_gif_palette=True)),
         "MP4, crf 25 as imageio": ours("MP4", WriterOptions(mp4_crf=25)),
     }
     named = {name: ours(name, WriterOptions()) for name in available_formats() if name != "TXT"}
     print(f"{asked.frames} frames of {asked.size}x{asked.size}")
-    print("| writer | seconds | MB | PSNR | seen | time beside the plain way | size | PSNR |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| writer | seconds | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
+    print("|---|---|---|---|---|---|---|---|---|")
     reference: dict[str, tuple[float, int, float]] = {}
-    for name, write in [*((f"{key}, plain", way) for key, way in plain.items()), *named.items(), *best.items()]:
+    for name, write in [
+        *((f"{key}, plain", way) for key, way in plain.items()),
+        *others.items(),
+        *named.items(),
+        *best.items(),
+    ]:
         seconds = []
         with tempfile.TemporaryDirectory() as folder:
             for run in range(asked.repeat):
@@ -141,13 +179,16 @@ def main() -> None:
                 start = time.perf_counter()
                 path = write(frames, place)
                 seconds.append(time.perf_counter() - start)
-            size, (exact, seen) = bytes_in(path), quality(frames, path)
+            size, (exact, seen, alike) = bytes_in(path), quality(frames, path)
         kind = name.split(",")[0]
-        row = reference.setdefault(kind, (min(seconds), size, exact))
+        base = reference.setdefault(kind, (min(seconds), size, exact))
         ratios = (
-            f"{min(seconds) / row[0]:.3f} | {size / row[1]:.2f} | {exact - row[2]:+.1f} dB" if kind in plain else "| |"
+            f"{min(seconds) / base[0]:.3f} | {size / base[1]:.2f} | {exact - base[2]:+.1f} dB"
+            if kind in plain
+            else "| |"
         )
-        print(f"| {name} | {min(seconds):.2f} | {size / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {ratios} |", flush=True)
+        row = f"| {name} | {min(seconds):.2f} | {size / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} | {ratios} |"
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
