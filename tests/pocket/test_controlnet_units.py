@@ -277,17 +277,19 @@ def test_img2imgs_batch_stays_the_hosts_when_it_is_off(animatediff, monkeypatch)
 
 
 def test_the_hijack_can_be_undone(pocket):
-    from modules import img2img, img2img_batch, processing
+    from modules import img2img, processing
     from scripts import batch_hijack
 
+    below = getattr(img2img, "__controlnet_original_process_batch")
+    assert img2img.process_batch is batch_hijack.process_batch
     batch_hijack.undo_hijack()
     try:
-        assert img2img.process_batch is img2img_batch.process_batch
+        assert img2img.process_batch is below
         assert processing.process_images_inner.__module__ == "modules.processing"
     finally:
         batch_hijack.do_hijack()
     batch_hijack.do_hijack()
-    assert getattr(img2img, "__controlnet_original_process_batch") is img2img_batch.process_batch
+    assert getattr(img2img, "__controlnet_original_process_batch") is below
 
 
 def test_with_animatediff_on_a_units_folder_is_its_business(animatediff, tmp_path):
