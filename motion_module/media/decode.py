@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -13,16 +11,15 @@ from typing import IO
 
 from PIL import Image
 
+from motion_module.media.child import NO_WINDOW, Child, plain
 from motion_module.media.folders import ReaderError
 from motion_module.media.probe import Probe, input_options, reading_ffmpeg
 from motion_module.media.timing import Selection, Timeline
 
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _COLOURS = "flags=bicubic+accurate_rnd+full_chroma_int"
 _SQUARE = "scale=w='max(1,round(iw*if(sar,sar,1)))':h=ih"  # as players show pixels that are not square
 _HEADER_LINES = 12
 _MICRO = 1_000_000
-_ADDRESS = re.compile(r"\[[^]@]+ @ 0x[0-9a-f]+\] ")
 
 
 class Decoding:
@@ -39,48 +36,59 @@ class Decoding:
 
     Attributes:
         timeline: when the frames are shown, as far as they were met, once the block has ended.
-        complaints: the first thing that ffmpeg found wrong with the file, if any.
     """
 
     def __init__(self, path: Path, probe: Probe, selection: Selection, notes: Path) -> None:
         self.timeline = Timeline(tick=probe.tick, declared=probe.rate)
-        self.complaints: list[str] = []
         self._command = _command(path, probe, selection, notes)
         self._probe, self._selection, self._notes = probe, selection, notes
 
     def __enter__(self) -> Decoding:
         try:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                creationflags=_NO_WINDOW,
-            )
+            self._child = Child(self._command)
         except OSError as error:
             raise ReaderError(f"ffmpeg does not start: {error}") from error
-        self._listener = threading.Thread(target=self._listen, name="ffmpeg messages", daemon=True)
-        self._listener.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()  # it has ended, unless the reader has enough
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._process.wait()
-        self._listener.join()
+        self._child.kill()  # it has ended, unless the reader has enough
+        if self._child.stdout:
+            self._child.stdout.close()
+        self._code = self._child.wait()
         self._read_notes()
 
+    @property
+    def complaints(self) -> list[str]:
+        """The first thing that ffmpeg found wrong with the file, if any, once the block has ended."""
+        return [plain(message) for message in self._child.messages[:1]]
+
     def frames(self) -> Iterator[Image.Image]:
-        """The wanted frames as RGB pictures; what is transparent is shown on white."""
-        while self._process.stdout and (frame := read_pam(self._process.stdout)) is not None:
+        """The wanted frames as RGB pictures; what is transparent is shown on white.
+
+        Raises:
+            ReaderError: ffmpeg wrote something else, or nothing for a long time.
+        """
+        while (frame := self._next()) is not None:
             yield frame
-        self._process.wait()
+        self._child.wait()
 
     def stop(self, place: int) -> None:
         """There is enough, once the time of a frame is noted: ffmpeg may note it later than it hands out the frame."""
-        while len(self._rows()) <= place and self._process.stdout and read_pam(self._process.stdout) is not None:
+        while len(self._rows()) <= place and self._next() is not None:
             pass
+
+    def _next(self) -> Image.Image | None:
+        if self._child.stdout is None:
+            return None
+        try:
+            with self._child.patience():
+                frame = read_pam(self._child.stdout)
+        except ReaderError:
+            if not self._child.hung:  # else it was ended in the middle of a picture
+                raise
+        if self._child.hung:
+            raise ReaderError(self._child.failure(0))
+        return frame
 
     def _rows(self) -> list[list[str]]:
         """What is noted so far: `stream, dts, pts, duration, size, checksum`, as frames are shown, in microseconds."""
@@ -95,7 +103,7 @@ class Decoding:
         self._notes.unlink(missing_ok=True)
         timeline, last = self.timeline, self._selection.last
         timeline.starts = [Fraction(int(row[2]), _MICRO) for row in rows]
-        whole = self._process.returncode == 0 and (last is None or len(rows) < last + 2)
+        whole = self._code == 0 and (last is None or len(rows) < last + 2)
         if rows and whole:
             timeline.end = self._end(Fraction(int(rows[-1][3]), _MICRO))
 
@@ -105,15 +113,6 @@ class Decoding:
         if told > start and not self._probe.sound and not self.complaints:
             return told
         return start + (duration if duration > 1 / Fraction(1000) else self.timeline.usual_gap())
-
-    def _listen(self) -> None:
-        if self._process.stderr is None:
-            return
-        with self._process.stderr as messages:
-            for line in messages:
-                text = _ADDRESS.sub("", line.decode("utf-8", errors="replace").strip()).rstrip(".")
-                if text and not self.complaints:
-                    self.complaints.append(text)
 
 
 def read_pam(stream: IO[bytes]) -> Image.Image | None:
@@ -171,7 +170,7 @@ def _passthrough(ffmpeg: str) -> tuple[str, str]:
     """ffmpeg's option for "every frame once"; its name changed with version 5.1."""
     command = [ffmpeg, "-hide_banner", "-h", "long"]
     try:
-        told = subprocess.run(command, capture_output=True, timeout=60, creationflags=_NO_WINDOW)
+        told = subprocess.run(command, capture_output=True, timeout=60, creationflags=NO_WINDOW)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ReaderError(f"ffmpeg does not start: {error}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")

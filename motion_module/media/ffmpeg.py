@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +13,7 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a console for each process
-_PATIENCE_S = 900  # the slowest encoder takes a frame, or the rest of a clip, in less
-_ADDRESS = re.compile(r"^\[([^]@]+) @ 0x[0-9a-f]+\] ")  # "[libx264 @ 0x43f4a340] "
+from motion_module.media.child import NO_WINDOW, Child, failure
 
 
 class WriterError(Exception):
@@ -102,42 +98,31 @@ class FrameProcess:
         self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
         self._output = subprocess.PIPE if reads_back else subprocess.DEVNULL
         self._reads_back = reads_back
-        self._lines: list[str] = []  # the first and the last message
-        self._hung = False
 
     def __enter__(self) -> FrameProcess:
         try:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=self._output,
-                stderr=subprocess.PIPE,
-                creationflags=_NO_WINDOW,
-            )
+            self._child = Child(self._command, stdin=subprocess.PIPE, stdout=self._output)
         except OSError as error:
             raise WriterError(f"ffmpeg does not start: {error}.") from error
-        # A full error pipe would stop ffmpeg, and with it us.
-        self._listener = threading.Thread(target=self._listen, name="ffmpeg messages", daemon=True)
-        self._listener.start()
         return self
 
     def write(self, frame: bytes) -> None:
         """Pass on one frame: width * height * 3 bytes."""
-        stdin = self._process.stdin
+        stdin = self._child.stdin
         if stdin is None:
             raise WriterError("ffmpeg has no input.")
         # Where its output is read, it may wait for the reader, and may the reader take its time.
         try:
-            with nullcontext() if self._reads_back else self._patience():
+            with nullcontext() if self._reads_back else self._child.patience():
                 stdin.write(frame)
         except (OSError, ValueError) as error:  # it has gone, or its input was closed; its own words say why
-            raise WriterError(self._reason(self._wait())) from error
+            raise WriterError(self._child.failure(self._wait())) from error
 
     def end_input(self) -> None:
         """There are no more frames."""
         try:
-            if self._process.stdin and not self._process.stdin.closed:
-                self._process.stdin.close()
+            if self._child.stdin and not self._child.stdin.closed:
+                self._child.stdin.close()
         except OSError:
             pass  # the rest of the buffer finds no reader; the exit code tells
 
@@ -147,67 +132,34 @@ class FrameProcess:
         Raises:
             WriterError: it ended before.
         """
-        stdout = self._process.stdout
-        with self._patience():
+        stdout = self._child.stdout
+        with self._child.patience():
             data = stdout.read(length) if stdout else b""
         if len(data) < length:
-            raise WriterError(self._reason(self._wait()))
+            raise WriterError(self._child.failure(self._wait()))
         return data
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._process.kill()
-        elif self._process.stdout:
-            with self._patience():
-                while self._process.stdout.read(1 << 20):  # or it would wait for a reader
+            self._child.kill()
+        elif self._child.stdout:
+            with self._child.patience():
+                while self._child.stdout.read(1 << 20):  # or it would wait for a reader
                     pass
         code = self._wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        if self._child.stdout:
+            self._child.stdout.close()
         if error is not None:
             return
         if code:
-            raise WriterError(self._reason(code))
+            raise WriterError(self._child.failure(code))
 
     def _wait(self) -> int:
-        with self._patience():
+        with self._child.patience():
             self.end_input()
-            code = self._process.wait()
-            self._listener.join()
-        return code
-
-    @contextmanager
-    def _patience(self) -> Iterator[None]:
-        """What waits for ffmpeg, but not for ever."""
-
-        def give_up() -> None:
-            self._hung = True
-            self._process.kill()
-
-        timer = threading.Timer(_PATIENCE_S, give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()  # it ends at once, and nothing of ours runs on behind a clip
-
-    def _listen(self) -> None:
-        if self._process.stderr is None:
-            return
-        with self._process.stderr as messages:
-            for line in messages:
-                text = line.decode("utf-8", errors="replace").strip()
-                if text:
-                    self._lines[1:] = [text]
-
-    def _reason(self, code: int) -> str:
-        if self._hung:
-            return f"ffmpeg did nothing for {_PATIENCE_S:g} seconds and was ended"
-        return _failure(code, self._lines)
+        return self._child.wait()
 
 
 def even_rgb_bytes(image: Image.Image) -> tuple[tuple[int, int], bytes]:
@@ -223,14 +175,14 @@ def even_rgb_bytes(image: Image.Image) -> tuple[tuple[int, int], bytes]:
 def _run(command: Sequence[str], limit_s: float) -> bytes:
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, creationflags=_NO_WINDOW
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, creationflags=NO_WINDOW
         )
     except subprocess.TimeoutExpired as error:
         raise WriterError(f"ffmpeg did not end within {limit_s:g} seconds.") from error
     except OSError as error:
         raise WriterError(f"ffmpeg does not start: {error}.") from error
     if done.returncode:
-        raise WriterError(_failure(done.returncode, done.stderr.decode("utf-8", errors="replace").split("\n")))
+        raise WriterError(failure(done.returncode, done.stderr.decode("utf-8", errors="replace").split("\n")))
     return done.stdout
 
 
@@ -239,11 +191,3 @@ def _listed(path: str, kind: str) -> frozenset[str]:
     """Names that `ffmpeg -encoders`, `-muxers` or `-filters` prints in the second column."""
     lines = _run([path, "-hide_banner", "-loglevel", "error", kind], 60).decode("utf-8", errors="replace")
     return frozenset(row[1] for row in map(str.split, lines.splitlines()) if len(row) > 1)
-
-
-def _failure(code: int, messages: Sequence[str]) -> str:
-    """How ffmpeg ended, with its first message (the cause, as a rule) and its last."""
-    lines = [_ADDRESS.sub("", line.strip()).rstrip(".") for line in messages if line.strip()]
-    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    told = dict.fromkeys([lines[0], lines[-1]]) if lines else ["it gave no reason"]
-    return f"ffmpeg {how}: {'; '.join(told)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from motion_module.media.child import NO_WINDOW
 from motion_module.media.ffmpeg import WriterError, ffmpeg_path
 from motion_module.media.folders import ReaderError
 
@@ -16,7 +17,6 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpeg,mpegts,mpegvideo,asf,ogg,nut,mxf,ivf,rm,swf,wtv,"
     "h264,hevc,m4v,mjpeg,yuv4mpegpipe,dv,obu,av1"
 )
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _STREAM = re.compile(r"^ {2,4}Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.MULTILINE)
 _CLOCK = re.compile(r"^  Duration: (\d+):(\d+):([\d.]+)", re.MULTILINE)
 _SIZE = re.compile(r"(?:^|[ ,])(\d+)x(\d+)(?=[ ,\[]|$)")
@@ -85,7 +85,7 @@ def probe(path: Path) -> Probe:
 def _told(path: Path) -> str:
     command = [reading_ffmpeg(), "-hide_banner", "-nostdin", *input_options(path)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, creationflags=_NO_WINDOW)
+        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, creationflags=NO_WINDOW)
     except subprocess.TimeoutExpired as error:
         raise ReaderError(f"ffmpeg did not find out within {_TIMEOUT_S} seconds what it is") from error
     except OSError as error:

@@ -10,13 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from motion_module.media.animation import Animation, is_animation
+from motion_module.media.child import NO_WINDOW
 from motion_module.media.decode import Decoding
 from motion_module.media.duplicates import DuplicateFinder
 from motion_module.media.folders import ReaderError
 from motion_module.media.probe import Probe, input_options, probe, reading_ffmpeg
 from motion_module.media.timing import Selection, rate_of
 
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _FAST = 1  # of PNG; the files are temporary
 _HEARD = ["-ac", "1", "-ar", "8000", "-f", "s16le", "pipe:1"]
 
@@ -107,7 +107,7 @@ def sound_in(path: Path, start: float, seconds: float) -> bool:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=600,
-            creationflags=_NO_WINDOW,
+            creationflags=NO_WINDOW,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

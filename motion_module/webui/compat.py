@@ -12,7 +12,7 @@ from motion_module.core.sparsectrl import MotionModuleType as MotionModuleType
 from motion_module.core.sparsectrl import MotionWrapper as MotionWrapper
 from motion_module.travel import Travel
 from motion_module.webui import hooks
-from motion_module.webui.request import read_request
+from motion_module.webui.request import request_of, script_of
 
 
 @dataclass
@@ -70,16 +70,9 @@ def get_animatediff_arg(p: Any) -> VideoArgument | None:
         asked, frames = running.params, running.frames
         enable = asked.enable or running.failed  # a run that will end with our sentence is nobody else's
     else:
-        values = _our_values(p)
-        if values is None:
+        if script_of(p) is None:
             return None
-        asked = read_request(values)
+        asked = request_of(p)
         enable = asked.enable and not getattr(p, "txt2img_upscale", False)  # which upscales one picture
         frames = asked.video_length
     return VideoArgument(enable=enable, video_length=frames, batch_size=asked.batch_size, closed_loop=asked.closed_loop)
-
-
-def _our_values(p: Any) -> Any:
-    scripts = getattr(getattr(p, "scripts", None), "alwayson_scripts", None) or []
-    script = next((script for script in scripts if script.title().lower() == "animatediff"), None)
-    return None if script is None else p.script_args[script.args_from : script.args_to]

@@ -13,7 +13,7 @@ from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.controlnet_hints import handed_out
-from motion_module.webui.controlnet_units import Files, Unit, enabled_units, pictures_in, script_of
+from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, enabled_units, listed
 from motion_module.webui.video_in import VideoIn
 
 IMG2IMG = "img2img"  # the source that its own pictures are
@@ -86,7 +86,7 @@ class Control:
 
     def let_go(self) -> None:
         """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
-        script = script_of(self._p)
+        script = controlnet_of(self._p)
         network = getattr(script, "latest_network", None)
         if self._units and network is not None:
             network.restore()
@@ -103,7 +103,7 @@ class Control:
 
     def _ways(self, frames: int) -> dict[int, Travel | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop in ("R+P", "A")
-        taken = getattr(script_of(self._p), "enabled_units", [])  # as many as there are control_params
+        taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
         places = {id(settings): place for place, settings in enumerate(taken)}
         ways: dict[int, Travel | None] = {}
         for unit in self._units:
@@ -115,7 +115,7 @@ class Control:
         return ways
 
     def _params_of_units(self) -> Sequence[Any]:
-        network = getattr(script_of(self._p), "latest_network", None)
+        network = getattr(controlnet_of(self._p), "latest_network", None)
         return getattr(network, "control_params", None) or ()
 
 
@@ -177,7 +177,7 @@ def _folder_of(masks: Sequence[Path]) -> str:
     """ControlNet knows masks by their folder only; "" where the masks are not all of one."""
     folder = str(masks[0].parent) if masks else ""
     # It pairs pictures and masks by their places, and leaves what is over.
-    return folder if folder and pictures_in(folder, "mask_path")[: len(masks)] == tuple(masks) else ""
+    return folder if folder and listed(folder, "mask_path")[: len(masks)] == tuple(masks) else ""
 
 
 def _newest_error() -> Any:

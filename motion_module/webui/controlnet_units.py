@@ -20,6 +20,7 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import ParamError
+from motion_module.webui.request import script_of, values_of
 
 _EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -98,10 +99,10 @@ class Unit:
         """
         folder, *lines = str(self.settings.batch_images).strip().splitlines()
         name = f"{_OWN} of ControlNet unit {self.number}"
-        files = pictures_in(folder.strip(), name)
+        files = listed(folder.strip(), name)
         masks, keyframes = self._read_lines(lines)
         if masks:
-            pictures_in(masks, f"mask: of ControlNet unit {self.number}")
+            listed(masks, f"mask: of ControlNet unit {self.number}")
         if keyframes is not None and len(files) != len(keyframes):
             raise ParamError(
                 f"AnimateDiff: keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
@@ -171,25 +172,23 @@ def enabled_units(p: Any) -> list[Unit]:
     Raises:
         ParamError: a unit of an API request is none that ControlNet understands.
     """
-    external, script = _external_code(), script_of(p)
+    external, script = _external_code(), controlnet_of(p)
     if external is None or script is None:
         return []
-    values = p.script_args[script.args_from : script.args_to]
     return [
         Unit(number, script.args_from + number, unit)
-        for number, value in enumerate(values)
+        for number, value in enumerate(values_of(p, script))
         if (unit := _enabled(external, number, value)) is not None
     ]
 
 
-def script_of(p: Any) -> Any:
+def controlnet_of(p: Any) -> Any:
     """ControlNet's script object in the tab of `p`, None where it is not installed."""
-    scripts = getattr(p.scripts, "alwayson_scripts", None) or []
-    return next((script for script in scripts if script.title().lower() == "controlnet"), None)
+    return script_of(p, "controlnet")
 
 
-def pictures_in(folder: str, name: str) -> tuple[Path, ...]:
-    """The picture files in a folder, 2 before 10, without hidden ones.
+def listed(folder: str, name: str) -> tuple[Path, ...]:
+    """The picture files in a folder as ControlNet lists them, because it pairs them with others by their places.
 
     Args:
         folder: as it was typed.
@@ -245,7 +244,7 @@ def _masks(folder: str, count: int) -> list[str | None]:
     """One mask for each picture, or the first for all where there are fewer; as ControlNet does it."""
     if not folder:
         return [None] * count
-    files = [str(file) for file in pictures_in(folder, "mask:")]
+    files = [str(file) for file in listed(folder, "mask:")]
     return list(files[:count]) if len(files) >= count else [files[0]] * count
 
 

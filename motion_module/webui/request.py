@@ -9,15 +9,25 @@ from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 
 
+def script_of(p: Any, title: str = "animatediff") -> Any:
+    """The AlwaysOn script of that title (in small letters) in the tab of `p`; None where it is not there."""
+    scripts = getattr(getattr(p, "scripts", None), "alwayson_scripts", None) or []
+    return next((script for script in scripts if script.title().lower() == title), None)
+
+
+def values_of(p: Any, script: Any) -> Sequence[Any]:
+    """The arguments that the host hands to a script."""
+    return p.script_args[script.args_from : script.args_to]
+
+
 def request_of(p: Any) -> VideoParams:
     """What a run asks for, before its hooks are called; nothing where the script is not in its tab.
 
     Raises:
         ParamError: as `read_request`.
     """
-    found = getattr(p.scripts, "alwayson_scripts", None) or []
-    script = next((script for script in found if script.title() == "AnimateDiff"), None)
-    return VideoParams() if script is None else read_request(p.script_args[script.args_from : script.args_to])
+    script = script_of(p)
+    return VideoParams() if script is None else read_request(values_of(p, script))
 
 
 def read_request(args: Sequence[Any]) -> VideoParams:

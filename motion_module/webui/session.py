@@ -268,8 +268,14 @@ class Session:
         return infotext.write(actual, **{name: value for name, value in extra.items() if value})
 
     def _close(self, original: Callable[[], Any]) -> Any:
-        self.end()
+        self._give_up()
         return original()
+
+    def _give_up(self) -> None:
+        """End a run that has not come to `postprocess`, where ControlNet would have ended its part."""
+        if self._control is not None:
+            self._control.let_go()
+        self.end()
 
     def _init(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """img2img makes its sampler, with the noise schedule of that moment, already here."""
@@ -301,8 +307,7 @@ class Session:
                 stack.enter_context(freeinit_passes(self.p, self.params))
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
-            control.let_go()
-            self.end()
+            self._give_up()
             raise
 
 

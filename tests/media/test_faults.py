@@ -16,7 +16,7 @@ import pytest
 from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
 from PIL import Image, ImageSequence
 
-from motion_module.media import ffmpeg
+from motion_module.media import child, ffmpeg
 from motion_module.media.clip import Clip, ClipInfo
 from motion_module.media.metadata import read_infotext
 from motion_module.media.names import claimed
@@ -94,7 +94,7 @@ def test_a_talkative_ffmpeg_does_not_block(save, fake_ffmpeg):
 
 @pytest.mark.parametrize("script", ["exec sleep 99", "cat > /dev/null; exec sleep 99"], ids=["at once", "at the end"])
 def test_an_ffmpeg_that_hangs_is_ended(save, fake_ffmpeg, monkeypatch, tmp_path, script):
-    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(child, "PATIENCE_S", 0.5)
     fake_ffmpeg(script)
     report = save(numbered_clip(90), ALL)
     check_only_ffmpeg_failed(report, tmp_path / "out", "ffmpeg did nothing for 0.5 seconds and was ended", 90)

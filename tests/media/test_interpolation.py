@@ -9,7 +9,7 @@ import pytest
 from media_clips import decode_with_ffmpeg, decode_with_pillow
 from PIL import Image, ImageFilter
 
-from motion_module.media import ffmpeg
+from motion_module.media import child, ffmpeg
 from motion_module.media.clip import Clip, ClipInfo
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.interpolation import interpolated_count, motion_compensated, pairwise
@@ -170,14 +170,14 @@ def fake_ffmpeg(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("script", ["exec sleep 99", "head -c 60000; exec sleep 99", "cat > /dev/null; exec sleep 99"])
 def test_an_ffmpeg_that_hangs_is_ended(fake_ffmpeg, monkeypatch, script):
-    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(child, "PATIENCE_S", 0.5)
     fake_ffmpeg(script)
     with pytest.raises(WriterError, match=r"did nothing for 0\.5 seconds"):
         list(motion_compensated(clip(40), 2))
 
 
 def test_a_reader_that_takes_its_time_ends_nothing(monkeypatch):
-    monkeypatch.setattr(ffmpeg, "_PATIENCE_S", 2)
+    monkeypatch.setattr(child, "PATIENCE_S", 2)
     made = motion_compensated(clip(60, (256, 256)), 1)  # more than the pipes hold
     next(made)
     time.sleep(3)

@@ -3,13 +3,14 @@
 import shutil
 from fractions import Fraction
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from media_clips import number_in, numbered_clip, numbered_frame
 from PIL import Image
 from video_files import DUPLICATES, ffmpeg, film, gif, vfr_webm
 
-from motion_module.media import decode, probe
+from motion_module.media import child, decode, probe
 from motion_module.media.folders import ReaderError
 from motion_module.media.reader import extract, file_name, sound_in
 from motion_module.media.timing import Selection, Timeline, constant_rate
@@ -280,3 +281,15 @@ def test_a_rate_is_constant_as_far_as_the_unit_of_time_allows(starts_ms, declare
     starts = [Fraction(start, 1000) for start in starts_ms]
     timeline = Timeline(starts, declared=Fraction(declared) if declared else None)
     assert constant_rate(timeline) == rate
+
+
+@pytest.mark.parametrize("first", ["", 'printf "P7\\nWIDTH 64\\n"; '], ids=["at once", "in a frame"])
+def test_an_ffmpeg_that_hangs_is_ended(tmp_path, monkeypatch, read, first):
+    path = film(tmp_path / "v.mp4", range(5))
+    fake = tmp_path / "fake-ffmpeg"
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *image2pipe*) {first}exec sleep 99;; esac\nexec "{imageio_ffmpeg.get_ffmpeg_exe()}" "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
+    monkeypatch.setattr(child, "PATIENCE_S", 0.5)
+    with pytest.raises(ReaderError, match=r"ffmpeg did nothing for 0\.5 seconds and was ended"):
+        read(path)

@@ -1,11 +1,12 @@
 """How near the ends of a clip are to the pictures it is to begin and to end with, by the bundled model.
 
-Prints JSON: the mean difference (of 255) of the first and the last frame to either picture.
+Prints, and writes as JSON: the mean difference (of 255) of the first and the last frame to either picture.
 Runs in a process of its own, as `harness.py` does.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
 import json
@@ -65,8 +66,11 @@ def apart(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean())
 
 
-def main() -> None:
-    """Measures the v2 module."""
+def main(argv: list[str]) -> int:
+    """Measures the v2 module and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where the numbers are written")
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as data:
         host = Host(Path(data))
         found = {"pictures": apart(circle(FIRST), circle(LAST))}
@@ -74,8 +78,11 @@ def main() -> None:
         for name, frame in (("first", frames[0]), ("last", frames[-1])):
             found[f"{name} frame to first picture"] = apart(frame, circle(FIRST))
             found[f"{name} frame to last picture"] = apart(frame, circle(LAST))
-    print(json.dumps(found), file=sys.__stdout__)
+    print(json.dumps(found, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(found), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

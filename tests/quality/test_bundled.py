@@ -6,13 +6,10 @@ of the prompts, so theirs leave room for chance.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from measuring import measured
 from safetensors import safe_open
 
 from motion_module.core.arch import V1, V2
@@ -82,19 +79,9 @@ def test_motion_lora_have_the_published_names(name: str) -> None:
         assert {f"{first}.{part}_lora.down.weight", f"{first}.{part}_lora.up.weight"} <= keys
 
 
-def measured(folder: Path, prompts: int, few: int) -> dict:
-    path = folder / "measured.json"
-    command = [sys.executable, str(HERE / "harness.py"), "--prompts", str(prompts), "--few", str(few), "--json", path]
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "POCKET_PYTHON": "current"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    print(run.stdout)
-    return json.loads(path.read_text())
-
-
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory) -> dict:
-    return measured(tmp_path_factory.mktemp("quick"), prompts=16, few=4)
+    return measured("harness.py", tmp_path_factory.mktemp("quick"), "--prompts", "16", "--few", "4")
 
 
 def test_prompts_decide_the_colours(quick) -> None:

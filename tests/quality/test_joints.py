@@ -5,17 +5,10 @@ The measures themselves are tried on clips that are drawn.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import joints
 import numpy as np
 import pytest
-
-HERE = Path(__file__).parent
+from measuring import measured
 
 
 def moving(places: list[float]) -> np.ndarray:
@@ -47,16 +40,6 @@ def test_the_end_is_near_the_start_in_a_closed_loop_alone():
     assert joints.closing(moving(there + back)) == pytest.approx(1, rel=1e-3)
     assert joints.distance(moving(there), 8) > 1
     assert joints.distance(moving(there + back), 8) == pytest.approx(0, abs=1e-3)
-
-
-def measured(script: str, folder: Path, *arguments: str) -> dict:
-    path = folder / "measured.json"
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "POCKET_PYTHON": "current"}
-    command = [sys.executable, str(HERE / script), *arguments, "--json", str(path)]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    print(run.stdout)
-    return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module")

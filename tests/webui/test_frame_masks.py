@@ -8,6 +8,8 @@ from PIL import Image
 from runs import array, make, run, video
 from snapshot import differences, of_host
 
+from motion_module.webui.frame_masks import init_each
+
 MASKED = {"mask_blur": 0, "inpainting_fill": 1, "inpaint_full_res": False, "steps": 1, "denoising_strength": 0.9}
 GREY = Image.new("RGB", (64, 64), (120, 130, 140))
 BOXES = [(0, 0, 16, 16), (24, 0, 40, 16), (48, 40, 64, 56)]
@@ -130,6 +132,15 @@ def test_masks_that_the_settings_return_are_those_of_the_frames(masks, monkeypat
     returned = [np.asarray(picture.convert("L")) for picture in seen[1::2]]
     for mask, box in zip(returned, BOXES, strict=True):
         assert mask[box[1], box[0]] == 255 and mask.sum() == 255 * 16 * 16
+
+
+def test_colours_that_a_loop_goes_by_stay_those_of_their_frames():
+    """Loopback scripts set them once, for all rounds."""
+    colours = [object() for _ in range(3)]
+    p = make("img2img", False, **MASKED, init_images=[GREY])
+    p.color_corrections = list(colours)
+    init_each(p, [white(box) for box in BOXES], p.init, ["a red ball"] * 3, [1, 2, 3], [0, 0, 0])
+    assert p.color_corrections == colours
 
 
 def test_two_videos_with_the_same_masks(masks):

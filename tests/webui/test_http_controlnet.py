@@ -287,8 +287,8 @@ def of_units(units):
     return [{name: (id(value), repr(value)) for name, value in vars(each).items()} for each in units]
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError("out of memory")])
-def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, error):
+@pytest.mark.parametrize("failing", [None, "while sampling", "before it"])
+def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, failing):
     from contextlib import closing
 
     from modules import processing, shared
@@ -301,11 +301,17 @@ def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, err
     ]
     p = with_units(units, video_length=FRAMES)
     before, host, args = of_units(units), snapshot.of_host(values=False), p.script_args
-    if error is not None:
-        monkeypatch.setattr(MotionModule, "forward", lambda self, x: (_ for _ in ()).throw(error))
+
+    def fail(*args):
+        raise RuntimeError("out of memory")
+
+    if failing == "while sampling":
+        monkeypatch.setattr(MotionModule, "forward", fail)
+    elif failing:
+        monkeypatch.setattr(type(p), "setup_conds", fail)  # ControlNet has the UNet by then
     own = {name: vars(p).get(name) for name in ("close", "init")}
     with closing(p):
-        if error is None:
+        if failing is None:
             assert len(processing.process_images(p).images) >= 1
         else:
             with pytest.raises(RuntimeError, match="out of memory"):
@@ -364,6 +370,8 @@ def test_what_controlnet_asks_us(pocket):
     asked = get_animatediff_arg(p)
     assert (asked.enable, asked.is_i2i_batch, asked.video_length, asked.batch_size) == (True, False, 20, 12)
     assert asked.closed_loop == "A"
+    p.txt2img_upscale = True  # the button that upscales one picture of the gallery
+    assert get_animatediff_arg(p).enable is False
     assert get_animatediff_arg(make("txt2img", False)).enable is False
     assert get_animatediff_arg(make("txt2img")).enable is False and shared.sd_model is not None
     scheduler = copy.deepcopy(asked.prompt_scheduler)

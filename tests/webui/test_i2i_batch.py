@@ -128,6 +128,21 @@ def test_uploads_and_the_batch_size_of_the_tab(folder):
     assert len(made) == 3 and np.abs(made - plain).mean() < 8
 
 
+def test_each_file_of_a_capped_batch_is_saved_with_its_own_seed(folder, tmp_path, monkeypatch):
+    from modules import images
+
+    save_image, seeds = images.save_image, []
+
+    def noted(image, path, basename, seed=None, *args, **kwargs):
+        seeds.append(seed)
+        return save_image(image, path, basename, seed, *args, **kwargs)
+
+    monkeypatch.setattr(images, "save_image", noted)
+    asked = {**STILL, "format": ["PNG"], "video_length": 3}
+    result, _ = batch(folder, tmp_path / "out", animatediff=asked, n_iter=2, steps=1)
+    assert seeds == result.all_seeds and len(set(seeds)) == 6
+
+
 PAGE = {
     "prompt": "a red ball",
     "negative_prompt": "",

@@ -228,6 +228,17 @@ def test_an_interrupt_ends_reading(host, tmp_path):
     assert list((tmp_path / "extracted").iterdir()) == []
 
 
+def test_a_skip_of_the_run_before_does_not_end_reading(host, tmp_path):
+    """The host forgets it only when it samples."""
+    path = film(tmp_path / "clip.mp4", range(3))
+    host.state.skipped = True
+    try:
+        with open_video(video_source=path) as video:
+            assert len(video.files) == 3
+    finally:
+        host.state.skipped = False
+
+
 def test_a_damaged_video_is_read_as_far_as_it_goes_with_a_message(host, tmp_path):
     whole = film(tmp_path / "whole.webm", range(40), options=["-g", "5"]).read_bytes()
     (tmp_path / "cut.webm").write_bytes(whole[: len(whole) // 2])

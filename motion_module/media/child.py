@@ -1,0 +1,106 @@
+"""Programs that we start: without a window of their own, listened to, and ended when they hang."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a console for each process
+PATIENCE_S = 900  # the slowest encoder takes a frame, or the rest of a clip, in less
+_ADDRESS = re.compile(r"\[[^]@]+ @ 0x[0-9a-f]+\] ")  # "[libx264 @ 0x43f4a340] "
+
+
+class Child:
+    """A running ffmpeg.
+
+    Args:
+        command: the program and its arguments.
+        stdin, stdout: `subprocess.PIPE` or `DEVNULL`.
+
+    Attributes:
+        messages: the first and the last line that it wrote to its standard error, once it has ended.
+        hung: whether it was ended because it did nothing.
+
+    Raises:
+        OSError: it does not start.
+    """
+
+    def __init__(self, command: Sequence[str], stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> None:
+        self.messages: list[str] = []
+        self.hung = False
+        self._process = subprocess.Popen(
+            command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, creationflags=NO_WINDOW
+        )
+        # A full error pipe would stop it, and with it us.
+        self._listener = threading.Thread(target=self._listen, name="ffmpeg messages", daemon=True)
+        self._listener.start()
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """What it reads."""
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """What it writes."""
+        return self._process.stdout
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """What waits for it, but not for ever: after `PATIENCE_S` it is killed, and what waits comes to an end."""
+
+        def give_up() -> None:
+            self.hung = True
+            self._process.kill()
+
+        timer = threading.Timer(PATIENCE_S, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # it ends at once, and nothing of ours runs on behind a clip
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended and all its messages are read."""
+        with self.patience():
+            code = self._process.wait()
+            self._listener.join()
+        return code
+
+    def kill(self) -> None:
+        """Ends it, if it runs still."""
+        self._process.kill()
+
+    def failure(self, code: int) -> str:
+        """How it ended, as a sentence without a full stop."""
+        if self.hung:
+            return f"ffmpeg did nothing for {PATIENCE_S:g} seconds and was ended"
+        return failure(code, self.messages)
+
+    def _listen(self) -> None:
+        if self._process.stderr is None:
+            return
+        with self._process.stderr as messages:
+            for line in messages:
+                text = line.decode("utf-8", errors="replace").strip()
+                if text:
+                    self.messages[1:] = [text]
+
+
+def plain(message: str) -> str:
+    """One of ffmpeg's messages, without addresses and the full stop."""
+    return _ADDRESS.sub("", message.strip()).rstrip(".")
+
+
+def failure(code: int, messages: Sequence[str]) -> str:
+    """How ffmpeg ended, with its first message (the cause, as a rule) and its last."""
+    lines = [plain(line) for line in messages if line.strip()]
+    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    told = dict.fromkeys([lines[0], lines[-1]]) if lines else ["it gave no reason"]
+    return f"ffmpeg {how}: {'; '.join(told)}"
