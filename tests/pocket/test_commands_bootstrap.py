@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import interpreter
 import pytest
@@ -293,6 +294,25 @@ def test_wrong_arguments_make_no_environment(argv, monkeypatch, capsys):
 def test_pytest_arguments_are_handed_on():
     args = cli.parse(["test", "-k", "gif and not mp4", "--help", "-x"])
     assert args.pytest_args == ["-k", "gif and not mp4", "--help", "-x"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "handed_on"),
+    [
+        ([], 2, ["-n", "2", "--dist", "loadfile"]),
+        ([], 64, ["-n", "4", "--dist", "loadfile"]),
+        ([], 1, []),
+        (["-x"], 2, ["-x"]),
+    ],
+)
+def test_the_whole_suite_runs_on_several_cores(asked, cores, handed_on, monkeypatch):
+    from commands import test
+
+    started = []
+    monkeypatch.setattr(test.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(test.subprocess, "run", lambda command, cwd: started.append(command) or SimpleNamespace(returncode=5))
+    assert test.run(cli.parse(["test", *asked])) == 5
+    assert started == [[sys.executable, "-m", "pytest", *handed_on]]
 
 
 def test_failure_is_printed_and_gives_exit_code_1(monkeypatch, capsys):
