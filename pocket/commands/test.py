@@ -9,7 +9,6 @@ import sys
 
 from bootstrap import ROOT
 
-
 _MOST_PROCESSES = 4  # each is a host of its own, with some 2 GB
 
 

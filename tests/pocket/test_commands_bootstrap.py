@@ -310,7 +310,9 @@ def test_the_whole_suite_runs_on_several_cores(asked, cores, handed_on, monkeypa
 
     started = []
     monkeypatch.setattr(test.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(test.subprocess, "run", lambda command, cwd: started.append(command) or SimpleNamespace(returncode=5))
+    monkeypatch.setattr(
+        test.subprocess, "run", lambda command, cwd: started.append(command) or SimpleNamespace(returncode=5)
+    )
     assert test.run(cli.parse(["test", *asked])) == 5
     assert started == [[sys.executable, "-m", "pytest", *handed_on]]
 
