@@ -63,9 +63,16 @@ class Host:
         from modules.web_app import create_api
 
         self.api = create_api()
+        self._made: dict[tuple[str, int, str | None, int], Any] = {}
 
     def frames(self, prompt: str, seed: int, module: str | None, count: int = 16) -> Any:
         """A clip (`f h w 3`, 0..1) made with a motion module, or `count` single pictures without one."""
+        asked = (prompt, seed, module, count)
+        if asked not in self._made:
+            self._made[asked] = self._make(*asked)
+        return self._made[asked]
+
+    def _make(self, prompt: str, seed: int, module: str | None, count: int) -> Any:
         import numpy as np
         from PIL import Image
 
@@ -100,6 +107,7 @@ def measure_all(host: Host, prompts: int, few: int) -> dict[str, Any]:
         "v2": measure_text(host, V2, prompts),
         "v1": measure_text(host, "pocket_mm_v1.safetensors", few),
         "without": measure_text(host, None, few),
+        "same pixels": measure_same_pixels(host, few),
         "lora": measure_lora(host, few),
     }
 
@@ -123,6 +131,25 @@ def measure_text(host: Host, module: str | None, count: int) -> dict[str, Any]:
         "jerk": float(np.median([found.jerk for found in seen])),
         "motions": {kind: list(_of_motion(pairs, kind)) for kind in {scene.motion for scene, _ in pairs}},
     }
+
+
+def measure_same_pixels(host: Host, count: int) -> dict[str, float]:
+    """Flicker with the v2 module and without, both outside of the shape as it moves with the module.
+
+    Single pictures have their shape here and there. `measure_text` leaves out where it is in each of them, so it tells
+    how calm their backgrounds are; this tells how calm the same part of the picture is to somebody who looks at it.
+    """
+    import numpy as np
+    from train import measure
+    from train.prompts import held_out_prompts
+
+    found: dict[str, list[float]] = {"v2": [], "without": []}
+    for i, (_, text) in enumerate(held_out_prompts(count)):
+        clip, single = (host.frames(text, FIRST_SEED + 100 * i, module) for module in (V2, None))
+        masks = measure.shape_masks(clip, measure.background_of(clip))
+        found["v2"].append(measure.flicker(clip, masks))
+        found["without"].append(measure.flicker(single, masks))
+    return {kind: float(np.mean(values)) for kind, values in found.items()}
 
 
 def measure_lora(host: Host, count: int) -> dict[str, dict[str, float]]:
@@ -166,6 +193,8 @@ def table(found: dict[str, Any]) -> str:
         row = [found[kind][name] for kind in ("v2", "v1", "without")]
         shown = [f"{value:.0%}" if name in (*NAMES, "both colours") else f"{value:.2f}" for value in row]
         lines.append(f"{name:24}{shown[0]:>10}{shown[1]:>10}{shown[2]:>12}")
+    same = found["same pixels"]
+    lines.append(f"{'in the same pixels':24}{same['v2']:10.2f}{'':10}{same['without']:12.2f}")
     for name, values in found["lora"].items():
         lines.append(
             f"{name:24}{values['without']:10.2f} without, {values['with']:.2f} at weight 1, off by {values['at 0']:g} at 0"
