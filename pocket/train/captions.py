@@ -34,6 +34,7 @@ MOTION_WORDS: Mapping[str, Sequence[str]] = {
     "shrinking": ("shrinking", "getting smaller", "becoming smaller", "shrinking away"),
     "still": ("standing still", "at rest", "not moving", "staying still", "resting"),
 }
+_SIZES = {word for words in SIZE_WORDS.values() for word in words}
 _GROUND = ("{} background", "{} background", "on a {} background", "in front of a {} background", "on {}")
 _LEAD = ("", "", "", "a video of ", "an animation of ", "a picture of ", "gif of ")
 _OTHER_WORDS = (
@@ -57,6 +58,11 @@ def caption_of(scene: Scene, rng: random.Random, motion: bool = True) -> str:
 def other_words(rng: random.Random) -> str:
     """A caption that says nothing about the picture: empty, or words without a meaning here."""
     return ", ".join(rng.sample(_OTHER_WORDS, rng.choice((0, 0, 1, 2, 4))))
+
+
+def tells_size(caption: str) -> bool:
+    """Whether a caption says how large the shape is."""
+    return not _SIZES.isdisjoint(caption.replace(",", " ").split())
 
 
 def vocabulary() -> set[str]:

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from motion_module.core.model import MotionModel
-from train import captions, diffusion, motion
+from train import captions, diffusion, motion, plans
 from train.latents import latents_of
+from train.text import TextEncoder
+from train.words import Reader
 from train.world import FRAMES, Scene, random_scene
 
+LATENT = (4, 8, 8)
 EMPTY_SHARE = 0.1  # captions that say nothing, for classifier-free guidance
 
 
@@ -32,12 +35,24 @@ class Batch:
 
 
 class Denoiser(nn.Module):
-    """UNet, text encoder and motion module as one thing to train, with the balances of their losses."""
+    """UNet, text encoder and motion module as one thing to train, with what helps their losses.
 
-    def __init__(self, unet: nn.Module, text: nn.Module, model: MotionModel) -> None:
+    Attributes:
+        unet, reader, motion: what is trained; the reader holds the text encoder.
+        listeners: thrown away with the reader's maps when all is learnt.
+        balance: of the losses over the timesteps.
+    """
+
+    def __init__(self, unet: nn.Module, reader: Reader, model: MotionModel) -> None:
         super().__init__()
-        self.unet, self.text, self.motion = unet, text, model
+        self.unet, self.reader, self.motion = unet, reader, model
+        self.listeners = plans.Listeners(model)
         self.balance = nn.ModuleDict({"pictures": diffusion.Balance(), "clips": diffusion.Balance()})
+
+    @property
+    def text(self) -> TextEncoder:
+        """The text encoder."""
+        return self.reader.text
 
     def pictures_loss(self, count: int, generator: torch.Generator) -> Tensor:
         """Single frames, without motion layers, on Stable Diffusion's own schedule."""
@@ -54,7 +69,7 @@ class Denoiser(nn.Module):
         rng = random.Random(number(generator))
         places = motion.draw_places(batch.frames, FRAMES, generator)
         scenes = [random_scene(rng) for _ in range(batch.clips)]
-        context = self.text([_caption(scene, rng) for scene in scenes])
+        context = self.text([_caption(scene, rng, motion=rng.random() < 0.85) for scene in scenes])
         clean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes]).to(context.device)
         return self.clip_errors(clean, context, places, generator, batch.power)
 
@@ -73,6 +88,33 @@ class Denoiser(nn.Module):
             )
         errors = (out.view_as(noisy.target) - noisy.target).square().mean((1, 2, 3, 4))
         return self.balance["clips"](errors, noisy.t)
+
+    def plan_losses(self, count: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What is foreseen in pure noise, and what the motion layers hear: see `plans`.
+
+        Returns:
+            Mean squared error of the clean clips foreseen, and the cross entropy of the listeners.
+        """
+        rng, places = random.Random(number(generator)), motion.draw_places(frames, FRAMES, generator)
+        scenes = [random_scene(rng, frames=1) for _ in range(count)]
+        texts = [captions.caption_of(scene, rng) for scene in scenes]
+        wanted = [plans.expected(scene, text) for scene, text in zip(scenes, texts, strict=True)]
+        context = self.text([*texts, captions.other_words(rng)])
+        clean = torch.stack([*wanted, plans.expected_of_anything()])[:, places].to(context.device)
+        with self.listeners.listening(self.motion) as heard:
+            foreseen = self.foreseen(context, places, generator)
+        told = self.listeners([seen[:-frames] for seen in heard], scenes)
+        return (foreseen - clean).square().mean(), told
+
+    def foreseen(self, context: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+        """The clean clips `b f c h w` that are foreseen in pure noise for captions' `context: b 77 c`."""
+        count, frames, last = len(context), len(places), diffusion.STEPS - 1
+        noise = torch.randn(count * frames, *LATENT, generator=generator).to(context.device)
+        alpha = float(diffusion.alphas_cumprod(diffusion.CLIPS, diffusion.STEPS)[last])
+        times = torch.full((len(noise),), last, device=noise.device)
+        with motion.on_clips(self.unet, self.motion, places):
+            named = self.unet(noise * (1 - alpha) ** 0.5, times, context=context.repeat_interleave(frames, 0))
+        return ((noise - named) * ((1 - alpha) / alpha) ** 0.5).view(count, frames, *LATENT)
 
     @torch.no_grad()
     def make(
@@ -96,7 +138,7 @@ class Denoiser(nn.Module):
         return out.view(count, frames, *out.shape[1:])
 
 
-def _caption(scene: Scene, rng: random.Random, motion: bool = True) -> str:
+def _caption(scene: Scene, rng: random.Random, motion: bool) -> str:
     return captions.other_words(rng) if rng.random() < EMPTY_SHARE else captions.caption_of(scene, rng, motion)
 
 
@@ -107,7 +149,7 @@ def number(generator: torch.Generator) -> int:
 
 def _noise(seed: int, frames: int) -> Tensor:
     """Frame i has the noise of seed + i, as in the WebUI (whose generator is another one)."""
-    return torch.stack([torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(seed + i)) for i in range(frames)])
+    return torch.stack([torch.randn(LATENT, generator=torch.Generator().manual_seed(seed + i)) for i in range(frames)])
 
 
 def _one_frame(scene: Scene, rng: random.Random) -> Scene:

@@ -24,7 +24,7 @@ _REACH = 12.0  # pixels; distances far beyond it look alike
 
 def latents_of(scene: Scene) -> Tensor:
     """The scene's frames as latents: `f 4 8 8`, mean about 0 and deviation about 1 in each channel."""
-    return torch.cat([_colours(draw(scene)), _distances(scene)], 1)
+    return torch.cat([_colours(draw(scene)), distance_channel(scene)], 1)
 
 
 def thumbnails(latents: Tensor) -> Tensor:
@@ -41,7 +41,8 @@ def _colours(pixels: Tensor) -> Tensor:
     return (functional.avg_pool2d(pixels, CELL) - COLOUR_MEAN) / COLOUR_STD
 
 
-def _distances(scene: Scene) -> Tensor:
+def distance_channel(scene: Scene) -> Tensor:
+    """The fourth channel of the scene's frames: `f 1 8 8`."""
     corners = torch.arange(CELL, SIZE + 1, CELL, dtype=torch.float32)
     x, y, radius = (torch.tensor(track)[:, None, None] for track in (scene.x, scene.y, scene.radius))
     across, down = (corners[None, None, :] - x) / radius, (corners[None, :, None] - y) / radius

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from train import diffusion, measure, motion
+from train import measure
 from train.denoiser import Denoiser, frames_of
 from train.latents import distances, latents_of, thumbnails
 from train.prompts import held_out_prompts
@@ -49,16 +49,10 @@ def plan(denoiser: Denoiser, each: int = 2, frames: int = 8) -> str:
     text = [
         f"a {s.colour} {s.shape} moving {way}, {s.background} background" for way in _WAYS for s in scenes[way][:each]
     ]
-    device = next(denoiser.parameters()).device
-    noise = torch.randn(len(text) * frames, 4, 8, 8, generator=torch.Generator().manual_seed(4)).to(device)
-    alpha = float(diffusion.alphas_cumprod(diffusion.CLIPS, diffusion.STEPS)[-1])
-    x = noise * (1 - alpha) ** 0.5
-    context = denoiser.text(text).repeat_interleave(frames, 0)
-    with motion.on_clips(denoiser.unet, denoiser.motion, places):
-        named = denoiser.unet(x, torch.full((len(x),), diffusion.STEPS - 1, device=device), context=context)
-    foreseen = ((x - (1 - alpha) ** 0.5 * named) / alpha**0.5).view(len(_WAYS), each, frames, 4, 8, 8).mean(1)
+    foreseen = denoiser.foreseen(denoiser.text(text), places, torch.Generator().manual_seed(4))
+    means = foreseen.unflatten(0, (len(_WAYS), each)).mean(1).cpu()
     shown = []
-    for way, seen in zip(_WAYS, foreseen.cpu(), strict=True):
+    for way, seen in zip(_WAYS, means, strict=True):
         mean = torch.stack([latents_of(frames_of(scene, places.tolist())) for scene in scenes[way]]).mean(0)
         shown.append(f"{way} {shift(seen, way):.1f} of {shift(mean, way):.1f}")
     return f"planned shift in pixels: {', '.join(shown)}"

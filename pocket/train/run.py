@@ -60,7 +60,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python3 pocket/train/run.py", description=__doc__)
     parser.add_argument(
-        "stages", nargs="*", help="only these: vae, words, pictures, clips, motions, decoder, v1, pan_left, zoom_in"
+        "stages",
+        nargs="*",
+        help="only these: vae, words, pictures, plans, clips, motions, decoder, v1, pan_left, zoom_in",
     )
     parser.add_argument("--steps", type=int, help="another number of steps for these stages")
     parser.add_argument("--work", type=Path, default=POCKET.parent / ".pocket" / "train", help="folder of checkpoints")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from train import loop, lora, motion, progress, text, unet, vae, words
 from train.denoiser import Batch, Denoiser
 from train.loop import Loss, Plan
+from train.world import FRAMES
 
 _LORA_FEW = 180  # steps of a LoRA with few frames of each clip; then it sees all
 Maker = Callable[["Setting"], tuple[nn.Module, Loss, Callable[[int], None]]]
@@ -68,7 +69,7 @@ def run_stage(
 def new_denoiser(setting: Setting) -> Denoiser:
     """A denoiser that knows nothing yet."""
     model = motion.build(motion.V2_SPEC)
-    return Denoiser(unet.build(), text.TextEncoder(), model).to(setting.device)
+    return Denoiser(unet.build(), words.Reader(text.TextEncoder()), model).to(setting.device)
 
 
 def trained_denoiser(setting: Setting, stage: str) -> Denoiser:
@@ -123,22 +124,39 @@ def _make_words(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None
 
 def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = new_denoiser(setting)
-    reader = words.Reader(denoiser.text)
-    reader.load_state_dict(read(setting, "words"))
-    denoiser.motion.requires_grad_(False)
-    return denoiser, lambda step, generator: denoiser.pictures_loss(setting.count(48), generator), _looker(denoiser, 1)
+    denoiser.reader.load_state_dict(read(setting, "words"))
+    for part in (denoiser.motion, denoiser.listeners):
+        part.requires_grad_(False)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        told = denoiser.reader(setting.count(16), generator)  # single frames give no reason to tell motions apart
+        return denoiser.pictures_loss(setting.count(48), generator) + 0.1 * told
+
+    return denoiser, loss, _looker(denoiser, 1)
+
+
+def _make_plans(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
+    denoiser = trained_denoiser(setting, "pictures")
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        foreseen, heard = denoiser.plan_losses(setting.count(13), 3, generator)
+        told = denoiser.reader(setting.count(24), generator)
+        return foreseen + 0.3 * (heard + told) + 0.2 * denoiser.pictures_loss(setting.count(6), generator)
+
+    return denoiser, loss, _looker(denoiser, 6)
 
 
 def _make_clips(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
-    denoiser = trained_denoiser(setting, "pictures")
+    denoiser = trained_denoiser(setting, "plans")
     batch = Batch(pictures=setting.count(6), clips=setting.count(7), frames=5)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
+    return denoiser, _joint_loss(setting, denoiser, batch, batch), _looker(denoiser, 6)
 
 
 def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = trained_denoiser(setting, "clips")
     batch = Batch(pictures=setting.count(5), clips=setting.count(8), frames=5, power=0.3)
-    return denoiser, _joint_loss(denoiser, batch), _looker(denoiser, 6)
+    whole = Batch(pictures=setting.count(5), clips=setting.count(2), frames=FRAMES, power=1.5)
+    return denoiser, _joint_loss(setting, denoiser, batch, whole), _looker(denoiser, 6)
 
 
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
@@ -169,10 +187,14 @@ def _make_lora(target: str) -> Maker:
     return make
 
 
-def _joint_loss(denoiser: Denoiser, batch: Batch) -> Loss:
+def _joint_loss(setting: Setting, denoiser: Denoiser, few: Batch, whole: Batch) -> Loss:
+    """Clips of the two kinds in turn, with a little of everything that was learnt before."""
+
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        pictures = denoiser.pictures_loss(batch.pictures, generator)
-        return denoiser.clips_loss(batch, generator) + 0.5 * pictures
+        batch = few if step % 2 else whole
+        clips = denoiser.clips_loss(batch, generator) + 0.5 * denoiser.pictures_loss(batch.pictures, generator)
+        foreseen, heard = denoiser.plan_losses(setting.count(4), 3, generator)
+        return clips + 0.4 * foreseen + 0.1 * (heard + denoiser.reader(setting.count(8), generator))
 
     return loss
 
@@ -191,10 +213,11 @@ STAGES: dict[str, Stage] = {
     "vae": Stage(Plan("vae", 550, rate=1.5e-3, cooldown=0.4, decay=0.99), _make_vae),
     "words": Stage(Plan("words", 500, rate=3e-3, cooldown=0.5, decay=0.98), _make_words),
     "pictures": Stage(Plan("pictures", 600, rate=2e-3, cooldown=0.15, decay=0.99), _make_pictures),
-    "clips": Stage(Plan("clips", 660, rate=1.5e-3, cooldown=0.72, decay=0.99), _make_clips),
-    "motions": Stage(Plan("motions", 320, rate=9e-4, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
+    "plans": Stage(Plan("plans", 380, rate=1.5e-3, warmup=20, cooldown=0.2, decay=0.97), _make_plans),
+    "clips": Stage(Plan("clips", 700, rate=1.5e-3, cooldown=0.5, decay=0.99), _make_clips),
+    "motions": Stage(Plan("motions", 640, rate=1.2e-3, warmup=10, cooldown=0.8, decay=0.98), _make_motions),
     "decoder": Stage(Plan("decoder", 130, rate=1e-3, warmup=10, cooldown=0.7, decay=0.97), _make_decoder),
-    "v1": Stage(Plan("v1", 45, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
+    "v1": Stage(Plan("v1", 120, rate=6e-4, warmup=5, cooldown=0.7, decay=0.95), _make_v1),
     "pan_left": Stage(Plan("pan_left", 250, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("right")),
     "zoom_in": Stage(Plan("zoom_in", 120, rate=5e-3, warmup=5, cooldown=0.5, decay=0.95), _make_lora("growing")),
 }

@@ -70,7 +70,7 @@ def random_scene(rng: random.Random, frames: int = FRAMES, held_out: bool = Fals
         if colour != background and is_held_out(shape, colour, background) == held_out:
             break
     motion, size = rng.choice(MOTIONS), rng.choice(list(SIZES))
-    x, y, radius = _track(rng, motion, rng.uniform(*SIZES[size]), frames)
+    x, y, radius = track(rng, motion, size, frames)
     fill, ground = _jittered(rng, COLOURS[colour]), _jittered(rng, COLOURS[background])
     return Scene(shape, colour, background, motion, size, fill, ground, x, y, radius)
 
@@ -78,6 +78,38 @@ def random_scene(rng: random.Random, frames: int = FRAMES, held_out: bool = Fals
 def scenes_of(seed: int, count: int, frames: int = FRAMES) -> list[Scene]:
     """The first `count` training scenes of a seed; scene i does not depend on `count`."""
     return [random_scene(random.Random(f"scene {seed} {place}"), frames) for place in range(count)]
+
+
+def track(
+    rng: random.Random, motion: str, size: str, frames: int
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Centre (x, y) and radius for each frame, one of many that are called so."""
+    radius = rng.uniform(*SIZES[size])
+    times = [frame / max(frames - 1, 1) for frame in range(frames)]  # 0..1
+    middle = SIZE / 2
+    aside, along = rng.uniform(-8, 8), rng.uniform(-3, 3)
+    constant = tuple(radius for _ in times)
+    if motion in ("left", "right", "up", "down"):
+        travel = rng.uniform(0.85, 1.0) * min(36.0, 2 * (middle - 0.85 * radius))
+        sign = -1 if motion in ("left", "up") else 1
+        moving = tuple(middle + along + sign * travel * (time - 0.5) for time in times)
+        resting = tuple(middle + aside for _ in times)
+        return (moving, resting, constant) if motion in ("left", "right") else (resting, moving, constant)
+    if motion == "circling":
+        start, orbit = rng.uniform(-0.6, 0.6) - math.pi / 2, rng.uniform(0.8, 1.0) * min(15.0, middle - 0.95 * radius)
+        turns = [start + 2 * math.pi * frame / frames for frame in range(frames)]
+        return (
+            tuple(middle + along + orbit * math.cos(turn) for turn in turns),
+            tuple(middle + along + orbit * math.sin(turn) for turn in turns),
+            constant,
+        )
+    x, y = tuple(middle + aside for _ in times), tuple(middle + rng.uniform(-8, 8) for _ in range(1)) * frames
+    if motion == "still":
+        return x, y, constant
+    small, large = rng.uniform(9.0, 11.0), rng.uniform(20.0, 24.0)
+    first, last = (small, large) if motion == "growing" else (large, small)
+    near = tuple(middle + (value - middle) / 2 for value in x), tuple(middle + (value - middle) / 2 for value in y)
+    return (*near, tuple(first + (last - first) * time for time in times))
 
 
 def draw(scene: Scene, size: int = SIZE) -> Tensor:
@@ -104,37 +136,6 @@ def signed_distance(shape: str, p: Tensor) -> Tensor:
     if shape == "ring":
         return (length - 0.72).abs() - 0.28
     return _polygon_distance(_CORNERS[shape], p)
-
-
-def _track(
-    rng: random.Random, motion: str, radius: float, frames: int
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Centre (x, y) and radius for each frame."""
-    times = [frame / max(frames - 1, 1) for frame in range(frames)]  # 0..1
-    middle = SIZE / 2
-    aside, along = rng.uniform(-8, 8), rng.uniform(-3, 3)
-    constant = tuple(radius for _ in times)
-    if motion in ("left", "right", "up", "down"):
-        travel = rng.uniform(0.85, 1.0) * min(36.0, 2 * (middle - 0.85 * radius))
-        sign = -1 if motion in ("left", "up") else 1
-        moving = tuple(middle + along + sign * travel * (time - 0.5) for time in times)
-        resting = tuple(middle + aside for _ in times)
-        return (moving, resting, constant) if motion in ("left", "right") else (resting, moving, constant)
-    if motion == "circling":
-        start, orbit = rng.uniform(-0.6, 0.6) - math.pi / 2, rng.uniform(0.8, 1.0) * min(15.0, middle - 0.95 * radius)
-        turns = [start + 2 * math.pi * frame / frames for frame in range(frames)]
-        return (
-            tuple(middle + along + orbit * math.cos(turn) for turn in turns),
-            tuple(middle + along + orbit * math.sin(turn) for turn in turns),
-            constant,
-        )
-    x, y = tuple(middle + aside for _ in times), tuple(middle + rng.uniform(-8, 8) for _ in range(1)) * frames
-    if motion == "still":
-        return x, y, constant
-    small, large = rng.uniform(9.0, 11.0), rng.uniform(20.0, 24.0)
-    first, last = (small, large) if motion == "growing" else (large, small)
-    near = tuple(middle + (value - middle) / 2 for value in x), tuple(middle + (value - middle) / 2 for value in y)
-    return (*near, tuple(first + (last - first) * time for time in times))
 
 
 def _jittered(rng: random.Random, colour: Colour) -> Colour:

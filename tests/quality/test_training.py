@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from train import captions, diffusion, latents, loop, lora, measure, optimiser, progress, stages, vae, world
+from train import (
+    captions,
+    diffusion,
+    latents,
+    loop,
+    lora,
+    measure,
+    motion,
+    optimiser,
+    plans,
+    progress,
+    stages,
+    vae,
+    world,
+)
 
 import modules.torch_compat  # noqa: F401  (makes ldm importable)
 
@@ -155,6 +171,93 @@ def test_the_mean_of_drawn_clips_moves_as_it_is_called() -> None:
         mean = torch.stack([latents.latents_of(scene) for scene in scenes if scene.motion == way]).mean(0)
         assert progress.shift(mean, way) > 15
         assert abs(progress.shift(mean, other)) < 5
+
+
+def clips_called(words: tuple[str, str, str], count: int) -> list[world.Scene]:
+    """Scenes of this shape, motion and size, in black and white."""
+    rng, found = random.Random(8), []
+    while len(found) < count:
+        scene = world.random_scene(rng)
+        if (scene.shape, scene.motion, scene.size) == words:
+            found.append(dataclasses.replace(scene, fill=world.COLOURS["white"], ground=world.COLOURS["black"]))
+    return found
+
+
+def test_what_a_caption_foretells_is_the_mean_of_its_clips() -> None:
+    clips = clips_called(("square", "up", "large"), 24)
+    scene = dataclasses.replace(clips[0], colour="white", background="black")
+    mean = torch.stack([latents.latents_of(clip) for clip in clips]).mean(0)
+    foretold = plans.expected(scene, "a large white square moving up, black background")
+    assert foretold.shape == mean.shape == (16, 4, 8, 8)
+    assert (foretold - mean).square().mean() < 0.1
+    others = plans.expected(dataclasses.replace(scene, motion="down"), "a large white square moving down, on black")
+    assert (others - mean).square().mean() > 0.3
+    assert progress.shift(foretold, "up") > 15
+
+
+def test_a_caption_that_hides_the_size_foretells_all_sizes() -> None:
+    scene = clips_called(("circle", "still", "small"), 1)[0]
+    sizes = [dataclasses.replace(scene, size=size) for size in world.SIZES]
+    told = [plans.expected(scene, f"a {scene.size} circle at rest, on red") for scene in sizes]
+    hidden = [plans.expected(scene, "a circle getting bigger, on red") for scene in sizes]
+    assert torch.equal(hidden[0], hidden[1])
+    assert torch.equal(hidden[1], hidden[2])
+    assert told[0][:, 3].mean() > hidden[0][:, 3].mean() > told[2][:, 3].mean()  # the smaller, the farther away
+
+
+@pytest.mark.parametrize(
+    ("caption", "tells"),
+    [("a small red star", True), ("huge, red star", True), ("a star getting bigger", False), ("a star", False)],
+)
+def test_captions_tell_a_size_or_do_not(caption: str, tells: bool) -> None:
+    assert captions.tells_size(caption) is tells
+
+
+def test_who_knows_nothing_foresees_nothing() -> None:
+    torch.manual_seed(0)
+    denoiser = stages.new_denoiser(stages.Setting(Path()))
+    context = denoiser.text(["a red star moving left", ""])
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        nothing = denoiser.foreseen(context, torch.tensor([0, 8, 15]), generator.manual_seed(2))
+        denoiser.unet.out[2].bias[3] -= 0.01
+        something = denoiser.foreseen(context, torch.tensor([0, 8, 15]), generator.manual_seed(2))
+    assert nothing.shape == (2, 3, 4, 8, 8)
+    assert nothing.abs().mean() < 0.1
+    sigma = float((1 / diffusion.alphas_cumprod(diffusion.CLIPS, 1000)[-1] - 1) ** 0.5)
+    change = (something - nothing).mean((0, 1, 3, 4))
+    assert torch.allclose(change, torch.tensor([0, 0, 0, 0.01 * sigma]), atol=1e-3)
+
+
+def test_listeners_hear_the_motion_in_what_the_layers_see() -> None:
+    model = motion.build(motion.V1_SPEC)
+    listeners = plans.Listeners(model)
+    scenes = world.scenes_of(5, 6)
+    places = torch.tensor([world.MOTIONS.index(scene.motion) for scene in scenes])
+    heard = [torch.nn.functional.one_hot(places, 64).float().repeat_interleave(2, 0) for _ in listeners.heads]
+    with torch.no_grad():
+        for head in listeners.heads:
+            head.weight.copy_(20 * torch.eye(64)[:8])
+    assert listeners(heard, scenes) < 0.01
+    assert listeners(heard, scenes[::-1]) > 1
+
+
+def test_listening_ends_with_its_context() -> None:
+    model = motion.build(motion.V1_SPEC)
+    layer = model.layers()[0].temporal_transformer.norm
+    with plans.Listeners(model).listening(model) as heard:
+        layer(torch.randn(4, 64, 3, 3))
+    layer(torch.randn(4, 64, 3, 3))
+    assert [tuple(seen.shape) for seen in heard] == [(4, 64)]
+
+
+def test_the_plan_teaches_text_unet_and_motion_module(tmp_path) -> None:
+    setting = stages.Setting(tmp_path, size=0.15)
+    loop.write_weights(stages.new_denoiser(setting).state_dict(), tmp_path / "pictures.safetensors")
+    stages.run_stage("plans", setting, 2)
+    before, after = stages.read(setting, "pictures"), stages.read(setting, "plans")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"unet", "reader", "motion", "listeners", "balance"}
 
 
 def test_the_target_leads_back_to_the_clean_picture() -> None:
