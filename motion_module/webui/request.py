@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motion_module.errors import ParamError
+from motion_module.knobs import read_value
 from motion_module.params import VideoParams
+
+_AXES = "animatediff_axes"  # attribute of a cell's `p`: field -> value
 
 
 def script_of(p: Any, title: str = "animatediff") -> Any:
@@ -27,7 +31,31 @@ def request_of(p: Any) -> VideoParams:
         ParamError: as `read_request`.
     """
     script = script_of(p)
-    return VideoParams() if script is None else read_request(values_of(p, script))
+    return VideoParams() if script is None else with_axes(p, read_request(values_of(p, script)))
+
+
+def give_axis(p: Any, name: str, value: Any) -> None:
+    """Let a field of this `p`, a cell of a plot, have another value than the plot's request.
+
+    Cells are shallow copies of one `p`, so the fields are a new object for each of them.
+    """
+    setattr(p, _AXES, {**getattr(p, _AXES, {}), name: value})
+
+
+def with_axes(p: Any, params: VideoParams) -> VideoParams:
+    """The request, with the values that a plot gives to this cell.
+
+    Raises:
+        ParamError: as `read_request`.
+    """
+    axes = getattr(p, _AXES, None)
+    if not axes:
+        return params
+    knobs = VideoParams.knobs()
+    changed = dataclasses.replace(params, **{name: read_value(name, knobs[name], axes[name]) for name in axes})
+    if changed.enable:
+        changed.check()
+    return changed
 
 
 def read_request(args: Sequence[Any]) -> VideoParams:

@@ -32,7 +32,7 @@ from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
-from motion_module.webui.request import read_request
+from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
 from motion_module.webui.video_in import VideoIn
@@ -98,7 +98,7 @@ class Session:
         Raises:
             ParamError, CheckpointError: one sentence for the person.
         """
-        self.params = read_request(args)
+        self.params = with_axes(self.p, read_request(args))
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
         interpolation.check(self.params)

@@ -1,0 +1,85 @@
+"""Axes of the host's X/Y/Z plot, one for each field of the table that pictures can be compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from modules import scripts
+from motion_module.errors import ParamError
+from motion_module.knobs import Knob, read_value
+from motion_module.params import VideoParams
+from motion_module.webui import models
+from motion_module.webui.request import give_axis, request_of
+
+FILE = "xyz_grid.py"
+"""The host's script; its module has the list `axis_options` and the class `AxisOption`."""
+
+_TYPES: dict[str, Callable[[Any], Any]] = {"int": int, "number": float}  # the host reads ranges like 8-16 for these two
+
+
+def register() -> None:
+    """Add the axes to the plot, where it is loaded; the host calls this before it makes its page."""
+    for data in scripts.scripts_data:
+        options = getattr(data.module, "axis_options", None)
+        if data.path.replace("\\", "/").endswith(f"/{FILE}") and isinstance(options, list):
+            known = {option.label for option in options}
+            options += [option for option in _options(data.module.AxisOption) if option.label not in known]
+
+
+def label_of(knob: Knob) -> str:
+    """The axis's name in the plot's lists."""
+    return f"[AnimateDiff] {knob.label}"
+
+
+def _options(kind: Any) -> list[Any]:
+    return [
+        kind(
+            label_of(knob),
+            _TYPES.get(knob.kind, partial(_read, name, knob)),
+            partial(_apply, name),
+            confirm=partial(_confirm, name, knob),
+            choices=_choices(name, knob),
+        )
+        for name, knob in VideoParams.knobs().items()
+        if _is_compared(name, knob)
+    ]
+
+
+def _is_compared(name: str, knob: Knob) -> bool:
+    return knob.recorded and (name == "model" or knob.kind in ("bool", "int", "number", "choice"))
+
+
+def _choices(name: str, knob: Knob) -> Callable[[], list[str]] | None:
+    """What the plot offers in a list; a field of numbers or text is written."""
+    if name == "model":
+        return models.names
+    values = {"bool": ("true", "false"), "choice": knob.choices}.get(knob.kind)
+    return None if values is None else lambda: [str(value) for value in values]
+
+
+def _read(name: str, knob: Knob, text: str) -> Any:
+    """A value as it is written in the plot."""
+    if knob.kind == "bool" and text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
+    return read_value(name, knob, text.strip())
+
+
+def _confirm(name: str, knob: Knob, p: Any, values: Sequence[Any]) -> None:
+    """Refuse a value before the first picture of the plot is made.
+
+    Raises:
+        ParamError: one sentence with the field, the value and what is allowed.
+    """
+    if not request_of(p).enable:
+        raise ParamError(f"AnimateDiff: enable is False, so the axis {label_of(knob)} has no effect; switch it on.")
+    for value in values:
+        read_value(name, knob, value)
+        if name == "model":
+            models.resolve(value)
+
+
+def _apply(name: str, p: Any, value: Any, _values: Sequence[Any]) -> None:
+    """Give one cell of the plot, a copy of the plot's own `p`, its value of a field."""
+    give_axis(p, name, value)

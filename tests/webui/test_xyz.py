@@ -1,0 +1,155 @@
+"""Axes for the X/Y/Z plot: typed, refused before the first cell, and forgotten with the cell that they belong to."""
+
+import copy
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from runs import array, frames, make, pictures, run, runner_of, video
+from snapshot import differences, of_host
+
+
+class AxisOption:
+    """As the host's: what the plot's lists are made of."""
+
+    def __init__(self, label, type, apply, format_value=str, confirm=None, cost=0.0, choices=None, prepare=None):
+        self.label, self.type, self.apply, self.confirm, self.choices = label, type, apply, confirm, choices
+
+
+@pytest.fixture
+def axes(pocket, monkeypatch):
+    """The plot's axes by their field, as the page gets them."""
+    from modules import scripts
+    from motion_module.params import VideoParams
+    from motion_module.webui import xyz
+
+    plot = ModuleType("xyz_grid.py")
+    plot.AxisOption, plot.axis_options = AxisOption, [AxisOption("Seed", int, None)]
+    data = SimpleNamespace(script_class=object, path="/webui/scripts/xyz_grid.py", basedir="/webui", module=plot)
+    monkeypatch.setattr(scripts, "scripts_data", [*scripts.scripts_data, data])
+    xyz.register()
+    xyz.register()  # the host may load our script twice
+    labels = [option.label for option in plot.axis_options]
+    assert len(labels) == len(set(labels)) and labels[0] == "Seed"
+    knobs = VideoParams.knobs()
+    return {
+        name: next(option for option in plot.axis_options if option.label == xyz.label_of(knob))
+        for name, knob in knobs.items()
+        if xyz.label_of(knob) in labels
+    }
+
+
+def test_fields_that_one_compares_have_an_axis(axes):
+    wanted = {"enable", "model", "video_length", "fps", "closed_loop", "stride", "overlap", "blend", "freeinit_enable"}
+    assert wanted <= set(axes)
+    assert not {"video_source", "video_path", "format", "reverse", "request_id", "last_frame"} & set(axes)
+    assert (axes["video_length"].type, axes["fps"].type) == (int, float)  # the host's ranges: 8-16 (+4)
+    assert axes["closed_loop"].choices() == ["N", "R-P", "R+P", "A"]
+    assert axes["freeinit_enable"].choices() == ["true", "false"]
+    assert "mm_tiny_v2.safetensors" in axes["model"].choices()
+    assert axes["video_length"].choices is None
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [("enable", "False", False), ("enable", " true", True), ("closed_loop", "r+p", "R+P"), ("model", "a, b ", "a, b")],
+)
+def test_values_are_read_as_people_write_them(axes, field, text, value):
+    assert axes[field].type(text) == value
+
+
+def cell_of(p, axes, **values):
+    """A cell as the plot makes it: a shallow copy that is never closed."""
+    from modules import processing
+
+    cell = copy.copy(p)
+    cell.override_settings = {}
+    for field, value in values.items():
+        axes[field].apply(cell, value, [value])
+    return processing.process_images(cell)
+
+
+def test_each_cell_has_its_own_values_and_leaves_nothing(axes):
+    before = of_host()
+    p = make(animatediff=video(format=["Frame"]))
+    args = list(p.script_args)
+    lengths = [len(cell_of(p, axes, video_length=n).images) for n in (2, 5)]
+    assert lengths == [2, 5]
+    assert np.array_equal(array(cell_of(p, axes, enable=False).images), pictures())
+    windows = cell_of(p, axes, batch_size=2, closed_loop="A")
+    assert np.array_equal(array(windows.images), frames(fields={"batch_size": 2, "closed_loop": "A"}))
+    assert "batch_size: 2" in windows.infotexts[0] and "closed_loop: A" in windows.infotexts[0]
+    assert np.array_equal(array(cell_of(p, axes).images), frames()), "a value outlived its cell"
+    assert list(p.script_args) == args and not hasattr(p, "animatediff_axes")
+    assert differences(before, of_host()) == []
+
+
+def test_what_fields_do_not_allow_together_fails_in_its_cell_alone(axes):
+    before = of_host()
+    p = make(animatediff=video(format=["Frame"], closed_loop="N"))
+    with pytest.raises(Exception, match="stride is 2; with closed_loop N it has to be 1"):
+        cell_of(p, axes, stride=2)
+    assert len(cell_of(p, axes, stride=1).images) == 4
+    assert differences(before, of_host()) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "sentence"),
+    [
+        ("video_length", [8, 20000], "video_length is 20000; allowed is a whole number from 0 to 10000"),
+        ("fps", [8.0, 0.0], "fps is 0.0; allowed is a number from 1 to 120"),
+        ("model", ["mm_tiny_v2.safetensors", "gone.ckpt"], "model is 'gone.ckpt'; allowed is one of .*mm_tiny_v2"),
+    ],
+)
+def test_values_are_refused_before_the_first_cell(axes, field, values, sentence):
+    from motion_module.errors import ParamError
+
+    p = make(animatediff=video())
+    axes[field].confirm(p, values[:1])
+    with pytest.raises(ParamError, match=sentence) as caught:
+        axes[field].confirm(p, values)
+    assert caught.value.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "sentence"),
+    [("enable", "maybe", "enable is 'maybe'; allowed is true or false"), ("blend", "no", "blend is 'no'; allowed is")],
+)
+def test_a_word_that_is_none_of_the_choices_is_refused(axes, field, text, sentence):
+    from motion_module.errors import ParamError
+
+    with pytest.raises(ParamError, match=sentence):
+        axes[field].type(text)
+
+
+def test_an_axis_without_a_video_is_refused(axes):
+    from motion_module.errors import ParamError
+
+    with pytest.raises(ParamError, match=r"the axis \[AnimateDiff\] FPS has no effect; switch it on"):
+        axes["fps"].confirm(make(), [8.0])
+
+
+def test_other_extensions_see_the_values_of_the_cell(axes):
+    """ControlNet asks for them before our hooks have run."""
+    from motion_module.webui.compat import get_animatediff_arg
+
+    p = make(animatediff=video(video_length=4))
+    cell = copy.copy(p)
+    axes["video_length"].apply(cell, 7, [7])
+    assert get_animatediff_arg(cell).video_length == 7
+    assert get_animatediff_arg(p).video_length == 4
+
+
+def test_the_host_is_asked_to_add_them_before_it_makes_its_page(pocket):
+    from modules import script_callbacks
+
+    registered = dict(script_callbacks.enumerate_callbacks())["before_ui"]
+    assert any(item.callback.__module__ == "motion_module.webui.xyz" for item in registered)
+
+
+def test_without_a_plot_nothing_happens(pocket):
+    from motion_module.webui import xyz
+
+    xyz.register()
+    assert run(make()).images
+    assert runner_of("txt2img").alwayson_scripts
