@@ -21,9 +21,9 @@ from modules.web_app import create_api
 
 FORMATS = ["GIF", "MP4"]
 SIZE, STEPS = 64, 20
-PROMPT = "a large red circle, blue background"
-BUNDLED = {"model": "pocket_mm_v2", "cfg_scale": 3.0, "prompt": f"{PROMPT} <lora:pocket_pan_left:1>"}
-"""What the bundled model shows best: its card says what it can do."""
+PROMPT = "a yellow star moving left, purple background"
+BUNDLED = {"model": "pocket_mm_v2", "cfg_scale": 3.0}
+"""What suits the bundled model: its card says what it can do."""
 
 
 def count_frames(path: Path) -> int:
@@ -61,10 +61,10 @@ def request(args: argparse.Namespace) -> dict[str, Any]:
     """The API request for the video; without the bundled model the first motion module is taken."""
     model = bundled()
     loaded = model is not None and str(model.checkpoint) == shared.cmd_opts.ckpt and args.motion_modules is None
-    best = BUNDLED if loaded else {"prompt": PROMPT}
+    best = BUNDLED if loaded else {}
     video = {"enable": True, "video_length": args.frames, "format": FORMATS, "model": best.get("model", "")}
     return {
-        "prompt": best["prompt"] if args.prompt is None else args.prompt,
+        "prompt": PROMPT if args.prompt is None else args.prompt,
         "seed": args.seed,
         "steps": STEPS,
         "width": SIZE,
