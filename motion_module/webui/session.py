@@ -112,7 +112,7 @@ class Session:
         self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
-        for name, why in without_effect(self.params, self.frames).items():
+        for name, why in {**without_effect(self.params, self.frames), **self._idle_masks()}.items():
             self.p.comment(f"AnimateDiff: {name} has no effect: {why}.")
         if self._fewer:
             _log.warning("%s", self._fewer)
@@ -198,6 +198,12 @@ class Session:
         self.video = self._stack.enter_context(video_in.opened(self.params))
         if self.video is not None and self.video.fps is not None:
             self.params = dataclasses.replace(self.params, fps=self.video.fps)
+
+    def _idle_masks(self) -> dict[str, str]:
+        """`mask_path` and why it has no effect, where that is so: ControlNet takes masks with a video only."""
+        alone = self.video is not None and not self.video.files
+        pictures = getattr(self.p, "init_images", None)
+        return {"mask_path": "there is neither a picture to inpaint nor a video"} if alone and not pictures else {}
 
     def _attach(self) -> None:
         self._change(NAME, self)

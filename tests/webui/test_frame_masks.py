@@ -60,6 +60,16 @@ def test_each_frame_changes_where_its_own_mask_is(masks, only_masked):
         assert kept(frame, box) <= 1 and changed(frame, box) > 5
 
 
+def test_masks_without_a_picture_have_no_effect_and_it_is_said(masks):
+    asked = video(video_length=3, format=["Frame"], mask_path=str(masks))
+    result, plain = run(make("txt2img", asked)), run(make("txt2img", {**asked, "mask_path": ""}))
+    said = "AnimateDiff: mask_path has no effect: there is neither a picture to inpaint nor a video."
+    assert said in result.comments and said not in plain.comments
+    assert np.array_equal(array(result.images), array(plain.images))
+    masked = make("img2img", asked, **{**MASKED, "init_images": [GREY]})
+    assert said not in run(masked).comments
+
+
 def test_the_latents_are_masked_frame_by_frame(masks):
     _, p = made(masks)
     assert p.mask.shape == p.nmask.shape == (3, 4, 8, 8)
