@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motion_module.errors import ParamError
-from motion_module.knobs import read_value
 from motion_module.params import VideoParams
 
 _AXES = "animatediff_axes"  # attribute of a cell's `p`: field -> value
@@ -43,16 +42,15 @@ def give_axis(p: Any, name: str, value: Any) -> None:
 
 
 def with_axes(p: Any, params: VideoParams) -> VideoParams:
-    """The request, with the values that a plot gives to this cell.
+    """The request, with the values that a plot gives to this cell; each was read when the plot began.
 
     Raises:
-        ParamError: as `read_request`.
+        ParamError: what each field allows, but all of them together do not.
     """
     axes = getattr(p, _AXES, None)
     if not axes:
         return params
-    knobs = VideoParams.knobs()
-    changed = dataclasses.replace(params, **{name: read_value(name, knobs[name], axes[name]) for name in axes})
+    changed = dataclasses.replace(params, **axes)
     if changed.enable:
         changed.check()
     return changed

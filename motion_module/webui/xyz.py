@@ -20,7 +20,10 @@ _TYPES: dict[str, Callable[[Any], Any]] = {"int": int, "number": float}  # the h
 
 
 def register() -> None:
-    """Add the axes to the plot, where it is loaded; the host calls this before it makes its page."""
+    """Add the axes to the plot, where it is loaded; the host calls this before it makes its page.
+
+    Nothing takes them out again but the host itself: when it loads its scripts anew, the plot's list is new, too.
+    """
     for data in scripts.scripts_data:
         options = getattr(data.module, "axis_options", None)
         if data.path.replace("\\", "/").endswith(f"/{FILE}") and isinstance(options, list):

@@ -5,7 +5,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from runs import array, frames, make, pictures, run, runner_of, video
+from PIL import Image
+from runs import array, frames, make, pictures, run, video
 from snapshot import differences, of_host
 
 
@@ -84,6 +85,17 @@ def test_each_cell_has_its_own_values_and_leaves_nothing(axes):
     assert differences(before, of_host()) == []
 
 
+def test_the_plot_gets_the_first_frame_and_the_video_is_saved(axes):
+    """The plot pastes the first picture of each cell into its grid."""
+    p = make(animatediff=video(format=["GIF"]))
+    p.script_args = (1, *p.script_args[1:])  # the plot is chosen in the list of scripts
+    result = cell_of(p, axes, video_length=3)
+    assert np.array_equal(np.asarray(result.images[0].convert("RGB")), frames(fields={"video_length": 3})[0])
+    [saved] = result.extra_generation_params["AnimateDiff files"]
+    with Image.open(saved["GIF"]) as film:
+        assert film.n_frames == 3
+
+
 def test_what_fields_do_not_allow_together_fails_in_its_cell_alone(axes):
     before = of_host()
     p = make(animatediff=video(format=["Frame"], closed_loop="N"))
@@ -148,8 +160,11 @@ def test_the_host_is_asked_to_add_them_before_it_makes_its_page(pocket):
 
 
 def test_without_a_plot_nothing_happens(pocket):
+    from modules import script_callbacks, scripts
     from motion_module.webui import xyz
 
+    assert not any(hasattr(data.module, "axis_options") for data in scripts.scripts_data), "the pocket has no plot"
+    callbacks = dict(script_callbacks.enumerate_callbacks())["before_ui"]
     xyz.register()
-    assert run(make()).images
-    assert runner_of("txt2img").alwayson_scripts
+    assert dict(script_callbacks.enumerate_callbacks())["before_ui"] == callbacks
+    assert np.array_equal(array(run(make()).images), pictures())
