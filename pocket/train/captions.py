@@ -34,6 +34,7 @@ MOTION_WORDS: Mapping[str, Sequence[str]] = {
     "shrinking": ("shrinking", "getting smaller", "becoming smaller", "shrinking away"),
     "still": ("standing still", "at rest", "not moving", "staying still", "resting"),
 }
+TOLD = 0.5  # so often a caption tells a size that has words
 _SIZES = {word for words in SIZE_WORDS.values() for word in words}
 _GROUND = ("{} background", "{} background", "on a {} background", "in front of a {} background", "on {}")
 _LEAD = ("", "", "", "a video of ", "an animation of ", "a picture of ", "gif of ")
@@ -48,7 +49,7 @@ def caption_of(scene: Scene, rng: random.Random, motion: bool = True) -> str:
     """One of many ways to say what is in a scene; the motion is left out on request (for single frames)."""
     shape = rng.choice(SHAPE_WORDS[scene.shape])
     colour = rng.choice(COLOUR_WORDS.get(scene.colour, (scene.colour,)))
-    size = rng.choice(SIZE_WORDS[scene.size]) if scene.size in SIZE_WORDS and rng.random() < 0.5 else ""
+    size = rng.choice(SIZE_WORDS[scene.size]) if scene.size in SIZE_WORDS and rng.random() < TOLD else ""
     moving = rng.choice(MOTION_WORDS[scene.motion]) if motion else ""
     thing = " ".join(word for word in (size, colour, shape) if word)
     ground = rng.choice(_GROUND).format(rng.choice(COLOUR_WORDS.get(scene.background, (scene.background,))))

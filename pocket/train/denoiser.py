@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from motion_module.core.model import MotionModel
 from train import captions, diffusion, motion, plans
-from train.latents import latents_of
+from train.latents import SIDES, latents_of
 from train.text import TextEncoder
 from train.words import Reader
 from train.world import FRAMES, Scene, random_scene
 
-LATENT = (4, 8, 8)
 EMPTY_SHARE = 0.1  # captions that say nothing, for classifier-free guidance
 
 
@@ -109,12 +108,12 @@ class Denoiser(nn.Module):
     def foreseen(self, context: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
         """The clean clips `b f c h w` that are foreseen in pure noise for captions' `context: b 77 c`."""
         count, frames, last = len(context), len(places), diffusion.STEPS - 1
-        noise = torch.randn(count * frames, *LATENT, generator=generator).to(context.device)
+        noise = torch.randn(count * frames, *SIDES, generator=generator).to(context.device)
         alpha = float(diffusion.alphas_cumprod(diffusion.CLIPS, diffusion.STEPS)[last])
         times = torch.full((len(noise),), last, device=noise.device)
         with motion.on_clips(self.unet, self.motion, places):
             named = self.unet(noise * (1 - alpha) ** 0.5, times, context=context.repeat_interleave(frames, 0))
-        return ((noise - named) * ((1 - alpha) / alpha) ** 0.5).view(count, frames, *LATENT)
+        return ((noise - named) * ((1 - alpha) / alpha) ** 0.5).view(count, frames, *SIDES)
 
     @torch.no_grad()
     def make(
@@ -149,7 +148,7 @@ def number(generator: torch.Generator) -> int:
 
 def _noise(seed: int, frames: int) -> Tensor:
     """Frame i has the noise of seed + i, as in the WebUI (whose generator is another one)."""
-    return torch.stack([torch.randn(LATENT, generator=torch.Generator().manual_seed(seed + i)) for i in range(frames)])
+    return torch.stack([torch.randn(SIDES, generator=torch.Generator().manual_seed(seed + i)) for i in range(frames)])
 
 
 def _one_frame(scene: Scene, rng: random.Random) -> Scene:

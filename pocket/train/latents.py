@@ -16,6 +16,7 @@ from train.world import SIZE, Scene, draw, signed_distance
 
 CELL = 8  # pixels of a latent's side
 CHANNELS = 4
+SIDES = (CHANNELS, SIZE // CELL, SIZE // CELL)  # of a frame's latents
 SCALE_FACTOR = 1.0
 COLOUR_MEAN, COLOUR_STD = 0.49, 0.37
 _DISTANCE_MEAN, _DISTANCE_STD = 0.53, 0.43

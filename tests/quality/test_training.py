@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 from train import (
     captions,
     diffusion,
+    export,
     latents,
     loop,
     lora,
@@ -29,6 +31,7 @@ from train import (
 
 import modules.torch_compat  # noqa: F401  (makes ldm importable)
 
+MODEL = Path(__file__).parents[2] / "pocket" / "model"
 PIXELS = "785355d8b18286eb"  # change these only together with the bundled weights
 CAPTIONS = "07bebebe2059f39d"
 
@@ -249,6 +252,27 @@ def test_listening_ends_with_its_context() -> None:
         layer(torch.randn(4, 64, 3, 3))
     layer(torch.randn(4, 64, 3, 3))
     assert [tuple(seen.shape) for seen in heard] == [(4, 64)]
+
+
+def test_all_stages_make_all_files_of_the_bundled_model(tmp_path) -> None:
+    """One step of each, from nothing: what `python3 pocket/train/run.py` does in its order."""
+    setting = stages.Setting(tmp_path / "work", size=0.1)
+    for name in stages.STAGES:
+        losses = stages.run_stage(name, setting, 1)
+        assert len(losses) == 1 and losses[0] < 1e6
+    written = {path.relative_to(tmp_path / "out"): path for path in export.export(setting, tmp_path / "out")}
+    assert {path.as_posix() for path in written} == {
+        path.relative_to(MODEL).as_posix() for path in MODEL.rglob("*") if path.suffix in (".safetensors", ".yaml")
+    }
+    for name, path in written.items():
+        if path.suffix == ".yaml":
+            assert path.read_text() == (MODEL / name).read_text()
+        else:
+            with safe_open(path, "pt") as made, safe_open(MODEL / name, "pt") as bundled:
+                assert {key: made.get_slice(key).get_shape() for key in made.keys()} == {  # noqa: SIM118
+                    key: bundled.get_slice(key).get_shape()
+                    for key in bundled.keys()  # noqa: SIM118
+                }
 
 
 def test_the_plan_teaches_text_unet_and_motion_module(tmp_path) -> None:
