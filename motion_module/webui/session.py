@@ -122,6 +122,7 @@ class Session:
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
+        self._change("setup_prompts", _around(self.p.setup_prompts, self._setup_prompts))
         self._change("init", _around(self.p.init, self._init))
         self._change("script_args_value", script_args)
         self._change_sample()
@@ -283,10 +284,27 @@ class Session:
             self._control.let_go()
         self.end()
 
+    def _setup_prompts(self, original: Callable[[], None]) -> None:
+        """The host makes the lists of all prompts, with styles; scripts after ours may have changed the prompt."""
+        if self._route is None:
+            original()
+            return
+        for message in self._route.check(self.p):
+            _log.warning("%s", message)
+            self.p.comment(message)
+        if not (self.p.styles and self._route.travels(self.p)):
+            original()
+            return
+        with replaced(self.p, "styles", []):  # the host would merge them with the prompt as if it were one text
+            original()
+        self._route.give_styles(self.p)
+
     def _init(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """img2img makes its sampler, with the noise schedule of that moment, already here."""
         if self._model is None or self._pictures is None:
             return original(*args, **kwargs)
+        if self._route is not None:
+            self._route.check_all(self.p)  # scripts may have changed them in `process`
         with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
             return self._pictures.init(original, *args, **kwargs)
 

@@ -74,7 +74,8 @@ def test_settings_are_kept_in_a_file(opts, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "value"), [("number", "7", 7), ("flag", "False", False), ("flag", "True", True), ("nothing", "x", None)]
+    ("key", "text", "value"),
+    [("number", "7", 7), ("flag", "False", False), ("flag", "True", True), ("nothing", "x", None)],
 )
 def test_text_becomes_the_options_type(opts, key, text, value):
     assert opts.cast_value(key, text) == value and opts.cast_value(key, None) is None
@@ -84,7 +85,9 @@ def test_settings_are_told_to_the_page(opts):
     opts.data_labels["number"].info("hint").needs_restart().link("site", "http://x").js("do", "f")
     told = json.loads(opts.dumpjson())
     assert told["number"] == 3 and "hint" in told["_comments_after"]["number"]
-    assert "http://x" in told["_comments_before"]["number"] and ["Section one", "Stable Diffusion"] in told["_categories"]
+    assert (
+        "http://x" in told["_comments_before"]["number"] and ["Section one", "Stable Diffusion"] in told["_categories"]
+    )
 
 
 def test_options_are_ordered_by_category_and_section(opts):
