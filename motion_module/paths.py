@@ -45,10 +45,8 @@ def split_folders(text: str) -> list[str]:
     return [folder for entry in _ENTRY.findall(text) if (folder := typed_path(entry))]
 
 
-def is_inside(
-    path: str, roots: Iterable[str], system: Any = os.path, composed: bool = sys.platform == "darwin"
-) -> bool:
-    """Whether a path is one of the folders or in one of them, once all links are followed.
+class Folders:
+    """Folders, and whether a path is one of them or lies in one of them once all links are followed.
 
     On Windows a path is outside if it says one thing and may mean another: relative to the place that a drive
     remembers (`C:x`), past the usual rules (`\\\\?\\`), a device, a stream of a file (`a:b`), or a name whose trailing
@@ -56,20 +54,30 @@ def is_inside(
     asks.
 
     Args:
-        path: as it was typed; it need not exist.
         roots: the folders; empty ones do not count.
         system: `os.path`, or another system's rules.
         composed: letters with accents are the same in both of Unicode's forms, as macOS has it.
     """
-    folders = [system.abspath(_short(root)) for root in roots if root.strip()]
-    try:
+
+    def __init__(self, roots: Iterable[str], system: Any = os.path, composed: bool = sys.platform == "darwin") -> None:
+        self._system, self._composed = system, composed
+        self._typed = [system.abspath(_short(root)) for root in roots if root.strip()]
+        self._real = [real for folder in self._typed if (real := self._resolved(folder)) is not None]
+
+    def hold(self, path: str) -> bool:
+        """Whether a path, as it was typed, is inside; it need not exist."""
+        system = self._system
         absolute = system.abspath(path)
-        if not path.strip() or (system.sep == "\\" and (_is_ambiguous(path) or _is_foreign(absolute, folders))):
+        if not path.strip() or (system.sep == "\\" and (_is_ambiguous(path) or _is_foreign(absolute, self._typed))):
             return False
-        real = _real(absolute, system, composed)
-        return any(_is_below(real, _real(folder, system, composed), system.sep) for folder in folders)
-    except (OSError, ValueError):  # no name that this system can have
-        return False
+        real = self._resolved(absolute)
+        return real is not None and any(_is_below(real, folder, system.sep) for folder in self._real)
+
+    def _resolved(self, absolute: str) -> str | None:
+        try:
+            return _real(absolute, self._system, self._composed)
+        except (OSError, ValueError):  # no name that this system can have
+            return None
 
 
 def _real(path: str, system: Any, composed: bool) -> str:

@@ -7,10 +7,14 @@ import unicodedata
 import pytest
 
 from motion_module.params import VideoParams
-from motion_module.paths import is_inside, split_folders, typed_path
+from motion_module.paths import Folders, split_folders, typed_path
 
 PATH_FIELDS = [name for name, knob in VideoParams.knobs().items() if knob.kind in ("path", "video")]
 QUOTED = ['"{}"', "'{}'", "“{}”", "„{}“", "‘{}’", "«{}»", ' "{}" ', "\"'{}'\"", '" {} "', "\u202a{}", '\ufeff"{}"\n']
+
+
+def is_inside(path, roots, *rules, **more):
+    return Folders(roots, *rules, **more).hold(path)
 
 
 @pytest.mark.parametrize("form", QUOTED)
@@ -36,6 +40,10 @@ def test_folders_of_a_setting_stand_in_lines_or_between_commas():
     text = "/a, /b c\n\n  \"/d, e\" ,'/f, g'\r\n“/h”,, \n /John's, /Bob's\n\"C:\\x\""
     assert split_folders(text) == ["/a", "/b c", "/d, e", "/f, g", "/h", "/John's", "/Bob's", "C:\\x"]
     assert split_folders("") == split_folders(' , \n ""') == []
+
+
+def test_a_root_that_can_be_no_name_costs_the_others_nothing(tmp_path):
+    assert is_inside(str(tmp_path), ["\0", "\ud800", str(tmp_path)])
 
 
 def test_inside_and_outside_with_real_folders(tmp_path):

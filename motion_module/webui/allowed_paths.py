@@ -17,7 +17,7 @@ from typing import Any
 from modules import paths_internal, shared
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
-from motion_module.paths import is_inside, split_folders
+from motion_module.paths import Folders, split_folders
 
 SETTING = "animatediff_allowed_folders"
 PATH_SETTINGS = ("animatediff_model_path", "animatediff_frame_extract_path", SETTING)
@@ -39,7 +39,7 @@ def permitted(name: str, text: str) -> str:
     """
     if not text:
         return ""
-    if is_limited() and not is_inside(text, roots()):
+    if is_limited() and not Folders(roots()).hold(text):
         raise _refusal(name, text)
     return os.path.abspath(text)
 
@@ -63,9 +63,9 @@ def check_files(name: str, files: Iterable[Path]) -> None:
     """
     if not is_limited():
         return
-    allowed = roots()
+    allowed = Folders(roots())
     for file in files:
-        if not is_inside(str(file), allowed):
+        if not allowed.hold(str(file)):
             raise _refusal(name, str(file))
 
 
@@ -97,7 +97,7 @@ def is_reachable() -> bool:
     server = getattr(options, "server_name", None)
     if any(getattr(options, name, None) for name in ("share", "listen", "ngrok")):
         return True
-    if server is None and getattr(options, "nowebui", False):
+    if not server and getattr(options, "nowebui", False):
         return True  # without a page the host leaves the address to uvicorn, which then takes all there are
     launched = getattr(shared.demo, "share", False)  # gradio also shares by itself, in notebooks
     return bool(launched) or not _is_loopback(server or os.environ.get("GRADIO_SERVER_NAME") or "localhost")
