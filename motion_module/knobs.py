@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from motion_module.errors import ParamError
+from motion_module.paths import typed_path
 
 Kind = Literal["bool", "int", "number", "choice", "choices", "text", "path", "image", "video"]
 
@@ -133,7 +134,7 @@ def _read_file(name: str, knob: Knob, value: Any) -> str | None:
 
 
 def _read_path(name: str, knob: Knob, value: Any) -> str:
-    return _read_text(name, knob, value).strip()
+    return typed_path(_read_text(name, knob, value))
 
 
 def _read_image(name: str, knob: Knob, value: Any) -> Any:

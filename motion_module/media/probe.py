@@ -56,9 +56,14 @@ class Probe:
         return (self.seconds or 0) * float(self.rate or 0) if (self.rate or 0) <= _FASTEST else 0
 
 
-def input_options(path: Path) -> list[str]:
-    """ffmpeg's options for reading a file: this file, and nothing that it names."""
-    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", f"file:{path}"]
+def input_options(path: Path, formats: str = _CONTAINERS) -> list[str]:
+    """ffmpeg's options for reading a file: this file, and nothing that it names.
+
+    Args:
+        path: the file.
+        formats: ffmpeg's names of those that it may have, with commas between them.
+    """
+    return ["-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{path}"]
 
 
 def reading_ffmpeg() -> str:

@@ -20,6 +20,8 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import ParamError
+from motion_module.paths import typed_path
+from motion_module.webui.allowed_paths import check_files, permitted
 from motion_module.webui.request import script_of, values_of
 
 _EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
@@ -99,7 +101,7 @@ class Unit:
         """
         folder, *lines = str(self.settings.batch_images).strip().splitlines()
         name = f"{_OWN} of ControlNet unit {self.number}"
-        files = listed(folder.strip(), name)
+        files = listed(typed_path(folder), name)
         masks, keyframes = self._read_lines(lines)
         if masks:
             listed(masks, f"mask: of ControlNet unit {self.number}")
@@ -145,7 +147,7 @@ class Unit:
         for line in filter(None, map(str.strip, lines)):
             key, _, value = line.partition(":")
             if key == "mask":
-                masks = value.strip()
+                masks = typed_path(value)
             elif key == "keyframe":
                 keyframes = self._read_keyframes(value)
             else:
@@ -195,13 +197,15 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
         name: what to call it in a sentence.
 
     Raises:
-        ParamError: there is no such folder, or no picture in it.
+        ParamError: it may not be read, there is no such folder, or no picture in it.
     """
+    folder = permitted(name, folder)
     if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
         raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no such folder.")
     files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
     if not files:
         raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no picture in it.")
+    check_files(name, files)
     return files
 
 

@@ -16,10 +16,13 @@ from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError
 from motion_module.patching import replaced
+from motion_module.paths import typed_path
+from motion_module.webui.allowed_paths import check_files, permitted
 from motion_module.webui.batch import Batch
 from motion_module.webui.frame_masks import fitted
 from motion_module.webui.request import request_of
 
+_INPUT = "the input directory"  # of the batch tab, in sentences
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # as the host's batch tab
 _OF_INFOTEXT = {  # attribute of p -> its name in an infotext, and its type
     "seed": ("Seed", int),
@@ -82,7 +85,7 @@ def animatediff_i2i_batch(
     Raises:
         UserError: one sentence with what does not fit.
     """
-    frames, mask_files = _files(input_dir, inpaint_mask_dir.strip(), request_of(p).video_length)
+    frames, mask_files = _files(input_dir, typed_path(inpaint_mask_dir), request_of(p).video_length)
     pictures = [_read(file) for file in frames]
     masks = [fitted(_read(file), picture) for file, picture in zip(mask_files, pictures, strict=False)]
     batch = Batch([Path(file).stem for file in frames], masks if len(masks) > 1 else [], output_dir.strip())
@@ -112,8 +115,9 @@ def _files(source: str | Sequence[Any], mask_dir: str, wanted: int) -> tuple[lis
         ParamError: there are none, or not as many as are asked for.
     """
     if isinstance(source, str):
-        folder, mask_dir = _of_convention(source.strip(), mask_dir)
-        files = _listed("the input directory", folder)
+        source = permitted(_INPUT, typed_path(source))
+        folder, mask_dir = _of_convention(source, mask_dir)
+        files = _listed(_INPUT, folder)
     else:
         folder = "the upload"
         files = sorted((os.path.abspath(file.name) for file in source), key=_natural)
@@ -137,9 +141,12 @@ def _of_convention(folder: str, mask_dir: str) -> tuple[str, str]:
 
 
 def _listed(name: str, folder: str) -> list[str]:
+    folder = permitted(name, folder)
     if not os.path.isdir(folder):
         raise ParamError(f"AnimateDiff: {name} is {folder!r}; allowed is a folder that exists.")
-    return [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
+    files = [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
+    check_files(name, map(Path, files))
+    return files
 
 
 def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
@@ -180,7 +187,7 @@ def _own_parameters(
 ) -> dict[str, Any]:
     """What the first picture's infotext changes of `p`, as the host's batch tab reads it; a video has one of each."""
     if folder:
-        beside = os.path.join(folder, os.path.basename(file))
+        beside = permitted("the PNG info directory", os.path.join(typed_path(folder), os.path.basename(file)))
         if not os.path.isfile(beside):
             raise ParamError(f"AnimateDiff: the PNG info directory has no {os.path.basename(file)}.")
         picture = _read(beside)

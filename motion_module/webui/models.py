@@ -15,6 +15,7 @@ from motion_module.core.checkpoint import read_motion_weights
 from motion_module.core.model import MotionModel, load_motion_model
 from motion_module.core.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError
+from motion_module.paths import typed_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / "model"
@@ -38,7 +39,7 @@ class ModuleFile:
 
 def folders() -> list[Path]:
     """Where people put motion modules: the folder of the settings, then the extension's own."""
-    chosen = str(getattr(shared.opts, "animatediff_model_path", "") or "")
+    chosen = typed_path(str(getattr(shared.opts, "animatediff_model_path", "") or ""))
     paths = [Path(chosen)] if chosen else []
     return [path for path in dict.fromkeys([*paths, DEFAULT_FOLDER]) if path.is_dir()]
 

@@ -25,7 +25,7 @@ from motion_module.errors import HostError, ParamError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui import infotext, interpolation, models, output, video_in
+from motion_module.webui import allowed_paths, infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of
 from motion_module.webui.frame_masks import fitted, read_masks
@@ -101,6 +101,7 @@ class Session:
         self.params = with_axes(self.p, read_request(args))
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
+        allowed_paths.check_overrides(self.p)
         interpolation.check(self.params)
         self._open_video()
         self._control = Control(self.p, self.params, self.video)

@@ -20,6 +20,8 @@ from motion_module.media.reader import Extract, extract, sound_in
 from motion_module.media.saving import describe
 from motion_module.media.timing import Selection
 from motion_module.params import VideoParams
+from motion_module.paths import typed_path
+from motion_module.webui.allowed_paths import check_fields, check_files
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
@@ -59,24 +61,26 @@ def opened(params: VideoParams) -> Iterator[VideoIn | None]:
     if the settings say so.
 
     Raises:
-        ParamError: one sentence that names the field: there is no such video or folder, it is damaged or empty.
+        ParamError: one sentence that names the field: it may not be read, there is no such video or folder, it is
+            damaged or empty.
         HostError: the frames cannot be written.
     """
+    check_fields(params)
     with ExitStack() as stack:
         if params.video_source:
             video = _from_file(stack, params, _path(params.video_source))
         elif params.video_path:
             video = _from_folder(params, _path(params.video_path))
         elif params.mask_path:
-            video = VideoIn("mask_path", masks=_checked_masks(params), title=_path(params.mask_path).name)
+            folder = _path(params.mask_path)
+            video = VideoIn("mask_path", masks=_checked_masks(folder), title=folder.name)
         else:
             video = None
         yield video
 
 
 def _path(text: str) -> Path:
-    """A path as people paste it: in quotes, or with blanks around it."""
-    return Path(os.path.abspath(text.strip().strip('"')))
+    return Path(os.path.abspath(text))
 
 
 @contextmanager
@@ -139,8 +143,8 @@ def _frames_of(stack: ExitStack, path: Path, selection: Selection) -> Stored:
 
 def frames_folder() -> Path:
     """Where frames of videos are written meanwhile."""
-    chosen = getattr(shared.opts, "animatediff_frame_extract_path", "") or ""
-    return _path(chosen) if chosen.strip() else Path(tempfile.gettempdir()) / "AnimateDiff frames"
+    chosen = typed_path(getattr(shared.opts, "animatediff_frame_extract_path", "") or "")
+    return _path(chosen) if chosen else Path(tempfile.gettempdir()) / "AnimateDiff frames"
 
 
 def _progress(frames: int) -> None:
@@ -160,6 +164,7 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
 def _from_folder(params: VideoParams, folder: Path) -> VideoIn:
     with _told("video_path", folder):
         frames, masks = frames_and_masks(folder)
+        check_files("video_path", [*frames, *masks])
         places = _places(frames, _selection(params))
         chosen = _masks_for(params, masks, places, len(frames))
     return VideoIn("video_path", tuple(frames[place] for place in places), chosen, title=folder.name)
@@ -208,8 +213,9 @@ def _masks_for(
         ParamError, ReaderError: there are neither one nor as many as frames, or one cannot be read.
     """
     if params.mask_path:
-        with _told("mask_path", _path(params.mask_path)):
-            return _matched(pictures_in(_path(params.mask_path)), places, frames)
+        folder = _path(params.mask_path)
+        with _told("mask_path", folder):
+            return _matched(_masks_in(folder), places, frames)
     return _matched(beside, places, frames) if beside else ()
 
 
@@ -226,10 +232,15 @@ def _matched(masks: Sequence[Path], places: Sequence[int], frames: int | None) -
     return chosen
 
 
-def _checked_masks(params: VideoParams) -> tuple[Path, ...]:
-    path = _path(params.mask_path)
-    with _told("mask_path", path):
-        masks = tuple(pictures_in(path))
+def _masks_in(folder: Path) -> list[Path]:
+    masks = pictures_in(folder)
+    check_files("mask_path", masks)
+    return masks
+
+
+def _checked_masks(folder: Path) -> tuple[Path, ...]:
+    with _told("mask_path", folder):
+        masks = tuple(_masks_in(folder))
         for mask in masks:
             check_picture(mask)
     return masks

@@ -108,6 +108,31 @@ def test_frozen_settings_stay(opts, monkeypatch):
         opts.number = 1
 
 
+def test_hidden_folders_stay(opts, monkeypatch):
+    """As the real host: what the page hides, and folders under --hide-ui-dir-config, are not set but refused."""
+    from modules import shared
+    from modules.options import OptionInfo
+
+    opts.add_option("folder", OptionInfo("/a", component_args={"visible": False}))
+    opts.restricted_opts.add("number")
+    assert opts.set("number", 4) and opts.number == 4
+    monkeypatch.setattr(shared.cmd_opts, "hide_ui_dir_config", True)
+    for name, value in (("folder", "/a"), ("number", 4)):
+        assert opts.set(name, "/etc") is False and opts.set(name, "/etc", is_api=True) is False
+        with pytest.raises(RuntimeError, match=f"not possible to set '{name}'"):
+            setattr(opts, name, "/etc")
+        assert getattr(opts, name) == value
+
+
+def test_the_page_hides_folders_where_it_is_told_to(pocket):
+    from modules import shared
+
+    labels = shared.opts.data_labels
+    assert shared.hide_dirs == {"visible": True}
+    assert labels["outdir_txt2img_samples"].component_args is shared.hide_dirs
+    assert all(labels[name].component_args is shared.hide_dirs for name in shared.restricted_opts)
+
+
 def test_the_webuis_defaults_that_extensions_rely_on(pocket):
     from modules import shared
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import snapshot
 import strange_files
-from http_client import SMALL, Client, gradient, png_base64
+from http_client import SMALL, Client, gradient, png_base64, set_folder
 
 ONE_STEP = {**SMALL, "steps": 1}
 
@@ -251,7 +251,7 @@ def test_a_bad_request_is_refused_in_one_sentence(client, case, monkeypatch):
 
 @each(IN_FOLDER)
 def test_what_is_no_fitting_motion_module_is_refused_by_name(client, strange, case, monkeypatch):
-    client.post("options", {"animatediff_model_path": str(strange / "modules")})
+    set_folder("animatediff_model_path", str(strange / "modules"))
     refused_without_a_trace(client, case, monkeypatch)
 
 
@@ -259,7 +259,7 @@ def test_what_is_no_fitting_motion_module_is_refused_by_name(client, strange, ca
 def test_the_next_job_makes_the_same_pictures_as_before(client, strange, group):
     cases = (REQUESTS | IN_FOLDER)[group]
     if group in IN_FOLDER:
-        client.post("options", {"animatediff_model_path": str(strange / "modules")})
+        set_folder("animatediff_model_path", str(strange / "modules"))
     video = {"model": "mm_good.safetensors" if group in IN_FOLDER else "mm_tiny_v1.safetensors", "video_length": 4}
     before = client.plain(), client.frames(video, steps=1)
     for case in cases[:: max(1, len(cases) // 5)]:
@@ -278,7 +278,7 @@ def test_img2img_refuses_in_the_same_way(client):
 
 def test_code_in_a_file_never_runs(client, strange):
     marker = strange / "marker"
-    client.post("options", {"animatediff_model_path": str(strange / "modules")})
+    set_folder("animatediff_model_path", str(strange / "modules"))
     for name in ("code.ckpt", "old_code.pt", "module_with_code.ckpt", "code"):
         assert client.post("txt2img", Case("", (), {"model": name}).request).status == 422
     client.get("script-info")
@@ -293,7 +293,7 @@ def test_without_any_module_the_sentence_says_where_to_put_one(client, tmp_path,
 
     monkeypatch.setattr(models, "DEFAULT_FOLDER", tmp_path / "own")
     (tmp_path / "empty").mkdir()
-    client.post("options", {"animatediff_model_path": str(tmp_path / "empty")})
+    set_folder("animatediff_model_path", str(tmp_path / "empty"))
     refused(client, Case("no module", ("no motion module", str(tmp_path / "empty"))))
 
 
