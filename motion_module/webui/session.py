@@ -7,8 +7,8 @@ and runs of both tabs never meet. Everything it changes is undone by `end`, whic
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -24,7 +24,7 @@ from motion_module.core.schedule import alpha_schedule
 from motion_module.errors import HostError, ParamError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
-from motion_module.patching import replaced
+from motion_module.patching import StandIn, given_original, replaced, replaced_call, settled
 from motion_module.webui import infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of
@@ -53,14 +53,16 @@ class Session:
         params: what was asked for.
         frames: number of frames of each video.
         failed: whether the run is about to end with our sentence.
+        over: whether everything is undone; somebody may have kept the session, and put it back on `p`.
         video: the video and the masks that the request brings along, if any.
     """
 
     def __init__(self, p: Any) -> None:
-        self.p = p
+        self._p = weakref.ref(p)
         self.params = VideoParams()
         self.frames = 0
         self.failed = False
+        self.over = False
         self.video: VideoIn | None = None
         self._fewer = ""
         self._module: models.ModuleFile | None = None
@@ -71,6 +73,14 @@ class Session:
         self._control: Control | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
+
+    @property
+    def p(self) -> Any:
+        """Whose run it is; None when that is gone."""
+        return self._p()
+
+    def __deepcopy__(self, memo: Any) -> Session:
+        return self  # a deep copy of `p` is no more of this session than any other copy
 
     def guarded(self, method: str, step: Callable[[], None]) -> None:
         """Run one step of a hook. The host swallows what a hook raises, so an error is raised by `p.method` instead.
@@ -122,7 +132,7 @@ class Session:
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
-        self._change("init", _around(self.p.init, self._init))
+        self._wrap("init", self._init)
         self._change("script_args_value", script_args)
         self._change_sample()
 
@@ -146,7 +156,7 @@ class Session:
         self._change("extra_generation_params", recorded)
         self._networks = Networks(self.p, models.load(self._module))
         self._stack.callback(self._networks.end)
-        self._change("parse_extra_network_prompts", _around(self.p.parse_extra_network_prompts, self._parse_networks))
+        self._wrap("parse_extra_network_prompts", self._parse_networks)
 
     def spread_prompts(self) -> None:
         """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
@@ -190,8 +200,9 @@ class Session:
 
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
+        self.over = True
         self._stack.close()
-        self._model = self._networks = self._control = self.video = None
+        self._model = self._networks = self._control = self.video = self._pictures = self._route = None
 
     def _open_video(self) -> None:
         """Read the video that comes in; its rate is the rate of what is made."""
@@ -207,17 +218,27 @@ class Session:
 
     def _attach(self) -> None:
         self._change(NAME, self)
-        self._change("close", _around(self.p.close, self._close))
+        self._wrap("close", self._close)
+        self.over = False
 
     def _change(self, name: str, value: Any) -> None:
         self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
         self._stack.enter_context(replaced(self.p, name, value))
 
+    def _wrap(self, name: str, replacement: Callable[..., Any], original: Callable[..., Any] | None = None) -> StandIn:
+        """Have calls of a method of `p` go to `replacement(original, ...)`."""
+        before = settled(vars(self.p).get(name, _ABSENT))
+        if name in self._changed:
+            before = self._changed[name][1]
+        ours = self._stack.enter_context(replaced_call(self.p, name, given_original(replacement), original))
+        self._changed[name] = (ours, before)
+        return ours
+
     def _change_sample(self) -> None:
-        original = sample_of(self.p)
-        ours = _around(original, self._sample)
+        original = settled(sample_of(self.p))
+        ours = self._wrap("sample", self._sample, original)
         self._stack.callback(let_go_of_sample, self.p, ours, original)
-        for name in names_of_sample(self.p):
+        for name in set(names_of_sample(self.p)) - {"sample"}:
             self._change(name, ours)
 
     def _fail(self, method: str, error: UserError | HostError) -> None:
@@ -237,7 +258,7 @@ class Session:
         _log.error("%s", error)
         self.end()
         self._attach()
-        self._change(method, _around(getattr(self.p, method), stop))
+        self._wrap(method, stop)
 
     def _masks(self) -> list[Any]:
         """The inpaint masks of the single frames; none where one serves all.
@@ -315,13 +336,3 @@ class Session:
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self._give_up()
             raise
-
-
-def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
-    """`replacement` in the place of `original`, which it is handed as its first argument."""
-
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return replacement(original, *args, **kwargs)
-
-    return call
