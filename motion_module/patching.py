@@ -305,7 +305,7 @@ class _Str(str):
 @contextmanager
 def _marked(value: Any, before: Any) -> Iterator[Any]:
     mark = _Mark(before)
-    known = next((kind for kind in (_Int, _Str) if isinstance(value, kind.__base__)), None)
+    known = next((kind for base, kind in ((int, _Int), (str, _Str)) if isinstance(value, base)), None)
     marked = known(value) if known is not None else value
     setattr(marked, _MARK, mark)
     try:

@@ -208,7 +208,6 @@ def test_a_wrapper_round_ours(pocket, off):
             if off == "afterwards":
                 model.apply_model = taken["ours"]
 
-    monkeypatch.setattr(session, "__doc__", session.__doc__)
     try:
         with extension("txt2img", Wrapping()):
             assert np.array_equal(moving, shot())
