@@ -201,7 +201,8 @@ class Session:
     def disown(self, copy: Any) -> None:
         """Take the changes of this session off a copy of its `p`."""
         for name, (value, before) in self._changed.items():
-            if vars(copy).get(name) is value:
+            found = vars(copy).get(name)
+            if found is value or (isinstance(value, dict) and found == value):  # equal in a deep copy
                 delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
 
     def end(self) -> None:
