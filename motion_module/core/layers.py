@@ -107,6 +107,42 @@ class MotionModule(nn.Module):
         return self.temporal_transformer(x, self.call)
 
 
+class LentLayer(MotionModule):
+    """A layer as it stands in somebody's UNet: it holds the layer's weights until `give_back`.
+
+    Afterwards it holds nothing and changes nothing, so that whoever has kept it may put it back.
+
+    Args:
+        layer: whose weights it shares.
+        call: what the layer must know about each call of the UNet.
+    """
+
+    def __init__(self, layer: MotionModule, call: CallFrames) -> None:
+        nn.Module.__init__(self)  # no weights of its own
+        self.width = layer.width
+        self.lend(layer, call)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has been given back."""
+        return self._modules["temporal_transformer"] is None
+
+    def lend(self, layer: MotionModule, call: CallFrames) -> None:
+        """Hold the layer (again)."""
+        self.training = layer.training
+        self.call = call
+        self.temporal_transformer = layer.temporal_transformer
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        self.call = CallFrames()
+        self._modules["temporal_transformer"] = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x: (b f) c h w`, the frames of a copy one behind the other; x itself when it is given back."""
+        return x if self.empty else super().forward(x)
+
+
 def _blocks(x: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:
     """Cut `x: (b, pixels, f, c)` along its first two dimensions into pieces of the right size for the device."""
     copies, pixels, frames, channels = x.shape

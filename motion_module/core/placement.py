@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -9,16 +10,19 @@ from typing import Any
 from torch import nn
 
 from motion_module.core.call import CallFrames
-from motion_module.core.layers import MotionModule
+from motion_module.core.layers import LentLayer, MotionModule
 from motion_module.core.model import MotionModel
 from motion_module.core.norm import norms_over_frames
 from motion_module.errors import CheckpointError
-from motion_module.patching import inserted, replaced
+from motion_module.patching import inserted
 
 Place = tuple[nn.Sequential, int, MotionModule]
 
 # input_blocks: the first conv or a Downsample, then two with layers; output_blocks: three with layers
 _BLOCKS_PER_LEVEL = 3
+
+_LENT: weakref.WeakKeyDictionary[MotionModule, weakref.ref[LentLayer]] = weakref.WeakKeyDictionary()
+"""What stood for a layer in a UNet the last time, as long as somebody keeps that."""
 
 
 @contextmanager
@@ -35,14 +39,36 @@ def mounted(unet: nn.Module, model: MotionModel, call: CallFrames) -> Iterator[N
     Raises:
         CheckpointError: the module is for another family of models; nothing has been changed then.
     """
+    _drop_empty(unet)
     found = places(unet, model)
     with ExitStack() as stack:
         for block, index, layer in found:
-            stack.enter_context(replaced(layer, "call", call))
-            stack.enter_context(inserted(block, index, layer))
+            stack.enter_context(inserted(block, index, stack.enter_context(_lent(layer, call))))
         if model.spec.kind.groupnorm_over_frames:
             stack.enter_context(norms_over_frames(unet, call))
         yield
+
+
+@contextmanager
+def _lent(layer: MotionModule, call: CallFrames) -> Iterator[LentLayer]:
+    """What stands for a layer in the UNet: the last one, if somebody has kept it, and may put it back in this loan."""
+    last = _LENT[layer]() if layer in _LENT else None
+    lent = last if last is not None and last.empty else LentLayer(layer, call)
+    lent.lend(layer, call)
+    _LENT[layer] = weakref.ref(lent)
+    try:
+        yield lent
+    finally:
+        lent.give_back()
+
+
+def _drop_empty(unet: nn.Module) -> None:
+    """Take layers of former loans out that somebody has put back."""
+    for block in [module for module in unet.modules() if isinstance(module, nn.Sequential)]:
+        for index in reversed(range(len(block))):
+            layer = block[index]
+            if isinstance(layer, LentLayer) and layer.empty:
+                del block[index]
 
 
 def places(unet: nn.Module, model: MotionModel) -> list[Place]:

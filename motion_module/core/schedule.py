@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from motion_module.errors import ParamError
-from motion_module.patching import replaced
+from motion_module.patching import put_right, replaced_value
 
 _START, _END = 0.00085, 0.012
 
@@ -28,6 +28,7 @@ SCHEDULES: Mapping[str, Callable[[int], Tensor]] = {  # name -> betas of that ma
     "sqrt-linear": _square_root_linear(_END),  # Stable Diffusion's own
     "sqrt-linear 0.020": _square_root_linear(0.020),
 }
+_PLACES = ("alphas_cumprod", "alphas_cumprod_original")  # where a model holds its schedule
 KEEP = "as the model"  # not a schedule: the model's own stays
 
 
@@ -49,11 +50,18 @@ def alpha_schedule(sd_model: Any, schedule: str) -> Iterator[None]:
     Both come back as the very tensors they were. Samplers copy the schedule when they are made, so they must be made
     inside. `KEEP` changes nothing.
     """
+    put_schedule_right(sd_model)
     with ExitStack() as stack:
         if schedule != KEEP:
-            for name in ("alphas_cumprod", "alphas_cumprod_original"):
+            for name in _PLACES:
                 own = getattr(sd_model, name, None)
                 if own is not None:
                     lent = alphas_cumprod(schedule, own.shape[0]).to(own)
-                    stack.enter_context(replaced(sd_model, name, lent))
+                    stack.enter_context(replaced_value(sd_model, name, lent))
         yield
+
+
+def put_schedule_right(sd_model: Any) -> None:
+    """Take a schedule of ours that somebody has kept, and put back when its loan was over, off the model again."""
+    for name in _PLACES:
+        put_right(sd_model, name)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from modules import images, shared
 from motion_module.params import VideoParams
-from motion_module.patching import replaced, replaced_item
+from motion_module.patching import replaced, replaced_option
 
 _NAME = "animatediff_batch"
 
@@ -70,7 +70,7 @@ def _saved(p: Any, frame: Image.Image, folder: str, pattern: str, place: int) ->
     settings = {"samples_filename_pattern": pattern, "save_images_replace_action": "Add number suffix"}
     with ExitStack() as stack:
         for name, value in settings.items():
-            stack.enter_context(replaced_item(shared.opts.data, name, value))
+            stack.enter_context(replaced_option(shared.opts.data, name, value))
         images.save_image(
             frame,
             folder,

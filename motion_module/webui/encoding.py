@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from modules import shared
-from motion_module.patching import replaced
+from motion_module.patching import replaced_call
 
 _KEPT = 2  # with a mask for each frame an inpainting checkpoint sees the picture and the masked one in turn
 Encode = Callable[[Tensor], Any]
@@ -18,8 +18,7 @@ Encode = Callable[[Tensor], Any]
 
 def encoding_once() -> AbstractContextManager[Any]:
     """Inside the block the host's VAE encodes each of several equal pictures in a row only once."""
-    sd_model = shared.sd_model
-    return replaced(sd_model, "encode_first_stage", row_by_row(sd_model.encode_first_stage))
+    return replaced_call(shared.sd_model, "encode_first_stage", row_by_row)
 
 
 def row_by_row(encode: Encode) -> Encode:

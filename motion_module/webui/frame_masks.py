@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules import images, masking
 from motion_module.errors import ParamError
-from motion_module.patching import replaced
+from motion_module.patching import replaced, replaced_call
 from motion_module.webui.video_in import VideoIn
 
 Box = tuple[int, int, int, int]
@@ -163,11 +163,13 @@ def _crops(p: Any, init_one: Callable[[int], None], sizes: list[tuple[int, int]]
 
 
 def _masked_part(init_one: Callable[[int], None], place: int) -> Box | None:
-    def found(mask: Any, padding: int = 0) -> None:
-        raise _PartFound(part(mask, padding))
+    def finding(part: Callable[..., Box | None]) -> Callable[..., None]:
+        def found(mask: Any, padding: int = 0) -> None:
+            raise _PartFound(part(mask, padding))
 
-    part = masking.get_crop_region_v2
-    with replaced(masking, "get_crop_region_v2", found):
+        return found
+
+    with replaced_call(masking, "get_crop_region_v2", finding):
         try:
             init_one(place)
         except _PartFound as stopped:
@@ -203,6 +205,6 @@ def _cropping_to(box: Box | None) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        stack.enter_context(replaced(masking, "get_crop_region_v2", lambda *_: box))
-        stack.enter_context(replaced(masking, "expand_crop_region", lambda region, *_: region))
+        stack.enter_context(replaced_call(masking, "get_crop_region_v2", lambda _: lambda *_: box))
+        stack.enter_context(replaced_call(masking, "expand_crop_region", lambda _: lambda region, *_: region))
         yield

@@ -12,7 +12,7 @@ from torch import Tensor
 from modules import sd_samplers, shared
 from motion_module.core.freeinit import low_pass, mix_frequencies, noised_again
 from motion_module.params import VideoParams
-from motion_module.patching import replaced
+from motion_module.patching import given_original, replaced_call
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
@@ -27,15 +27,13 @@ def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        create = sd_samplers.create_sampler
 
-        @functools.wraps(create)
-        def create_sampler(*args: Any, **kwargs: Any) -> Any:
+        def create_sampler(create: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             return _repeating(create(*args, **kwargs), params, stack)
 
         if getattr(p, "sampler", None) is not None:
             _repeating(p.sampler, params, stack)
-        stack.enter_context(replaced(sd_samplers, "create_sampler", create_sampler))
+        stack.enter_context(replaced_call(sd_samplers, "create_sampler", given_original(create_sampler)))
         if p.iteration == 0:
             _announce(p, params.freeinit_iters - 1)
         yield
@@ -43,12 +41,12 @@ def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
 
 def _repeating(sampler: Any, params: VideoParams, stack: ExitStack) -> Any:
     for name, place in _METHODS.items():
-        once = getattr(sampler, name)
-        stack.enter_context(replaced(sampler, name, functools.partial(_passes, once, place, params)))
+        passes = functools.partial(_passes, params, place)
+        stack.enter_context(replaced_call(sampler, name, given_original(passes)))
     return sampler
 
 
-def _passes(once: Callable[..., Tensor], place: int, params: VideoParams, *args: Any, **kwargs: Any) -> Tensor:
+def _passes(params: VideoParams, place: int, once: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
     noise = args[place].clone()
     frames, _, height, width = noise.shape
     mask = low_pass((frames, height, width), params.freeinit_filter, params.freeinit_ds, params.freeinit_dt)

@@ -7,17 +7,19 @@ from typing import Any
 
 from torch import Tensor
 
+from motion_module.webui.sampling import put_right
 from motion_module.webui.session import NAME, Session
 
 
 def of(p: Any) -> Session | None:
-    """The session of this very `p`; a copy of a running `p` has none."""
+    """The session of this very `p`, until it is over; a copy of a running `p` has none."""
     session = getattr(p, NAME, None)
-    return session if session is not None and session.p is p else None
+    return session if session is not None and session.p is p and not session.over else None
 
 
 def before_process(p: Any, args: Sequence[Any]) -> None:
     """Hook: read the request and begin a session, if a video is asked for."""
+    put_right()
     _part_from_original(p)
     running = of(p)
     if running is not None:

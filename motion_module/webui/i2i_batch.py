@@ -15,7 +15,7 @@ from PIL import Image
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError
-from motion_module.patching import replaced
+from motion_module.patching import replaced, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.allowed_paths import check_files, permitted
 from motion_module.webui.batch import Batch
@@ -41,7 +41,7 @@ def take_over() -> None:
         return
     stack = ExitStack()
     stack.enter_context(replaced(img2img, _TAKEN, True))
-    stack.enter_context(replaced(img2img, "process_batch", _ours_first(img2img.process_batch)))
+    stack.enter_context(replaced_call(img2img, "process_batch", _ours_first))
     script_callbacks.on_script_unloaded(stack.close)
     atexit.register(stack.close)  # later there would be nothing left to undo it with
 

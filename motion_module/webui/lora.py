@@ -7,7 +7,6 @@ layers that a LoRA changes carry the name by which the host finds what to add. A
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from modules import extra_networks, sd_models, shared
 from motion_module.core.lora import check_fits, host_keys, linear_layers, motion_low_ranks
 from motion_module.core.model import MotionModel
 from motion_module.errors import CheckpointError
-from motion_module.patching import replaced, replaced_item
+from motion_module.patching import given_original, replaced, replaced_call, replaced_item
 
 _IN_FILES = "lora_unet_"
 _IN_HOST = "diffusion_model_"  # what the host makes of it
@@ -54,8 +53,7 @@ class Networks:
         What is wrong with a LoRA file is raised by the host's `extra_networks.activate`, as a CheckpointError.
         """
         self._activation.close()
-        change = functools.partial(self._activate, extra_networks.activate)
-        self._activation.enter_context(replaced(extra_networks, "activate", change))
+        self._activation.enter_context(replaced_call(extra_networks, "activate", given_original(self._activate)))
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
@@ -105,9 +103,9 @@ class Networks:
         if not hasattr(shared.sd_model, "network_layer_mapping"):
             networks.assign_network_names_to_compvis_modules(shared.sd_model)
         with ExitStack() as stack:
-            read = functools.partial(self._read, sd_models.read_state_dict)
-            stack.enter_context(replaced(sd_models, "read_state_dict", read))
+            stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(self._read)))
             for name, layer in self._layers.items():
+                shared.sd_model.network_layer_mapping.pop(name, None)  # there if somebody has put back a former run's
                 stack.enter_context(replaced_item(shared.sd_model.network_layer_mapping, name, layer))
             for net in _in_memory(networks):
                 if not _among(net, self._read_by_us):

@@ -15,12 +15,19 @@ from motion_module.core.call import CallFrames
 from motion_module.core.conditioning import all_of_one_length, pad_to_same_length, past_mark, waiting
 from motion_module.core.model import MotionModel
 from motion_module.core.placement import mounted
-from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule
+from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule, put_schedule_right
 from motion_module.core.slerp import travelled
 from motion_module.core.sliding import AroundCall, ModelCall, SlidingModel, WindowOptions
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
-from motion_module.patching import replaced, replaced_item
+from motion_module.patching import (
+    StandIn,
+    given_original,
+    put_right_options,
+    replaced_call,
+    replaced_option,
+    standing_in,
+)
 from motion_module.travel import Between
 from motion_module.windows import resolve_schedule
 
@@ -38,6 +45,7 @@ class Borrower:
         call: shared with the layers; holds motion scale and effect.
         places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
         around: entered around each call of the model; hands out what belongs to its frames.
+        together: the person's own setting of batch_cond_uncond, which a request may override; None: the one there is.
     """
 
     model: MotionModel
@@ -46,6 +54,7 @@ class Borrower:
     call: CallFrames
     places: Callable[[bool], tuple[Places, Places]]
     around: AroundCall = nullcontext
+    together: bool | None = None
 
 
 @contextmanager
@@ -58,18 +67,25 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
         UserError: another UNet (TensorRT) stands in the place of the model's own.
     """
     _check_unet()
+    put_right()
     with ExitStack() as stack:
         stack.enter_context(_on_device(borrower.model))
         loan = _Loan(borrower)
         stack.enter_context(loan)
-        stack.enter_context(replaced(sd_models, "reload_model_weights", loan.around(sd_models.reload_model_weights)))
+        stack.enter_context(replaced_call(sd_models, "reload_model_weights", loan.around))
         if not shared.opts.batch_cond_uncond:
             # The host would cut the rows in pieces that mix frames and AND parts; the sliding model cuts by branches.
-            stack.enter_context(replaced_item(shared.opts.data, "batch_cond_uncond", True))
+            stack.enter_context(replaced_option(shared.opts.data, "batch_cond_uncond", True, borrower.together))
         if any(borrower.places(hires)[1] for hires in (False, True)):
             stack.enter_context(_negatives_of_one_length())
         stack.enter_context(_denoiser_callback(loan.before_call))
         yield
+
+
+def put_right() -> None:
+    """Take back what somebody has kept of a former run, and put back when that was over: options, noise schedule."""
+    put_right_options(shared.opts.data)
+    put_schedule_right(sd_models.model_data.sd_model)  # not shared.sd_model, which would load one
 
 
 def _check_unet() -> None:
@@ -149,20 +165,24 @@ class _Loan:
         b = self._borrower
         stack.enter_context(mounted(sd_model.model.diffusion_model, b.model, b.call))
         stack.enter_context(alpha_schedule(sd_model, chosen_schedule(b.model.spec.kind)))
-        self._sliding = SlidingModel(sd_model.apply_model, b.call, b.frames, b.options, self._together, self._around)
-        stack.enter_context(replaced(sd_model, "apply_model", self._apply_model))
+        stack.enter_context(replaced_call(sd_model, "apply_model", self._slide))
+
+    def _slide(self, apply_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        b = self._borrower
+        sliding = SlidingModel(apply_model, b.call, b.frames, b.options, self._together, self._around)
+        self._sliding = sliding
+
+        def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
+            if self._error is not None:
+                raise self._error
+            return sliding(x, t, cond)
+
+        return slide
 
     @contextmanager
     def _around(self, model_call: ModelCall) -> Iterator[None]:
         with _watched(model_call, self._step), self._borrower.around(model_call):
             yield
-
-    def _apply_model(self, x: Tensor, t: Tensor, cond: Any) -> Tensor:
-        if self._error is not None:
-            raise self._error
-        if self._sliding is None:
-            raise RuntimeError("the model was called outside its loan")
-        return self._sliding(x, t, cond)
 
 
 def window_options(asked: VideoParams) -> WindowOptions:
@@ -212,21 +232,24 @@ def _on_device(model: MotionModel) -> Iterator[MotionModel]:
 @contextmanager
 def _negatives_of_one_length() -> Iterator[None]:
     """The host stacks positive prompts of different lengths, but not the negative ones of a travel."""
-    stacked = prompt_parser.reconstruct_cond_batch
 
-    def padded_and_stacked(schedules: Sequence[Sequence[Any]], step: int) -> Any:
+    def padded_and_stacked(stacked: Callable[..., Any], schedules: Sequence[Sequence[Any]], step: int) -> Any:
         conds = [item.cond for schedule in schedules for item in schedule]
         padded = iter(all_of_one_length(conds, shared.sd_model.cond_stage_model_empty_prompt))
         return stacked([[item._replace(cond=next(padded)) for item in schedule] for schedule in schedules], step)
 
-    with replaced(prompt_parser, "reconstruct_cond_batch", padded_and_stacked):
+    with replaced_call(prompt_parser, "reconstruct_cond_batch", given_original(padded_and_stacked)):
         yield
 
 
 @contextmanager
 def _denoiser_callback(function: Callable[[Any], None]) -> Iterator[None]:
-    script_callbacks.on_cfg_denoiser(function)
-    try:
-        yield
-    finally:
-        script_callbacks.remove_callbacks_for_function(function)
+    for registered in list(script_callbacks.callback_map["callbacks_cfg_denoiser"]):
+        if isinstance(registered.callback, StandIn) and registered.callback.over:  # somebody has put it back
+            script_callbacks.remove_callbacks_for_function(registered.callback)
+    with standing_in(function) as callback:
+        script_callbacks.on_cfg_denoiser(callback)
+        try:
+            yield
+        finally:
+            script_callbacks.remove_callbacks_for_function(callback)

@@ -7,8 +7,8 @@ and runs of both tabs never meet. Everything it changes is undone by `end`, whic
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -24,7 +24,7 @@ from motion_module.core.schedule import alpha_schedule
 from motion_module.errors import HostError, ParamError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
-from motion_module.patching import replaced
+from motion_module.patching import StandIn, given_original, replaced, replaced_call, settled
 from motion_module.webui import allowed_paths, infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of
@@ -53,16 +53,21 @@ class Session:
         params: what was asked for.
         frames: number of frames of each video.
         failed: whether the run is about to end with our sentence.
+        over: whether everything is undone; somebody may have kept the session, and put it back on `p`.
         video: the video and the masks that the request brings along, if any.
     """
 
     def __init__(self, p: Any) -> None:
-        self.p = p
+        self._p = weakref.ref(p)
         self.params = VideoParams()
         self.frames = 0
         self.failed = False
+        self.over = False
         self.video: VideoIn | None = None
         self._fewer = ""
+        self._together: bool | None = None
+        self._samples: list[StandIn] = []  # ours, in the place of `p.sample`
+        self._sampling = self._sampled = False
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
@@ -71,6 +76,14 @@ class Session:
         self._control: Control | None = None
         self._stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
+
+    @property
+    def p(self) -> Any:
+        """Whose run it is; None when that is gone."""
+        return self._p()
+
+    def __deepcopy__(self, memo: Any) -> Session:
+        return self  # a deep copy of `p` is no more of this session than any other copy
 
     def guarded(self, method: str, step: Callable[[], None]) -> None:
         """Run one step of a hook. The host swallows what a hook raises, so an error is raised by `p.method` instead.
@@ -98,6 +111,7 @@ class Session:
         Raises:
             ParamError, CheckpointError: one sentence for the person.
         """
+        self._together = bool(shared.opts.batch_cond_uncond)
         self.params = with_axes(self.p, read_request(args))
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
@@ -123,8 +137,8 @@ class Session:
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
-        self._change("setup_prompts", _around(self.p.setup_prompts, self._setup_prompts))
-        self._change("init", _around(self.p.init, self._init))
+        self._wrap("setup_prompts", self._setup_prompts)
+        self._wrap("init", self._init)
         self._change("script_args_value", script_args)
         self._change_sample()
 
@@ -148,7 +162,7 @@ class Session:
         self._change("extra_generation_params", recorded)
         self._networks = Networks(self.p, models.load(self._module))
         self._stack.callback(self._networks.end)
-        self._change("parse_extra_network_prompts", _around(self.p.parse_extra_network_prompts, self._parse_networks))
+        self._wrap("parse_extra_network_prompts", self._parse_networks)
 
     def spread_prompts(self) -> None:
         """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
@@ -161,6 +175,7 @@ class Session:
             self._control.check_ready()
         if self._route is not None and self._model is not None:
             self._route.spread(self.p)
+            self._stay_outermost()
 
     def shape_noise(self, noise: Tensor) -> None:
         """Make the noise of the frames alike, as far as that was asked for; changes it in place."""
@@ -180,6 +195,7 @@ class Session:
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
         try:
+            self._check_sampled(processed)
             output.save_videos(self.p, processed, self.params, self.frames, self.video)
         finally:
             self.end()
@@ -187,13 +203,15 @@ class Session:
     def disown(self, copy: Any) -> None:
         """Take the changes of this session off a copy of its `p`."""
         for name, (value, before) in self._changed.items():
-            if vars(copy).get(name) is value:
+            found = vars(copy).get(name)
+            if found is value or (isinstance(value, dict) and found == value):  # equal in a deep copy
                 delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
 
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
+        self.over = True
         self._stack.close()
-        self._model = self._networks = self._control = self.video = None
+        self._model = self._networks = self._control = self.video = self._pictures = self._route = None
 
     def _open_video(self) -> None:
         """Read the video that comes in; its rate is the rate of what is made."""
@@ -209,18 +227,46 @@ class Session:
 
     def _attach(self) -> None:
         self._change(NAME, self)
-        self._change("close", _around(self.p.close, self._close))
+        self._wrap("close", self._close)
+        self.over = False
 
     def _change(self, name: str, value: Any) -> None:
         self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
         self._stack.enter_context(replaced(self.p, name, value))
 
+    def _wrap(self, name: str, replacement: Callable[..., Any], original: Callable[..., Any] | None = None) -> StandIn:
+        """Have calls of a method of `p` go to `replacement(original, ...)`."""
+        before = settled(vars(self.p).get(name, _ABSENT))
+        if name in self._changed:
+            before = self._changed[name][1]
+        ours = self._stack.enter_context(replaced_call(self.p, name, given_original(replacement), original))
+        self._changed[name] = (ours, before)
+        return ours
+
     def _change_sample(self) -> None:
-        original = sample_of(self.p)
-        ours = _around(original, self._sample)
+        original = settled(sample_of(self.p))
+        ours = self._wrap("sample", self._sample, original)
         self._stack.callback(let_go_of_sample, self.p, ours, original)
-        for name in names_of_sample(self.p):
+        for name in set(names_of_sample(self.p)) - {"sample"}:
             self._change(name, ours)
+        self._samples = [ours]
+
+    def _stay_outermost(self) -> None:
+        """Another extension may have put a `sample` of its own in the place of ours: it is called within ours then.
+
+        Where ControlNet has done so, it is known to call ours.
+        """
+        found = [vars(self.p).get(name) for name in names_of_sample(self.p)]
+        if not any(one is ours for one in found for ours in self._samples):
+            self._samples.append(self._wrap("sample", self._sample))
+
+    def _check_sampled(self, processed: Any) -> None:
+        """Raises UserError where pictures have been made without us."""
+        if not self._sampled and processed.images:
+            raise UserError(
+                "AnimateDiff: no video was made, because another extension samples in a way of its own "
+                "(it has replaced p.sample); switch that extension off for videos."
+            )
 
     def _fail(self, method: str, error: UserError | HostError) -> None:
         control = self._control
@@ -239,7 +285,7 @@ class Session:
         _log.error("%s", error)
         self.end()
         self._attach()
-        self._change(method, _around(getattr(self.p, method), stop))
+        self._wrap(method, stop)
 
     def _masks(self) -> list[Any]:
         """The inpaint masks of the single frames; none where one serves all.
@@ -318,15 +364,18 @@ class Session:
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         control = self._control
-        if None in (self._model, self._route, self._networks, self._pictures, control):
+        missing = None in (self._model, self._route, self._networks, self._pictures, control)
+        if missing or self._sampling:  # the latter: within our own, below what another extension has put between
             return original(*args, **kwargs)
+        self._sampled = True
         try:
             with ExitStack() as stack:
+                stack.enter_context(replaced(self, "_sampling", True))
                 stack.enter_context(self._networks.sampling())
                 call = CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
                 around = stack.enter_context(control.handing_out(self.frames))
                 options = window_options(self.params)
-                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around)
+                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around, self._together)
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._pictures.fading())
                 stack.enter_context(freeinit_passes(self.p, self.params))
@@ -334,13 +383,3 @@ class Session:
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self._give_up()
             raise
-
-
-def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
-    """`replacement` in the place of `original`, which it is handed as its first argument."""
-
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return replacement(original, *args, **kwargs)
-
-    return call
