@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from motion_module.core.lora_names import MOTION, UNET, host_key
 from motion_module.core.model import MotionModel
 from motion_module.errors import CheckpointError
 
+_NO_ARCHIVE = (zipfile.BadZipFile, OSError, ValueError, LookupError, RuntimeError)  # what other bytes make of zipfile
 _LARGEST = 1 << 28  # numbers in one layer; the largest of SDXL has a quarter of this
 _HALVES = ("lora_down.weight", "lora_up.weight")
 
@@ -40,6 +43,24 @@ class LowRank:
 def host_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a LoRA file under kohya's names, which the host's loader knows (see `host_key`)."""
     return {host_key(key): value for key, value in state.items()}
+
+
+def check_archive(path: Path | str, name: str) -> None:
+    """See that a file that `torch.save` wrote unpacks to no more than its own size, before anything unpacks it.
+
+    Raises:
+        CheckpointError: it is a compressed archive, which a few megabytes can make fill the memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except _NO_ARCHIVE:  # its reader will say so, or read it
+        return
+    size = Path(path).stat().st_size
+    if unpacked > size:
+        raise CheckpointError(
+            f"The LoRA {name} cannot be used: its file of {size:,} bytes unpacks to {unpacked:,}, which no LoRA does."
+        )
 
 
 def check_weights(state: Mapping[str, Tensor], name: str) -> None:

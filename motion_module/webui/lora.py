@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from modules import extra_networks, sd_models, shared
-from motion_module.core.lora import check_fits, check_weights, host_keys, linear_layers, motion_low_ranks
+from motion_module.core.lora import check_archive, check_fits, check_weights, host_keys, linear_layers, motion_low_ranks
 from motion_module.core.model import MotionModel
 from motion_module.errors import CheckpointError
 from motion_module.patching import replaced, replaced_item
@@ -149,7 +149,10 @@ class Networks:
         """The host's reading of a network's file, under the names that the host knows; errors wait as in `_load`."""
         name = Path(filename).stem
         try:
+            check_archive(filename, name)
             state = original(filename, *args, **kwargs)
+        except CheckpointError as error:
+            raise self._fail(error) from None
         except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
             self._fail(CheckpointError(f"The LoRA {name} cannot be read; the WebUI's log says why."))
             raise

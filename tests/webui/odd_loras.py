@@ -73,6 +73,13 @@ def archive(folder, name):
         made.writestr("readme.txt", "no weights")
 
 
+def packed(folder, name):
+    """A small file that unpacks to a large one."""
+    with zipfile.ZipFile(folder / f"{name}.ckpt", "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr(f"{name}/data.pkl", bytes(50_000_000))
+        made.writestr(f"{name}/version", "3\n")
+
+
 def of_down(change):
     """The motion LoRA with its down half changed."""
     return lambda: motion() | {DOWN: change(motion()[DOWN])}
@@ -89,6 +96,7 @@ FILES = {
     "flipped": (flipped, "cannot be read"),
     "archive": (archive, "cannot be read"),
     "old_pickle": (data(pickle.dumps({"state_dict": print}, protocol=2), "pt"), "cannot be read"),
+    "packed": (packed, "unpacks to 50,000,002, which no LoRA does"),
     "a_list": (pickled(lambda: [torch.ones(3)]), "cannot be read"),
 }
 VALUES = {
