@@ -78,11 +78,7 @@ def check_weights(state: Mapping[str, Tensor], name: str) -> None:
     for key, value in state.items():
         host = host_key(key)
         if host.startswith("lora_"):
-            fault = weights_fault(value)
-            if not fault and host.endswith(".alpha") and value.numel() != 1:
-                fault = f"is {_by(value.shape)} numbers, not one"
-            if not fault and not _same(seen.get(host, value), value):
-                fault = "names a layer that the file has already under another name, with other numbers"
+            fault = weights_fault(value) or _oddity(host, value, seen.get(host))
             if fault:
                 raise CheckpointError(f"The LoRA {name} cannot be used: its {key:.200} {fault}.")
             seen[host] = value
@@ -180,13 +176,22 @@ def _check_halves(layer: str, parts: Mapping[str, Tensor], name: str) -> None:
         )
 
 
+def _oddity(key: str, value: Tensor, other: Tensor | None) -> str | None:
+    """What is wrong with a weight in its place; `other` came before under a name that means the same."""
+    if key.endswith(".alpha") and value.numel() != 1:
+        return f"is {_by(value.shape)} numbers, not one"
+    if other is not None and not _same(value, other):
+        return "names a layer that the file has already under another name, with other numbers"
+    return None
+
+
 def _finite(value: Tensor) -> bool:
     value = value.detach()
     return bool((value.float() if value.is_floating_point() else value).isfinite().all())
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+    return one.shape == other.shape and bool((one.float() == other.float()).all())
 
 
 def _by(shape: torch.Size | tuple[int, ...]) -> str:

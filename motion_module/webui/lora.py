@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from modules import extra_networks, sd_models, shared
 from motion_module.core.lora import check_archive, check_fits, check_weights, host_keys, linear_layers, motion_low_ranks
+from motion_module.core.lora_names import UNET
 from motion_module.core.model import MotionModel
 from motion_module.errors import CheckpointError
 from motion_module.patching import replaced, replaced_item
 from motion_module.webui.lora_faults import misfit, unused_tag
 
-_IN_FILES = "lora_unet_"
 _IN_HOST = "diffusion_model_"  # what the host makes of it
 _MOTION = "motion_modules"
 _OUT_OF_DATE = ("AnimateDiff",)  # never the host's: its names are tuples
@@ -44,6 +44,7 @@ class Networks:
         self._layers = {_IN_HOST + name: layer for name, layer in linear_layers(model).items()}
         self._files: set[str] = set()  # those that the host would have read differently
         self._read_by_us: list[Any] = []  # the host's networks of this run
+        self._asked = ""  # the network that the host is loading, as the prompt names it
         self._error: CheckpointError | None = None
         self._sampling = False
         self._activation = ExitStack()
@@ -135,10 +136,11 @@ class Networks:
 
         The host prints and forgets what is raised here, so an error waits until all networks are loaded.
         """
+        self._asked = name
         try:
             net = original(name, *args, **kwargs)
         except Exception as error:  # of whatever kind of network
-            self._fail(CheckpointError(f"The LoRA {name} cannot be used: {error!s:.300}."))
+            self._fail(CheckpointError(f"The LoRA {name} cannot be used: {str(error).rstrip('.'):.300}."))
             raise
         fault = misfit(net, shared.sd_model.network_layer_mapping)
         if fault:
@@ -148,13 +150,15 @@ class Networks:
     def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The host's reading of a network's file, under the names that the host knows; errors wait as in `_load`."""
         name = Path(filename).stem
+        if name != self._asked:  # by an alias
+            name = f"{self._asked} ({name})"
         try:
             check_archive(filename, name)
             state = original(filename, *args, **kwargs)
         except CheckpointError as error:
             raise self._fail(error) from None
         except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
-            self._fail(CheckpointError(f"The LoRA {name} cannot be read; the WebUI's log says why."))
+            self._fail(CheckpointError(f"the LoRA {name} cannot be read; the WebUI's log says why."))
             raise
         try:
             self._check(state, name)
@@ -182,7 +186,7 @@ class Networks:
         check_weights(state, name)
         check_fits(motion_low_ranks(state, name), self._model, name)
         for key in host_keys(state):
-            layer = _IN_HOST + key.partition(".")[0].removeprefix(_IN_FILES)
+            layer = _IN_HOST + key.partition(".")[0].removeprefix(UNET)
             if _MOTION in key and layer not in self._layers:
                 raise CheckpointError(
                     f"{name} is no LoRA for {self._model.name} ({self._model.spec.kind.name}), "

@@ -4,12 +4,14 @@ import pickle
 import zipfile
 
 import torch
-from loras import GUOYWW, guoyww, low_ranks
+from loras import GUOYWW, layer_name, low_ranks
 from safetensors.torch import save_file
+
+from tests.core.lora_layouts import guoyww
 
 QUERY = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 PLACE = ("down_blocks.0.motion_modules.1", 0, "to_q")
-DOWN, UP = guoyww(*PLACE, "down"), guoyww(*PLACE, "up")
+DOWN, UP = guoyww(layer_name(*PLACE), "down"), guoyww(layer_name(*PLACE), "up")
 
 
 def motion():

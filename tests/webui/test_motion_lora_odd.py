@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loras import GUOYWW, close, lora_host, low_ranks, merged, shot, spatial, unharmed, write
-from odd_loras import FILES, PLACES, VALUES
+from loras import SPATIAL, differ, lora_host, low_ranks, shot, spatial, unharmed, write
+from odd_loras import DOWN, FILES, PLACES, VALUES
 from runs import array, make, pictures, run, video
 from safetensors.torch import load_file, save_file
 from snapshot import differences, of_host
 
-from tests.core.lora_layouts import LAYOUTS, in_layout
+from tests.core.lora_layouts import LAYOUTS, in_layout, kohya
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def refused(prompt, monkeypatch, **request):
     return caught.value.detail
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("files", [FILES, VALUES, PLACES], ids=["files", "values", "places"])
 def test_odd_files(host, files, monkeypatch):
     """All of them lie in the folder at once: each is refused by name where it is asked for, and only there."""
@@ -84,36 +85,21 @@ def test_over_http(host, client):
 
 @pytest.mark.parametrize("layout", ["AnimateDiff-MotionDirector", "diffusers, older", "below base_model.model."])
 def test_layouts_of_trainers(host, layout):
-    """Attention and feed-forward layers, and spatial ones in the same file; frames as with merged weights."""
-    parts, generator = {}, torch.Generator().manual_seed(3)
-    ranks = low_ranks()
-    for (block, number, layer), (down, up) in ranks.items():
-        path = f"{block}.{GUOYWW}.{number}.{layer}"
-        parts[path, "down"], parts[path, "up"] = down, up
-    plain = shot("a cat ", model=merged(host, "v2", (ranks, 1.0)))
-    save_file(in_layout(parts, LAYOUTS[layout]), host["lora"] / "motion.safetensors")
-    assert close(plain, shot("a cat <lora:motion:1>"))
+    """Spatial layers beside those of the motion module, and feed-forward layers, in one file."""
     spatial(host)
-    spatial_state = load_file(host["lora"] / "spatial.safetensors")
-    for half in ("down", "up"):
-        parts["down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_v", half] = spatial_state[
-            f"lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_v.lora_{half}.weight"
-        ]
-    save_file(in_layout(parts, LAYOUTS[layout]), host["lora"] / "both.safetensors")
-    assert np.array_equal(shot("a cat <lora:both:1>"), shot("a cat <lora:motion:1><lora:spatial:1>"))
-    feed_forward = {"ff.net.0.proj": (256, 32), "ff.net.2": (32, 128), "attention_blocks.0.to_q": (32, 32)}
-    kohya, other = {}, {}
-    for layer, (out, width) in feed_forward.items():
+    beside = load_file(host["lora"] / "spatial.safetensors")
+    stem = f"lora_unet_{SPATIAL.replace('.', '_')}_to_v.lora"
+    parts = {(f"{SPATIAL}.to_v", half): beside[f"{stem}_{half}.weight"] for half in ("down", "up")}
+    generator = torch.Generator().manual_seed(3)
+    for layer, (out, width) in {"ff.net.0.proj": (256, 32), "ff.net.2": (32, 128)}.items():
         path = f"down_blocks.0.motion_modules.1.temporal_transformer.transformer_blocks.0.{layer}"
-        one = {
-            (path, "down"): torch.randn(4, width, generator=generator) * 0.3,
-            (path, "up"): torch.randn(out, 4, generator=generator) * 0.3,
-        }
-        kohya |= in_layout(one, LAYOUTS["kohya"])
-        other |= in_layout(one, LAYOUTS[layout])
-    save_file(kohya, host["lora"] / "kohya.safetensors")
-    save_file(other, host["lora"] / "other.safetensors")
-    assert np.array_equal(shot("a cat <lora:kohya:1>"), shot("a cat <lora:other:1>"))
+        parts[path, "down"] = torch.randn(4, width, generator=generator) * 0.3
+        parts[path, "up"] = torch.randn(out, 4, generator=generator) * 0.3
+    save_file(in_layout(parts, LAYOUTS[layout]), host["lora"] / "trained.safetensors")
+    save_file(in_layout(dict(list(parts.items())[2:]), kohya), host["lora"] / "motion.safetensors")
+    trained = shot("a cat <lora:trained:1>")
+    assert np.array_equal(trained, shot("a cat <lora:motion:1><lora:spatial:1>"))
+    assert differ(trained, shot("a cat <lora:spatial:1>")) and differ(trained, shot("a cat <lora:motion:1>"))
 
 
 def test_what_is_loaded_is_compared_with_what_was_asked_for(host, monkeypatch):
@@ -163,6 +149,16 @@ def test_an_odd_file_of_the_settings(host, monkeypatch):
     host["networks"].list_available_networks()
     shared.opts.set("sd_lora", "nan")
     assert "LoRA nan " in refused("a cat", monkeypatch)
+
+
+def test_an_odd_file_by_its_makers_name(host, monkeypatch):
+    """The sentence has the name in the prompt and the file's."""
+    path = host["lora"] / "file.safetensors"
+    save_file(
+        {"emb_params": torch.full((2,), torch.nan), DOWN: torch.ones(4, 32)}, path, metadata={"ss_output_name": "maker"}
+    )
+    host["networks"].list_available_networks()
+    assert "LoRA maker (file) is not whole" in refused("a cat <lora:maker:1>", monkeypatch)
 
 
 def test_pictures_are_the_hosts_own_affair(host):
