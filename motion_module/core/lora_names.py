@@ -27,9 +27,9 @@ _UNET_PATH = re.compile(
 )
 _PUBLISHED = (  # other names inside a motion module -> those of the paper's own files
     (re.compile(r"_temporal_attentions_(?=\d)"), MOTION),
-    (re.compile(rf"({MOTION}\d+)_(?!temporal_transformer_)"), r"\1_temporal_transformer_"),
-    (re.compile(r"_attn1_"), "_attention_blocks_0_"),
-    (re.compile(r"_attn2_"), "_attention_blocks_1_"),
+    (re.compile(rf"({MOTION}\d+)(?=_(?!temporal_transformer(?:_|\Z)))"), r"\1_temporal_transformer"),
+    (re.compile(r"_attn1(?=_)"), "_attention_blocks_0"),
+    (re.compile(r"_attn2(?=_)"), "_attention_blocks_1"),
 )
 _OUT = re.compile(r"_to_out\Z")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -164,16 +164,20 @@ WORDS = st.sampled_from(
         "lora_linear_layer",
     ]
 )
+JOINED = st.lists(st.tuples(WORDS, st.sampled_from("._")), max_size=12).map(
+    lambda pairs: "".join(word + joint for word, joint in pairs).rstrip("._")
+)
+ENDINGS = st.sampled_from([".alpha", ".lora_A.weight", "_lora.down.weight"])
 TEXTS = st.one_of(
     st.text("ablor_.01\nÄ", max_size=40),
-    st.lists(st.tuples(WORDS, st.sampled_from("._")), max_size=12).map(
-        lambda pairs: "".join(word + joint for word, joint in pairs).rstrip("._")
-    ),
+    JOINED,
+    st.tuples(JOINED, ENDINGS).map(lambda pair: f"down_blocks.0.motion_modules.0.{pair[0]}{pair[1]}"),
 )
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # machines may be busy
 @given(TEXTS)
+@example("mid_block.motion_modules.0.attn2.attn2.motion_modules.0.to_q.alpha")
 def test_a_name_of_the_host_is_its_own(key):
     assert host_key(host_key(key)) == host_key(key)
 
