@@ -94,8 +94,10 @@ class FrameProcess:
     def __init__(
         self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str], reads_back: bool = False
     ) -> None:
-        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
-        self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
+        frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
+        only = ["-protocol_whitelist", "pipe", "-format_whitelist", "rawvideo"]
+        source = [*frames, *only, "-i", "pipe:0"]
+        self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, *arguments]
         self._output = subprocess.PIPE if reads_back else subprocess.DEVNULL
         self._reads_back = reads_back
 

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules import shared
-from motion_module.errors import HostError, ParamError, UserError
+from motion_module.errors import HostError, ParamError
 from motion_module.media.duplicates import DuplicateFinder
-from motion_module.media.folders import ReaderError, check_picture, frames_and_masks, opened_picture, pictures_in
+from motion_module.media.folders import ReaderError, check_picture, frames_and_masks, pictures_in
 from motion_module.media.frame_store import Stored, stored
+from motion_module.media.pixels import read_rgb
 from motion_module.media.reader import Extract, extract, sound_in
 from motion_module.media.saving import describe
 from motion_module.media.timing import Selection
 from motion_module.params import VideoParams
+from motion_module.webui.picture_files import PictureFiles, frame_bounds, stop_if_interrupted
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
@@ -52,11 +54,15 @@ class VideoIn:
 
 
 @contextmanager
-def opened(params: VideoParams) -> Iterator[VideoIn | None]:
+def opened(params: VideoParams, pictures: PictureFiles | None = None) -> Iterator[VideoIn | None]:
     """The video and the masks of a request, None where it names none.
 
     Frames of a video file are written to a temporary folder, which the settings choose; it goes when the block ends,
-    if the settings say so.
+    if the settings say so. So do copies of the pictures of a folder that are not 8-bit RGB.
+
+    Args:
+        params: of the request.
+        pictures: makes and keeps these copies; None for some that go when the block ends.
 
     Raises:
         ParamError: one sentence that names the field: there is no such video or folder, it is damaged or empty.
@@ -66,7 +72,8 @@ def opened(params: VideoParams) -> Iterator[VideoIn | None]:
         if params.video_source:
             video = _from_file(stack, params, _path(params.video_source))
         elif params.video_path:
-            video = _from_folder(params, _path(params.video_path))
+            files = pictures or PictureFiles(stack, frames_folder())
+            video = _from_folder(params, _path(params.video_path), files)
         elif params.mask_path:
             video = VideoIn("mask_path", masks=_checked_masks(params), title=_path(params.mask_path).name)
         else:
@@ -132,7 +139,7 @@ def _frames_of(stack: ExitStack, path: Path, selection: Selection) -> Stored:
         return extract(path, selection, folder, MOST, _progress)
 
     try:
-        return stack.enter_context(stored(root, path, repr(selection), make, remove))
+        return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds()))
     except OSError as error:
         raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
 
@@ -145,8 +152,7 @@ def frames_folder() -> Path:
 
 def _progress(frames: int) -> None:
     shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
-    if shared.state.interrupted:  # a skip may be the last run's: the host forgets it later
-        raise UserError("AnimateDiff: reading of the video source was interrupted.")
+    stop_if_interrupted()
 
 
 def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
@@ -157,15 +163,16 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
-def _from_folder(params: VideoParams, folder: Path) -> VideoIn:
+def _from_folder(params: VideoParams, folder: Path, pictures: PictureFiles) -> VideoIn:
     with _told("video_path", folder):
         frames, masks = frames_and_masks(folder)
-        places = _places(frames, _selection(params))
+        places = _places(frames, _selection(params), pictures)
         chosen = _masks_for(params, masks, places, len(frames))
-    return VideoIn("video_path", tuple(frames[place] for place in places), chosen, title=folder.name)
+        files = tuple(pictures.plain(frames[place]) for place in places)
+    return VideoIn("video_path", files, chosen, title=folder.name)
 
 
-def _places(frames: Sequence[Path], selection: Selection) -> list[int]:
+def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles) -> list[int]:
     """Which pictures of a folder are wanted; each of them has been decoded once.
 
     Raises:
@@ -181,12 +188,10 @@ def _places(frames: Sequence[Path], selection: Selection) -> list[int]:
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
     for place in candidates:
         if duplicates is None:
-            check_picture(frames[place])
+            pictures.plain(frames[place])
             kept.append(place)
-        else:
-            with opened_picture(frames[place]) as picture:
-                if duplicates.is_new(picture):
-                    kept.append(place)
+        elif duplicates.is_new(read_rgb(frames[place], pictures.background)):
+            kept.append(place)
         if len(kept) == most:
             break
         _progress(len(kept))
