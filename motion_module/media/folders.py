@@ -134,7 +134,7 @@ def check_regular(file: Path) -> None:
         why = "it is a link that leads nowhere" if link else reason_of(error)
         raise PictureError(file, why) from error
     if not stat.S_ISREG(mode):
-        raise PictureError(file, f"it is no file, but {_kind(mode)}")
+        raise PictureError(file, f"it is no file, but {kind_of(mode)}")
 
 
 def check_size(width: int, height: int) -> None:
@@ -231,7 +231,8 @@ def _is_thumbnail(picture: Any, page: int) -> bool:
     return bool(int(picture.tag_v2.get(tag, 0)) & bit)
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """What `stat` found that is no regular file, in words."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")
 

@@ -1,8 +1,8 @@
 """Picture files that ControlNet reads as they are meant: plain ones themselves, all others as copies that are plain.
 
-Facts of sd-webui-controlnet 1.1.455: of a path it takes the numbers that Pillow finds, cut to 8 bits; a palette's numbers
-count as grey, a 1-bit white is 1, and EXIF turns nothing. Of a mask it takes the first channel. It pairs masks and
-pictures by the place of a mask among all files of its folder.
+Facts of sd-webui-controlnet 1.1.455: of a path it takes the numbers that Pillow finds, cut to 8 bits; a palette's
+numbers count as grey, a 1-bit white is 1, and EXIF turns nothing. Of a mask it takes the first channel. It pairs masks
+and pictures by the place of a mask among all files of its folder.
 """
 
 from __future__ import annotations

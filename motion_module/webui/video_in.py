@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,15 @@ from pathlib import Path
 from modules import shared
 from motion_module.errors import HostError, ParamError
 from motion_module.media.duplicates import DuplicateFinder
-from motion_module.media.folders import ReaderError, check_picture, frames_and_masks, pictures_in
+from motion_module.media.folders import (
+    ReaderError,
+    check_picture,
+    frames_and_masks,
+    kind_of,
+    pictures_in,
+    printable,
+    reason_of,
+)
 from motion_module.media.frame_store import Stored, stored
 from motion_module.media.pixels import read_rgb
 from motion_module.media.reader import Extract, extract, sound_in
@@ -22,6 +31,7 @@ from motion_module.media.saving import describe
 from motion_module.media.timing import Selection
 from motion_module.params import VideoParams
 from motion_module.webui.picture_files import PictureFiles, frame_bounds, stop_if_interrupted
+from motion_module.webui.sent_videos import check_path
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
@@ -70,12 +80,14 @@ def opened(params: VideoParams, pictures: PictureFiles | None = None) -> Iterato
     """
     with ExitStack() as stack:
         if params.video_source:
+            with _told("video_source", params.video_source):
+                check_path(params.video_source)
             video = _from_file(stack, params, _path(params.video_source))
         elif params.video_path:
             files = pictures or PictureFiles(stack, frames_folder())
             video = _from_folder(params, _path(params.video_path), files)
         elif params.mask_path:
-            video = VideoIn("mask_path", masks=_checked_masks(params), title=_path(params.mask_path).name)
+            video = VideoIn("mask_path", masks=_checked_masks(params), title=printable(_path(params.mask_path).name))
         else:
             video = None
         yield video
@@ -115,9 +127,12 @@ def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
     messages = []
     if found.complaint:
         messages.append(
-            f"AnimateDiff: {path.name} is damaged ({found.complaint}); {len(found.places)} frames of it could be read."
+            f"AnimateDiff: {printable(path.name)} is damaged ({found.complaint}); "
+            f"{len(found.places)} frames of it could be read."
         )
-    video = VideoIn("video_source", frames.files, masks, found.fps, title=path.name, messages=tuple(messages))
+    video = VideoIn(
+        "video_source", frames.files, masks, found.fps, title=printable(path.name), messages=tuple(messages)
+    )
     return _with_sound(video, path, found) if params.keep_sound else video
 
 
@@ -125,10 +140,13 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise ReaderError("it is a folder; allowed is a video file (a folder of frames goes into video_path)")
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise ReaderError("allowed is the path of a video file on the server, and there is none")
-    except OSError as error:  # a whole video in base64 makes no file name
-        raise ReaderError("allowed is the path of a video file on the server") from error
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # a name that is too long, a link in a circle
+        raise ReaderError(f"allowed is the path of a video file on the server ({reason_of(error)})") from error
+    if not stat.S_ISREG(mode):
+        raise ReaderError(f"it is no file, but {kind_of(mode)}; allowed is a video file")
 
 
 def _frames_of(stack: ExitStack, path: Path, selection: Selection) -> Stored:
@@ -159,7 +177,7 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
     if seconds and sound_in(path, found.start, seconds):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: keep_sound finds no sound in this part of {path.name}."
+    message = f"AnimateDiff: keep_sound finds no sound in this part of {printable(path.name)}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
@@ -169,7 +187,7 @@ def _from_folder(params: VideoParams, folder: Path, pictures: PictureFiles) -> V
         places = _places(frames, _selection(params), pictures)
         chosen = _masks_for(params, masks, places, len(frames))
         files = tuple(pictures.plain(frames[place]) for place in places)
-    return VideoIn("video_path", files, chosen, title=folder.name)
+    return VideoIn("video_path", files, chosen, title=printable(folder.name))
 
 
 def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles) -> list[int]:

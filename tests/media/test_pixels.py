@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
 from picture_kinds import KINDS, SIDE, UNKNOWN, lying
+from PIL import Image, TiffImagePlugin
 
 from motion_module.media.folders import ReaderError
 from motion_module.media.pixels import as_mask, as_rgb, is_plain, read_mask, read_rgb

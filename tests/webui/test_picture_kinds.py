@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from control_videos import batch, request, unit
 from http_client import SMALL, Client, png_base64
-from PIL import Image
 from picture_kinds import KINDS, SIDE, UNKNOWN, folder_of_kinds
+from PIL import Image
 from test_i2i_batch import batch as tab_batch
 
 from motion_module.errors import ParamError, UserError
