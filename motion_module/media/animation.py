@@ -77,7 +77,7 @@ class Animation:
                 picture.load()  # only then the frame's duration is there
                 yield as_rgb(picture)
         except (ReaderError, *DAMAGE) as error:
-            if isinstance(error, ReaderError) or place <= hidden:
+            if isinstance(error, (ReaderError, Image.DecompressionBombError)) or place <= hidden:
                 raise ReaderError(f"it cannot be decoded ({reason_of(error)})") from error
             self.complaints.append(reason_of(error))
 

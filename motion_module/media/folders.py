@@ -204,7 +204,7 @@ def open_small(source: Path | IO[bytes], formats: Sequence[str] | None = None) -
         try:
             picture = Image.open(source, formats=formats)
         except Image.DecompressionBombError as error:
-            raise ReaderError(f"it is too large: {str(error).partition(', could be')[0]}") from error
+            raise ReaderError(reason_of(error)) from error
     try:
         check_size(*picture.size)
     except ReaderError:
@@ -241,6 +241,8 @@ def reason_of(error: BaseException) -> str:
     """An error of Pillow or of the system in a few words."""
     if isinstance(error, ReaderError):
         return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is too large: {str(error).partition(', could be')[0]}"
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def _value_range(picture: Image.Image) -> tuple[float, float, bool]:
 def _first(value: Any) -> float | None:
     """A number of a TIFF's tag, which may be a list of one for each channel."""
     value = value[0] if isinstance(value, tuple) and value else value
-    return float(value) if isinstance(value, (int, float)) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _orientation(picture: Image.Image) -> Any:

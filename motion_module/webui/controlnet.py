@@ -77,7 +77,7 @@ class Control:
 
     def _readable(self, unit: Unit, source: Files, frames: int) -> Files:
         """The pictures and masks that a unit is given, as ControlNet reads them rightly."""
-        files = source.files[: frames if source.keyframes is None else None]
+        files = source.taken(frames)
         try:
             if source.name != "video_source":  # whose frames we have written ourselves
                 files = tuple(map(self._pictures.plain_picture, files))

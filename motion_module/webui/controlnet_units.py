@@ -52,6 +52,10 @@ class Files:
         alone = len(self.files) == 1 and self.name != "video_source"  # what is left of a film is as long as it is
         return None if alone or self.keyframes is not None else len(self.files)
 
+    def taken(self, frames: int) -> tuple[Path | Image.Image, ...]:
+        """Those that a unit takes in a video of so many frames."""
+        return self.files[: frames if self.keyframes is None else len(self.keyframes)]
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -134,7 +138,7 @@ class Unit:
         """
         settings = self.settings
         keyframes = source.keyframes
-        files = source.files[: frames if keyframes is None else len(keyframes)]
+        files = source.taken(frames)
         if len(files) == 1 and keyframes is not None and not (self.places_pictures or self.takes_several):
             files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
         pictures = [_for_controlnet(file) for file in files]

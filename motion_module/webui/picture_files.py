@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 
 from modules import shared
 from motion_module.errors import HostError, ParamError, UserError
-from motion_module.media.folders import ReaderError
+from motion_module.media.folders import PICTURES
 from motion_module.media.frame_store import Bounds, scratch
 from motion_module.media.pixels import as_rgb, is_plain, read_mask, read_rgb
 from motion_module.media.saving import describe
@@ -50,7 +50,7 @@ class PictureFiles:
             UserError: the run was interrupted.
         """
         if file not in self._plain:
-            stop_if_interrupted()
+            stop_if_interrupted("pictures")
             copied = None if is_plain(file) else self._copy(file, lambda: read_rgb(file, self.background))
             self._plain[file] = copied or file
         return self._plain[file]
@@ -60,19 +60,19 @@ class PictureFiles:
         return self.plain(picture) if isinstance(picture, Path) else as_rgb(picture, self.background)
 
     def plain_masks(self, masks: Sequence[Path]) -> Path:
-        """A folder with nothing in it but these masks, as ControlNet may read them: their own, or one of copies.
+        """A folder of which ControlNet takes these masks, as it may read them: their own, or one of copies.
 
         Raises:
             As `plain`.
         """
         own = masks[0].parent
-        if list(masks) == _all_files(own) and all(is_plain(mask, ("L",)) for mask in masks):
+        if _begins_with(own, masks) and all(is_plain(mask, ("L",)) for mask in masks):
             return own
         with _told(self._root):
             folder = self._made_folder() / f"masks-{self._copies}"
             folder.mkdir(mode=0o700)
         for mask in masks:
-            stop_if_interrupted()
+            stop_if_interrupted("pictures")
             self._copy(mask, lambda mask=mask: read_mask(mask), folder)
         return folder
 
@@ -116,10 +116,10 @@ def frame_bounds() -> Bounds:
     return Bounds(days * _DAY_S if days else None, int(size * _GB) if size else None)
 
 
-def stop_if_interrupted() -> None:
+def stop_if_interrupted(what: str) -> None:
     """Raises: UserError: somebody has pressed Interrupt. A skip may be the last run's: the host forgets it later."""
     if shared.state.interrupted:
-        raise UserError("AnimateDiff: reading of the pictures was interrupted.")
+        raise UserError(f"AnimateDiff: reading of the {what} was interrupted.")
 
 
 def _number(name: str) -> float:
@@ -128,15 +128,15 @@ def _number(name: str) -> float:
     return max(0, value) if isinstance(value, (int, float)) else 0
 
 
-def _all_files(folder: Path) -> list[Path]:
-    return [Path(file) for file in shared.listfiles(str(folder))]
+def _begins_with(folder: Path, masks: Sequence[Path]) -> bool:
+    """Whether ControlNet, which takes every file of a folder for a mask, meets these first, and nothing else."""
+    files = [Path(file) for file in shared.listfiles(str(folder))]
+    return files[: len(masks)] == list(masks) and all(file.suffix.lower() in PICTURES for file in files)
 
 
 @contextmanager
 def _told(root: Path) -> Iterator[None]:
     try:
         yield
-    except ReaderError:
-        raise
     except OSError as error:
         raise HostError(f"AnimateDiff: pictures cannot be written to {root}: {describe(error)}.") from error

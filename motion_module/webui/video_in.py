@@ -170,7 +170,7 @@ def frames_folder() -> Path:
 
 def _progress(frames: int) -> None:
     shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
-    stop_if_interrupted()
+    stop_if_interrupted("video source")
 
 
 def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
