@@ -94,6 +94,8 @@ def _read_text(name: str, knob: Knob, value: Any) -> str:
         raise _refuse(name, value, "a text")
     if "\0" in value or (knob.pattern and not re.fullmatch(knob.pattern, value)):
         raise _refuse(name, value, knob.pattern_help or "a text without zero bytes")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):  # no answer could hold it, and the host repeats it
+        raise _refuse(name, value, "a text in Unicode; rename files whose names are in another encoding")
     return value
 
 

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from motion_module.media.animation import Animation, is_animation
 from motion_module.media.child import NO_WINDOW
 from motion_module.media.decode import Decoding
 from motion_module.media.duplicates import DuplicateFinder
-from motion_module.media.folders import ReaderError
+from motion_module.media.folders import ReaderError, check_size
 from motion_module.media.probe import Probe, input_options, probe, reading_ffmpeg
 from motion_module.media.timing import Selection, rate_of
 
@@ -120,9 +118,7 @@ def _opened(path: Path, selection: Selection, most: int, notes: Path) -> Animati
     if is_animation(path):
         return Animation(path, selection)
     found = probe(path)
-    pixels = found.size[0] * found.size[1]
-    if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
-        raise ReaderError(f"its pictures of {found.size[0]}x{found.size[1]} are too large")
+    check_size(*found.size)
     expected = _expected(found, selection)
     if expected > 1.1 * most:
         raise ReaderError(_too_many(f"about {expected:.0f}", most))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,12 @@ def check_fields(params: VideoParams) -> None:
             permitted(name, getattr(params, name) or "")
 
 
-def check_files(name: str, files: Iterable[Path]) -> None:
-    """See that no file in a folder that may be read is a link to one that may not.
+def check_inside(name: str, folder: Path) -> None:
+    """See that nothing in a folder that may be read is a link to what may not, before any of it is looked at.
+
+    Args:
+        name: the field, or what to call it in a sentence.
+        folder: of pictures, or with folders `image` and `mask` of them inside.
 
     Raises:
         ParamError: one is.
@@ -64,9 +67,10 @@ def check_files(name: str, files: Iterable[Path]) -> None:
     if not is_limited():
         return
     allowed = Folders(roots())
-    for file in files:
-        if not allowed.hold(str(file)):
-            raise _refusal(name, str(file))
+    for part in (folder, folder / "image", folder / "mask"):
+        for entry in _entries(part):
+            if not allowed.hold(str(entry)):
+                raise _refusal(name, str(entry))
 
 
 def check_overrides(p: Any) -> None:
@@ -122,6 +126,13 @@ def _outdirs() -> list[str]:
 def _is_whole_disk(folder: str) -> bool:
     real = os.path.realpath(folder)
     return os.path.dirname(real) == real
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # there is no such folder, or it cannot be read: its reader says so
+        return []
 
 
 def _chosen() -> list[str]:

@@ -31,6 +31,7 @@ from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_s
 from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
+from motion_module.webui.picture_files import PictureFiles, img2img_background
 from motion_module.webui.pictures import Pictures
 from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
@@ -117,8 +118,9 @@ class Session:
             return  # the button below the gallery upscales one picture
         allowed_paths.check_overrides(self.p)
         interpolation.check(self.params)
-        self._open_video()
-        self._control = Control(self.p, self.params, self.video)
+        pictures = PictureFiles(self._stack, video_in.frames_folder(), img2img_background(self.p))
+        self._open_video(pictures)
+        self._control = Control(self.p, self.params, self.video, pictures)
         self.frames, self._fewer = frames_of(self.p, self.params, self._control.limits)
         script_args = self._control.script_args(self.frames)
         if len(getattr(self.p, "init_images", None) or []) > self.frames:
@@ -213,9 +215,9 @@ class Session:
         self._stack.close()
         self._model = self._networks = self._control = self.video = self._pictures = self._route = None
 
-    def _open_video(self) -> None:
+    def _open_video(self, pictures: PictureFiles) -> None:
         """Read the video that comes in; its rate is the rate of what is made."""
-        self.video = self._stack.enter_context(video_in.opened(self.params))
+        self.video = self._stack.enter_context(video_in.opened(self.params, pictures))
         if self.video is not None and self.video.fps is not None:
             self.params = dataclasses.replace(self.params, fps=self.video.fps)
 
