@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motion_module.errors import ParamError
+from motion_module.errors import ParamError, as_text
 
 Kind = Literal["bool", "int", "number", "choice", "choices", "text", "path", "image", "video"]
 
@@ -91,6 +91,8 @@ def _read_text(name: str, knob: Knob, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise _refuse(name, value, "a text")
+    if as_text(value) != value:
+        raise _refuse(name, value, "a text without halves of surrogate pairs")
     if "\0" in value or (knob.pattern and not re.fullmatch(knob.pattern, value)):
         raise _refuse(name, value, knob.pattern_help or "a text without zero bytes")
     return value

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
-import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from motion_module.core.arch import ModuleSpec
 from motion_module.core.keys import inspect, is_motion_key, normalise_keys
 from motion_module.core.recognise import EXPECTED, seems_to_be
 from motion_module.core.stored import (
+    DAMAGE,
     MissingError,
     StoredTensor,
     UnreadableError,
@@ -33,16 +32,6 @@ from motion_module.errors import CheckpointError
 __all__ = ["MotionFile", "inspect", "normalise_keys", "open_motion_file", "read_motion_weights", "read_state_dict"]
 
 _log = logging.getLogger(__name__)
-# What the readers of zip files and numbers raise at bytes that are not what they should be.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    struct.error,
-    EOFError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    RuntimeError,  # NotImplementedError of zipfile and RecursionError, too
-)
 
 
 @dataclass(frozen=True)
@@ -161,7 +150,7 @@ def _opened(path: Path) -> Iterator[tuple[str, dict[str, StoredTensor], int]]:
         raise _refusal(name, error) from error
     except OSError as error:
         raise _refusal(name, UnreadableError(f"cannot be read ({error.strerror})")) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _refusal(name, damaged()) from error
 
 

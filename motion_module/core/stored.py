@@ -9,6 +9,8 @@ import errno
 import math
 import os
 import stat
+import struct
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,17 @@ DTYPES: dict[str, torch.dtype] = {
     }.items()
     if hasattr(torch, dtype)
 }
+
+# What the readers of zip files and numbers raise at bytes that are not what they should be.
+DAMAGE = (
+    zipfile.BadZipFile,
+    struct.error,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RuntimeError,  # NotImplementedError of zipfile and RecursionError, too
+)
 
 
 class UnreadableError(Exception):

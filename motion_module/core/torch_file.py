@@ -78,7 +78,7 @@ def read_zip(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
     Raises:
         UnreadableError, zipfile.BadZipFile: damaged, compressed, no weights, or it names other objects than weights.
     """
-    archive = zipfile.ZipFile(_Sparing(file.raw))  # type: ignore[attr-defined]
+    archive = open_archive(file)
     entries = {info.filename: info for info in archive.infolist()}
     for info in entries.values():
         _check_entry(info, size)
@@ -92,6 +92,15 @@ def read_zip(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
         raise UnreadableError("was saved on a machine with another order of bytes")
     content = read_pickle(io.BytesIO(archive.read(pickles[0])))
     return _tensors(content, lambda storage: _Entry(archive, entries[f"{folder}/data/{storage.key}"]))
+
+
+def open_archive(file: BinaryIO) -> zipfile.ZipFile:
+    """A zip that is open as long as its file.
+
+    Raises:
+        UnreadableError, zipfile.BadZipFile, struct.error: damaged, none, or one of far too many entries.
+    """
+    return zipfile.ZipFile(_Sparing(file.raw))  # type: ignore[attr-defined]
 
 
 def _check_entry(info: zipfile.ZipInfo, size: int) -> None:
