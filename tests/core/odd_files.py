@@ -87,8 +87,8 @@ def rezipped(path: Path, compression: int, **replaced: bytes) -> Path:
     return path
 
 
-def bomb(path: Path, size: int = 3 << 30) -> Path:
-    """A zip of 3 MB whose data.pkl is a text of 3 GB."""
+def bomb(path: Path, size: int = 1 << 29) -> Path:
+    """A zip of 0.5 MB whose data.pkl is a text of 512 MB."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/version", b"3")
         with archive.open("a/data.pkl", "w", force_zip64=True) as entry:
