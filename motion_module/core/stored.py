@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ DTYPES: dict[str, torch.dtype] = {
 # What the readers of zip files and numbers raise at bytes that are not what they should be.
 DAMAGE = (
     zipfile.BadZipFile,
+    zlib.error,
     struct.error,
     EOFError,
     ValueError,
