@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def as_text(name: str) -> str:
+    """What an answer can hold: bytes in file names that are not UTF-8 are lone surrogates, here written as \\udcff."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class UserError(Exception):
     """Something in the request or in the person's files is wrong; the sentence says what to do.
 
@@ -10,6 +15,7 @@ class UserError(Exception):
     """
 
     def __init__(self, sentence: str) -> None:
+        sentence = as_text(sentence)
         super().__init__(sentence)
         self.status_code = 422
         self.detail = sentence
@@ -27,6 +33,7 @@ class HostError(Exception):
     """The extension or its host is at fault, not the person."""
 
     def __init__(self, sentence: str) -> None:
+        sentence = as_text(sentence)
         super().__init__(sentence)
         self.status_code = 500
         self.detail = sentence

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motion_module.errors import ParamError
+from motion_module.errors import ParamError, as_text
 from motion_module.paths import typed_path
 
 Kind = Literal["bool", "int", "number", "choice", "choices", "text", "path", "image", "video"]
@@ -92,10 +92,10 @@ def _read_text(name: str, knob: Knob, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise _refuse(name, value, "a text")
+    if as_text(value) != value:  # no answer could hold it, and the host repeats it
+        raise _refuse(name, value, "a text in Unicode; rename files whose names are in another encoding")
     if "\0" in value or (knob.pattern and not re.fullmatch(knob.pattern, value)):
         raise _refuse(name, value, knob.pattern_help or "a text without zero bytes")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):  # no answer could hold it, and the host repeats it
-        raise _refuse(name, value, "a text in Unicode; rename files whose names are in another encoding")
     return value
 
 

@@ -15,10 +15,13 @@ MAX_BATCH_HEADS = 65_535  # a CUDA grid's second and third dimension end here, a
 
 
 def sinusoid(frames: int, width: int) -> Tensor:
-    """Positions as in "Attention Is All You Need", 1706.03762 section 3.5: (1, frames, width), float32."""
-    position = torch.arange(frames, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
-    table = torch.zeros(1, frames, width)
+    """Positions as in "Attention Is All You Need", 1706.03762 section 3.5: (1, frames, width), float32, on the CPU.
+
+    Also where a model is built on the device "meta", whose sines take torch seconds to prepare.
+    """
+    position = torch.arange(frames, dtype=torch.float32, device="cpu")[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * (-math.log(10000.0) / width))
+    table = torch.zeros(1, frames, width, device="cpu")
     table[0, :, 0::2] = torch.sin(position * rate)
     table[0, :, 1::2] = torch.cos(position * rate)
     return table

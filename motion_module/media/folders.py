@@ -15,6 +15,8 @@ from typing import IO, Any
 
 from PIL import Image
 
+from motion_module.errors import as_text
+
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 _NUMBER = re.compile(r"(\d+)")
 _MOST_PIXELS = 89_478_485  # where another extension has switched off Pillow's own limit, which is this one
@@ -45,7 +47,7 @@ class ReaderError(Exception):
     """A video, a picture or a folder cannot be read; the sentence says why."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(printable(sentence))
+        super().__init__(as_text(sentence))
 
 
 class PictureError(ReaderError):
@@ -59,11 +61,6 @@ class PictureError(ReaderError):
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(f"the picture {file} cannot be read ({why})")
         self.why = why
-
-
-def printable(name: str) -> str:
-    """A file's name as every text can hold it: bytes that are no UTF-8 are written out, as \\udce9."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:

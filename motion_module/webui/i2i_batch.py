@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
-from motion_module.errors import ParamError, UserError
-from motion_module.media.folders import PictureError, ReaderError, opened_picture, picture_files, printable
+from motion_module.errors import ParamError, UserError, as_text
+from motion_module.media.folders import PictureError, ReaderError, opened_picture, picture_files
 from motion_module.media.pixels import read_mask, read_rgb
 from motion_module.patching import replaced, replaced_call
 from motion_module.paths import typed_path
@@ -183,7 +183,7 @@ def _readable(file: str, read: Callable[[Path], _Read]) -> _Read:
         return read(Path(file))
     except PictureError as error:
         raise UserError(
-            f"AnimateDiff: {printable(file)} cannot be read as a picture ({error.why}); take it out of the folder."
+            f"AnimateDiff: {as_text(file)} cannot be read as a picture ({error.why}); take it out of the folder."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def film_path() -> Path:
     """
     for folder in film_folders():
         for name in FILM_NAMES:
-            if (folder / name).is_file():
+            if os.path.isfile(folder / name):
                 return folder / name
     deforum, _, own = film_folders()
     raise ParamError(

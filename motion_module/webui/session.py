@@ -21,7 +21,7 @@ from motion_module.core.call import CallFrames
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
-from motion_module.errors import HostError, ParamError, UserError
+from motion_module.errors import CheckpointError, HostError, ParamError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import StandIn, given_original, replaced, replaced_call, settled
@@ -315,7 +315,13 @@ class Session:
         asked, learnt = self.params.batch_size, self._module.spec.frames
         if min(self.frames, asked) > learnt:
             raise ParamError(f"AnimateDiff: batch_size is {asked}; {self._module.name} sees {learnt} frames at most.")
-        self._model = models.load(self._module)
+        try:
+            self._model = models.load(self._module)
+        except CheckpointError as error:
+            if self.params.model:
+                raise
+            self.p.comment(f"AnimateDiff: {error}")
+            self._choose_module()  # the next one: the damaged one is left out from now on
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules import shared
-from motion_module.errors import HostError, ParamError
+from motion_module.errors import HostError, ParamError, as_text
 from motion_module.media.duplicates import DuplicateFinder
 from motion_module.media.folders import (
     ReaderError,
@@ -21,7 +21,6 @@ from motion_module.media.folders import (
     frames_and_masks,
     kind_of,
     pictures_in,
-    printable,
     reason_of,
 )
 from motion_module.media.frame_store import Stored, stored
@@ -93,7 +92,7 @@ def opened(params: VideoParams, pictures: PictureFiles | None = None) -> Iterato
             video = _from_folder(params, _path(params.video_path), files)
         elif params.mask_path:
             folder = _path(params.mask_path)
-            video = VideoIn("mask_path", masks=_checked_masks(folder), title=printable(folder.name))
+            video = VideoIn("mask_path", masks=_checked_masks(folder), title=as_text(folder.name))
         else:
             video = None
         yield video
@@ -132,12 +131,10 @@ def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
     messages = []
     if found.complaint:
         messages.append(
-            f"AnimateDiff: {printable(path.name)} is damaged ({found.complaint}); "
+            f"AnimateDiff: {as_text(path.name)} is damaged ({found.complaint}); "
             f"{len(found.places)} frames of it could be read."
         )
-    video = VideoIn(
-        "video_source", frames.files, masks, found.fps, title=printable(path.name), messages=tuple(messages)
-    )
+    video = VideoIn("video_source", frames.files, masks, found.fps, title=as_text(path.name), messages=tuple(messages))
     return _with_sound(video, path, found) if params.keep_sound else video
 
 
@@ -182,7 +179,7 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
     if seconds and sound_in(path, found.start, seconds):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: keep_sound finds no sound in this part of {printable(path.name)}."
+    message = f"AnimateDiff: keep_sound finds no sound in this part of {as_text(path.name)}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
@@ -193,7 +190,7 @@ def _from_folder(params: VideoParams, folder: Path, pictures: PictureFiles) -> V
         places = _places(frames, _selection(params), pictures)
         chosen = _masks_for(params, masks, places, len(frames))
         files = tuple(pictures.plain(frames[place]) for place in places)
-    return VideoIn("video_path", files, chosen, title=printable(folder.name))
+    return VideoIn("video_path", files, chosen, title=as_text(folder.name))
 
 
 def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles) -> list[int]:
