@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from motion_module.errors import ParamError
+from motion_module.wording import mention
 
 Window = list[int]
 BLENDS = ("overwrite", "flat", "pyramid", "linear")
@@ -38,9 +39,10 @@ def context_windows(
     if schedule == "static":
         return _static(frames, context, overlap)
     if schedule != "uniform":
-        raise ParamError(f"schedule is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
+        raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
     if closed_loop == "N" and stride > 1:
-        raise ParamError("closed_loop N needs stride 1: windows that take every second frame reach over the end.")
+        needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
+        raise ParamError(f"{needs}: windows that take every second frame reach over the end.")
     windows = list(_uniform(step, frames, context, stride, overlap, wraps=closed_loop == "A"))
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 
@@ -75,7 +77,7 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
         ParamError: no such way of blending.
     """
     if name not in BLENDS:
-        raise ParamError(f"blend is {name!r}; allowed are {', '.join(BLENDS)}.")
+        raise ParamError(f"{mention('blend')} is {name!r}; allowed are {', '.join(BLENDS)}.")
     return [_WEIGHTS[name](min(k, context - 1 - k), overlap) for k in range(context)]
 
 

@@ -15,6 +15,7 @@ from modules import images, masking
 from motion_module.errors import ParamError
 from motion_module.patching import replaced
 from motion_module.webui.video_in import VideoIn
+from motion_module.wording import mention
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
@@ -63,7 +64,7 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
     count = len(video.masks)
     if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
         raise ParamError(
-            f"AnimateDiff: {video.name} has {count} masks for {frames} frames; "
+            f"AnimateDiff: {mention(video.name)} has {count} masks for {frames} frames; "
             f"allowed is one mask, or one for each frame."
         )
     masks = []

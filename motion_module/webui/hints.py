@@ -52,7 +52,7 @@ def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *
     try:
         params = VideoParams.from_json({**asked, **files})
     except ParamError as error:
-        return _as_html([str(error)], {})
+        return _as_html([VideoParams.told_on_page(error.sentence)], {})
     frames = params.video_length or (None if _length_comes_from_elsewhere(params, is_img2img) else params.batch_size)
     labels = {name: knob.label for name, knob in VideoParams.knobs().items()}
     said = [f"{labels[name]} has no effect: {why}." for name, why in without_effect(params, frames).items()]

@@ -15,6 +15,7 @@ from motion_module.core.checkpoint import read_motion_weights
 from motion_module.core.model import MotionModel, load_motion_model
 from motion_module.core.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError
+from motion_module.wording import mention
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / "model"
@@ -72,7 +73,9 @@ def resolve(name: str) -> ModuleFile:
     known = files()
     found = name if name in known else next((key for key in known if name in (Path(key).name, Path(key).stem)), None)
     if found is None:
-        raise ParamError(f"AnimateDiff: model is {name!r:.120}; allowed is one of {', '.join(names()) or 'none yet'}.")
+        raise ParamError(
+            f"AnimateDiff: {mention('model')} is {name!r:.120}; allowed is one of {', '.join(names()) or 'none yet'}."
+        )
     return ModuleFile(found, known[found], _spec(known[found]))
 
 

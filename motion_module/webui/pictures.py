@@ -21,6 +21,8 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui.encoding import encoding_once
 from motion_module.webui.frame_masks import Overlay, init_each
+from motion_module.webui.readers import comment
+from motion_module.wording import either, mention
 
 _LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
 _RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
@@ -47,10 +49,10 @@ class Pictures:
         self._last: Tensor | None = None
         pictures = len(getattr(p, "init_images", None) or [])
         if self._picture is not None and not pictures:
-            raise ParamError("AnimateDiff: last_frame needs a first one; use it with img2img.")
+            raise ParamError(f"AnimateDiff: {mention('last_frame')} needs a first one; use it with img2img.")
         self._fades = pictures == 1
         if self._picture is not None and not self._fades:
-            p.comment("AnimateDiff: last_frame has no effect where each frame has a picture of its own.")
+            comment(p, f"AnimateDiff: {mention('last_frame')} has no effect where each frame has a picture of its own.")
 
     def init(
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
@@ -100,7 +102,8 @@ def read_picture(value: Any) -> Image.Image | None:
         picture.load()  # before the host's fix_image, which swallows what is wrong with it
         return images.fix_image(picture)
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ParamError(f"AnimateDiff: last_frame is {value!r:.40}; allowed is a picture in base64.") from error
+        allowed = either("a picture in base64", "a picture")
+        raise ParamError(f"AnimateDiff: {mention('last_frame')} is {value!r:.40}; allowed is {allowed}.") from error
 
 
 def _encoded(p: Any, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:

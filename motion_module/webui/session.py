@@ -21,7 +21,7 @@ from motion_module.core.call import CallFrames
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
-from motion_module.errors import HostError, ParamError, UserError
+from motion_module.errors import HostError, ParamError, SaidError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
@@ -32,17 +32,18 @@ from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
 from motion_module.webui.pictures import Pictures
+from motion_module.webui.readers import answer_to, answering, comment, fail, told
 from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.videos import frames_of, one_video_each
 from motion_module.windows import resolve_overlap
+from motion_module.wording import mention, system_says
 
 _log = logging.getLogger(__name__)
 NAME = "animatediff_session"  # of the attribute of `p` that is its session
 _ABSENT = object()
-_OURS = ("AnimateDiff", "Prompt travel")
 
 
 class Session:
@@ -81,11 +82,12 @@ class Session:
         """
         try:
             step()
-        except (UserError, HostError) as error:
+        except SaidError as error:
             self._fail(method, error)
         except Exception as error:  # noqa: BLE001 - anything else is a fault of ours, and must not pass unseen either
             _log.exception("AnimateDiff could not go on")
-            failure = HostError(f"AnimateDiff: {type(error).__name__}: {error}")
+            why = system_says(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            failure = HostError(f"AnimateDiff: {why}")
             failure.__cause__ = error
             self._fail(method, failure)
         except BaseException:  # the program ends; the host does not swallow this one
@@ -113,8 +115,9 @@ class Session:
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name, why in {**without_effect(self.params, self.frames), **self._idle_masks()}.items():
-            self.p.comment(f"AnimateDiff: {name} has no effect: {why}.")
+            comment(self.p, f"AnimateDiff: {mention(name)} has no effect: {why}.")
         if self._fewer:
+            self._fewer = told(self.p, self._fewer)
             _log.warning("%s", self._fewer)
             self.p.comment(f"AnimateDiff: {self._fewer}.")
         self._attach()
@@ -122,7 +125,7 @@ class Session:
             self._change(name, value)
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
-        self._change("init", _around(self.p.init, self._init))
+        self._change("init", self._around(self.p.init, self._init))
         self._change("script_args_value", script_args)
         self._change_sample()
 
@@ -146,7 +149,9 @@ class Session:
         self._change("extra_generation_params", recorded)
         self._networks = Networks(self.p, models.load(self._module))
         self._stack.callback(self._networks.end)
-        self._change("parse_extra_network_prompts", _around(self.p.parse_extra_network_prompts, self._parse_networks))
+        self._change(
+            "parse_extra_network_prompts", self._around(self.p.parse_extra_network_prompts, self._parse_networks)
+        )
 
     def spread_prompts(self) -> None:
         """Give every frame its prompt: that of the first batch position (wildcards), or its part of a travel.
@@ -207,7 +212,7 @@ class Session:
 
     def _attach(self) -> None:
         self._change(NAME, self)
-        self._change("close", _around(self.p.close, self._close))
+        self._change("close", self._around(self.p.close, self._close))
 
     def _change(self, name: str, value: Any) -> None:
         self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
@@ -215,12 +220,12 @@ class Session:
 
     def _change_sample(self) -> None:
         original = sample_of(self.p)
-        ours = _around(original, self._sample)
+        ours = self._around(original, self._sample)
         self._stack.callback(let_go_of_sample, self.p, ours, original)
         for name in names_of_sample(self.p):
             self._change(name, ours)
 
-    def _fail(self, method: str, error: UserError | HostError) -> None:
+    def _fail(self, method: str, error: SaidError) -> None:
         control = self._control
 
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -229,15 +234,13 @@ class Session:
             self.end()
             if method == "close":
                 original(*args, **kwargs)
-            raise error
+            fail(answer)
 
         self.failed = True
-        error.detail = str(error) if str(error).startswith(_OURS) else f"AnimateDiff: {error}"
-        error.args = (error.detail,)
-        _log.error("%s", error)
+        answer = answer_to(self.p, error)
         self.end()
         self._attach()
-        self._change(method, _around(getattr(self.p, method), stop))
+        self._change(method, self._around(getattr(self.p, method), stop))
 
     def _masks(self) -> list[Any]:
         """The inpaint masks of the single frames; none where one serves all.
@@ -264,7 +267,9 @@ class Session:
         self._module = models.resolve(self.params.model)
         asked, learnt = self.params.batch_size, self._module.spec.frames
         if min(self.frames, asked) > learnt:
-            raise ParamError(f"AnimateDiff: batch_size is {asked}; {self._module.name} sees {learnt} frames at most.")
+            raise ParamError(
+                f"AnimateDiff: {mention('batch_size')} is {asked}; {self._module.name} sees {learnt} frames at most."
+            )
         self._model = models.load(self._module)
 
     def _infotext(self, module: models.ModuleFile) -> str:
@@ -316,12 +321,12 @@ class Session:
             self._give_up()
             raise
 
+    def _around(self, original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
+        """`replacement` in the place of `original`, which it is handed as its first argument."""
 
-def _around(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
-    """`replacement` in the place of `original`, which it is handed as its first argument."""
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with answering(self.p):
+                return replacement(original, *args, **kwargs)
 
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return replacement(original, *args, **kwargs)
-
-    return call
+        return call

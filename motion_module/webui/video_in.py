@@ -20,6 +20,7 @@ from motion_module.media.reader import Extract, extract, sound_in
 from motion_module.media.saving import describe
 from motion_module.media.timing import Selection
 from motion_module.params import VideoParams
+from motion_module.wording import mention
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
@@ -85,7 +86,7 @@ def _told(name: str, value: object) -> Iterator[None]:
     try:
         yield
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {name} is {str(value)!r:.200}; {error}.") from error
+        raise ParamError(f"AnimateDiff: {mention(name)} is {str(value)!r:.200}; {error}.") from error
 
 
 def _selection(params: VideoParams) -> Selection:
@@ -117,7 +118,9 @@ def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
-            raise ReaderError("it is a folder; allowed is a video file (a folder of frames goes into video_path)")
+            raise ReaderError(
+                f"it is a folder; allowed is a video file (a folder of frames goes into {mention('video_path')})"
+            )
         if not path.is_file():
             raise ReaderError("allowed is the path of a video file on the server, and there is none")
     except OSError as error:  # a whole video in base64 makes no file name
@@ -153,7 +156,7 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
     if seconds and sound_in(path, found.start, seconds):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: keep_sound finds no sound in this part of {path.name}."
+    message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {path.name}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
@@ -173,10 +176,13 @@ def _places(frames: Sequence[Path], selection: Selection) -> list[int]:
     """
     candidates = [place for place in range(len(frames)) if selection.wants(place)]
     if not candidates:
-        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {selection.start} (video_start) on")
+        first = f"{selection.start} ({mention('video_start')})"
+        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {first} on")
     most = min(MOST, selection.limit or MOST)
     if selection.limit is None and not selection.drop_duplicates and len(candidates) > MOST:
-        raise ReaderError(f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with video_end")
+        raise ReaderError(
+            f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with {mention('video_end')}"
+        )
     kept: list[int] = []
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
     for place in candidates:

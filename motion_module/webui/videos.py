@@ -8,6 +8,7 @@ from typing import Any
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.webui.batch import batch_of
+from motion_module.wording import mention
 
 
 def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = None) -> tuple[int, str]:
@@ -33,7 +34,7 @@ def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = No
         )
     if not limits or shortest is None or 0 < asked <= limits[shortest]:
         return asked or params.batch_size, ""
-    fewer = f"{limits[shortest]} frames instead of {asked}: {shortest} holds no more" if asked else ""
+    fewer = f"{limits[shortest]} frames instead of {asked}: {mention(shortest)} holds no more" if asked else ""
     return limits[shortest], fewer
 
 
