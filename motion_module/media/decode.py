@@ -15,6 +15,7 @@ from motion_module.media.child import NO_WINDOW, Child, plain
 from motion_module.media.folders import ReaderError
 from motion_module.media.probe import Probe, input_options, reading_ffmpeg
 from motion_module.media.timing import Selection, Timeline
+from motion_module.wording import system_says
 
 _COLOURS = "flags=bicubic+accurate_rnd+full_chroma_int"
 _SQUARE = "scale=w='max(1,round(iw*if(sar,sar,1)))':h=ih"  # as players show pixels that are not square
@@ -47,7 +48,7 @@ class Decoding:
         try:
             self._child = Child(self._command)
         except OSError as error:
-            raise ReaderError(f"ffmpeg does not start: {error}") from error
+            raise ReaderError(f"ffmpeg does not start: {system_says(error)}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -172,5 +173,5 @@ def _passthrough(ffmpeg: str) -> tuple[str, str]:
     try:
         told = subprocess.run(command, capture_output=True, timeout=60, creationflags=NO_WINDOW)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ReaderError(f"ffmpeg does not start: {error}") from error
+        raise ReaderError(f"ffmpeg does not start: {system_says(error)}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")

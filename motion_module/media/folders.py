@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from motion_module.wording import system_says
+
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 _NUMBER = re.compile(r"(\d+)")
 _SMALL = (64, 64)  # JPEG decodes to about this size in a fraction of the time
@@ -41,7 +43,7 @@ def pictures_in(folder: Path) -> list[Path]:
     try:
         names = sorted((path.name for path in folder.iterdir()), key=natural_key)
     except OSError as error:
-        raise ReaderError(f"the folder {folder} cannot be read ({error.strerror})") from error
+        raise ReaderError(f"the folder {folder} cannot be read ({system_says(error)})") from error
     files = [folder / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in PICTURES]
     files = [file for file in files if file.is_file()]
     if not files:
@@ -97,7 +99,7 @@ def opened_picture(file: Path) -> Iterator[Image.Image]:
 def reason_of(error: BaseException) -> str:
     """An error of Pillow or of the system in a few words."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return system_says(error)
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is no picture"
     return str(error).rstrip(".") or type(error).__name__

@@ -86,8 +86,7 @@ class Session:
             self._fail(method, error)
         except Exception as error:  # noqa: BLE001 - anything else is a fault of ours, and must not pass unseen either
             _log.exception("AnimateDiff could not go on")
-            why = system_says(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            failure = HostError(f"AnimateDiff: {why}")
+            failure = HostError(f"AnimateDiff: {_why(error)}")
             failure.__cause__ = error
             self._fail(method, failure)
         except BaseException:  # the program ends; the host does not swallow this one
@@ -330,3 +329,10 @@ class Session:
                 return replacement(original, *args, **kwargs)
 
         return call
+
+
+def _why(error: Exception) -> str:
+    """What went wrong inside, in one line."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{system_says(error)} ({error.filename})" if error.filename else system_says(error)
+    return f"{type(error).__name__}: {error}"
