@@ -37,8 +37,8 @@ from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
 from motion_module.webui.video_in import VideoIn
-from motion_module.webui.videos import frames_of, one_video_each
-from motion_module.windows import resolve_overlap
+from motion_module.webui.videos import frames_of, idle_batch_size, one_video_each
+from motion_module.windows import overlap_note, resolve_overlap
 from motion_module.wording import mention, system_says
 
 _log = logging.getLogger(__name__)
@@ -115,6 +115,9 @@ class Session:
         self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name, why in {**without_effect(self.params, self.frames), **self._idle_masks()}.items():
             comment(self.p, f"AnimateDiff: {mention(name)} has no effect: {why}.")
+        for note in (idle_batch_size(self.p, self.frames), self._overlap_note()):
+            if note:
+                comment(self.p, f"AnimateDiff: {note}")
         if self._fewer:
             self._fewer = told(self.p, self._fewer)
             _log.warning("%s", self._fewer)
@@ -208,6 +211,11 @@ class Session:
         alone = self.video is not None and not self.video.files
         pictures = getattr(self.p, "init_images", None)
         return {"mask_path": "there is neither a picture to inpaint nor a video"} if alone and not pictures else {}
+
+    def _overlap_note(self) -> str:
+        asked = window_options(self.params)
+        windows = asked.context, asked.stride, asked.overlap, asked.closed_loop, asked.schedule
+        return overlap_note(self.frames, *windows)
 
     def _attach(self) -> None:
         self._change(NAME, self)

@@ -20,10 +20,11 @@ from motion_module.media.reader import Extract, extract, sound_in
 from motion_module.media.saving import describe
 from motion_module.media.timing import Selection
 from motion_module.params import VideoParams
-from motion_module.wording import mention
+from motion_module.wording import mention, number_text
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
+_RATE = VideoParams.knobs()["fps"]
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,25 @@ def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
         messages.append(
             f"AnimateDiff: {path.name} is damaged ({found.complaint}); {len(found.places)} frames of it could be read."
         )
-    video = VideoIn("video_source", frames.files, masks, found.fps, title=path.name, messages=tuple(messages))
-    return _with_sound(video, path, found) if params.keep_sound else video
+    fps, said = _possible_rate(found.fps, path.name, params.keep_sound)
+    messages += said
+    video = VideoIn("video_source", frames.files, masks, fps, title=path.name, messages=tuple(messages))
+    return _with_sound(video, path, found) if params.keep_sound and not said else video
+
+
+def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[float | None, list[str]]:
+    """The nearest rate that the field FPS takes, so that an infotext can be pasted, with a word where it is another."""
+    low, high = _RATE.low, _RATE.high
+    if fps is None or low <= fps <= high:
+        return fps, []
+    possible = min(max(fps, low), high)
+    few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
+    slower = fps > possible
+    hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
+    said = f"AnimateDiff: {name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    said += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
+    silent = f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays at another speed."
+    return possible, [said, silent] if keep_sound else [said]
 
 
 def _check_file(path: Path) -> None:

@@ -70,6 +70,7 @@ def test_what_nobody_reports_does_not_keep_the_host_changed(pocket):
     import gc
 
     import runs
+
     from modules import errors
 
     report = errors.report
