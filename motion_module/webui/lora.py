@@ -156,7 +156,7 @@ class Networks:
         try:
             check_fits(motion_low_ranks(state, name), self._model, name)
         except CheckpointError as error:
-            raise CheckpointError(f"AnimateDiff: {error}") from None
+            raise CheckpointError(f"AnimateDiff: {error.sentence}") from None
         for key in state:
             layer = _IN_HOST + key.partition(".")[0].removeprefix(_IN_FILES)
             if _MOTION in key and layer not in self._layers:
