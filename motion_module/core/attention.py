@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from motion_module.core.call import CallFrames
 from motion_module.errors import ParamError
+from motion_module.wording import mention
 
 MAX_BATCH_HEADS = 65_535  # a CUDA grid's second and third dimension end here, and kernels put batch*heads there
 
@@ -41,7 +42,7 @@ class Positions(nn.Module):
         if frames > learnt:
             raise ParamError(
                 f"This motion module has learnt {learnt} frames at a time, but the context window has {frames}: "
-                f"set the context batch size to {learnt} or less."
+                f"set {mention('batch_size')} to {learnt} or less."
             )
         return x + self.pe[0, :frames].to(x.dtype)
 

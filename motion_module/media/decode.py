@@ -12,7 +12,7 @@ from typing import IO
 from PIL import Image
 
 from motion_module.media.child import NO_WINDOW, Child, plain
-from motion_module.media.folders import ReaderError, check_size
+from motion_module.media.folders import ReaderError, check_size, reason_of
 from motion_module.media.pixels import as_rgb
 from motion_module.media.probe import Probe, input_options, reading_ffmpeg, size_limit
 from motion_module.media.timing import Selection, Timeline
@@ -48,7 +48,7 @@ class Decoding:
         try:
             self._child = Child(self._command)
         except OSError as error:
-            raise ReaderError(f"ffmpeg does not start: {error}") from error
+            raise ReaderError(f"ffmpeg does not start: {reason_of(error)}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,5 +167,5 @@ def _passthrough(ffmpeg: str) -> tuple[str, str]:
     try:
         told = subprocess.run(command, capture_output=True, timeout=60, creationflags=NO_WINDOW)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ReaderError(f"ffmpeg does not start: {error}") from error
+        raise ReaderError(f"ffmpeg does not start: {reason_of(error)}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")

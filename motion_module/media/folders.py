@@ -16,6 +16,7 @@ from typing import IO, Any
 from PIL import Image
 
 from motion_module.errors import as_text
+from motion_module.wording import system_says
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 _NUMBER = re.compile(r"(\d+)")
@@ -96,7 +97,7 @@ def picture_files(folder: Path) -> list[Path]:
     try:
         names = os.listdir(folder)
     except OSError as error:
-        raise ReaderError(f"the folder {folder} cannot be read ({error.strerror})") from error
+        raise ReaderError(f"the folder {folder} cannot be read ({system_says(error)})") from error
     files = [folder / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in PICTURES]
     files = [file for file in files if not os.path.isdir(file)]
     for file in files:
@@ -243,7 +244,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return system_says(error)
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is no picture"
     return str(error).rstrip(".") or type(error).__name__

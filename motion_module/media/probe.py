@@ -11,6 +11,7 @@ from pathlib import Path
 from motion_module.media.child import NO_WINDOW
 from motion_module.media.ffmpeg import WriterError, ffmpeg_path
 from motion_module.media.folders import ReaderError, check_size, most_pixels
+from motion_module.wording import system_says
 
 # Files that hold pictures themselves. A playlist, which names other files, is none of them.
 _CONTAINERS = (
@@ -101,7 +102,7 @@ def _told(path: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise ReaderError(f"ffmpeg did not find out within {_TIMEOUT_S} seconds what it is") from error
     except OSError as error:
-        raise ReaderError(f"ffmpeg does not start: {error}") from error
+        raise ReaderError(f"ffmpeg does not start: {system_says(error)}") from error
     return done.stderr.decode("utf-8", errors="replace")
 
 

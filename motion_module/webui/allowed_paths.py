@@ -17,8 +17,10 @@ from modules import paths_internal, shared
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.paths import Folders, split_folders
+from motion_module.wording import either, mention
 
 SETTING = "animatediff_allowed_folders"
+_ON_PAGE = "the setting for allowed folders (Settings, AnimateDiff)"
 PATH_SETTINGS = ("animatediff_model_path", "animatediff_frame_extract_path", SETTING)
 """The settings that name folders: nobody changes them through the API, nor where `--hide-ui-dir-config` hides them."""
 
@@ -51,7 +53,7 @@ def check_fields(params: VideoParams) -> None:
     """
     for name, knob in VideoParams.knobs().items():
         if knob.kind in ("path", "video"):
-            permitted(name, getattr(params, name) or "")
+            permitted(mention(name), getattr(params, name) or "")
 
 
 def check_inside(name: str, folder: Path) -> None:
@@ -155,5 +157,5 @@ def _is_loopback(server: str) -> bool:
 def _refusal(name: str, text: str) -> ParamError:
     return ParamError(
         f"AnimateDiff: {name} is {text!r:.200}; allowed are paths inside the WebUI's own output and temporary folders, "
-        f"and inside those that the setting {SETTING} names."
+        f"and inside those that {either(f'the setting {SETTING}', _ON_PAGE)} names."
     )

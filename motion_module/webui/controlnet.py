@@ -18,6 +18,7 @@ from motion_module.webui.controlnet_hints import handed_out
 from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, enabled_units, listed
 from motion_module.webui.picture_files import PictureFiles
 from motion_module.webui.video_in import VideoIn
+from motion_module.wording import mention
 
 IMG2IMG = "img2img"  # the source that its own pictures are
 _SAMPLE_BELOW = "sample_before_CN_hack"  # where ControlNet keeps the `sample` it has replaced
@@ -50,7 +51,8 @@ class Control:
                 else "no ControlNet unit is enabled that could take its frames; enable one"
             )
             asked = str(getattr(params, of_video.name))[:200]
-            raise ParamError(f"AnimateDiff: {of_video.name} is {asked!r}, but {why}, or leave {of_video.name} empty.")
+            name = mention(of_video.name)
+            raise ParamError(f"AnimateDiff: {name} is {asked!r}, but {why}, or leave {name} empty.")
 
     @property
     def limits(self) -> dict[str, int]:
@@ -170,7 +172,7 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
         return None  # ControlNet looks at the init picture by itself
     raise ParamError(
         f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture; "
-        f"give it one, or a batch folder, or set video_path."
+        f"give it one, or a batch folder, or set {mention('video_path')}."
     )
 
 

@@ -17,6 +17,7 @@ from motion_module.media.folders import ReaderError
 from motion_module.media.pixels import read_mask
 from motion_module.patching import replaced, replaced_call
 from motion_module.webui.video_in import VideoIn
+from motion_module.wording import mention
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
@@ -65,7 +66,7 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
     count = len(video.masks)
     if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
         raise ParamError(
-            f"AnimateDiff: {video.name} has {count} masks for {frames} frames; "
+            f"AnimateDiff: {mention(video.name)} has {count} masks for {frames} frames; "
             f"allowed is one mask, or one for each frame."
         )
     try:

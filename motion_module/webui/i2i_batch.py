@@ -21,7 +21,9 @@ from motion_module.webui.allowed_paths import check_inside, permitted
 from motion_module.webui.batch import Batch
 from motion_module.webui.frame_masks import fitted
 from motion_module.webui.picture_files import img2img_background
+from motion_module.webui.readers import answered, comment
 from motion_module.webui.request import request_of
+from motion_module.wording import mention
 
 _INPUT = "the input directory"  # of the batch tab, in sentences
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # as the host's batch tab
@@ -49,6 +51,7 @@ def take_over() -> None:
 
 
 def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
+    @answered
     @functools.wraps(process_batch)
     def ours_or_theirs(p: Any, *args: Any, **kwargs: Any) -> Any:
         make = animatediff_i2i_batch if request_of(p).enable else process_batch
@@ -57,6 +60,7 @@ def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
     return ours_or_theirs
 
 
+@answered
 def animatediff_i2i_batch(
     p: Any,
     input_dir: str | Sequence[Any],
@@ -128,7 +132,7 @@ def _files(source: str | Sequence[Any], mask_dir: str, wanted: int) -> tuple[lis
         raise ParamError(f"AnimateDiff: there are no pictures in {folder}; allowed are {', '.join(PICTURES)}.")
     if wanted > len(files):
         raise ParamError(
-            f"AnimateDiff: video_length is {wanted}, but {folder} has {len(files)} pictures; "
+            f"AnimateDiff: {mention('video_length')} is {wanted}, but {folder} has {len(files)} pictures; "
             f"allowed is at most {len(files)}, or 0 for all of them."
         )
     frames = files[: wanted or None]
@@ -204,7 +208,7 @@ def _own_parameters(p: Any, file: str, props: Iterable[str], folder: str | None)
     parsed = infotext_utils.parse_generation_parameters(text) if text else {}
     found = {name: value for name, value in parsed.items() if name in wanted}
     if not found:
-        p.comment(f"AnimateDiff: {os.path.basename(file)} has no infotext with what was to be taken from it.")
+        comment(p, f"AnimateDiff: {os.path.basename(file)} has no infotext with what was to be taken from it.")
     changes: dict[str, Any] = {
         attribute: kind(found[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in found
     }

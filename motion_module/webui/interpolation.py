@@ -23,6 +23,7 @@ from motion_module.media.interpolation import (
 )
 from motion_module.params import VideoParams
 from motion_module.webui.models import DEFAULT_FOLDER
+from motion_module.wording import mention
 
 # As published, and as some packages rename it. A TorchScript file is a program, so neither the names nor the folders
 # come from a request or from a setting, which a request may override.
@@ -98,7 +99,7 @@ def check(params: VideoParams) -> None:
         try:
             check_motion_compensation()
         except WriterError as error:
-            raise ParamError(f"AnimateDiff: interp is FFMPEG. {error}") from error
+            raise ParamError(f"AnimateDiff: {mention('interp')} is FFMPEG. {error}") from error
 
 
 def film_folders() -> list[Path]:
@@ -119,7 +120,7 @@ def film_path() -> Path:
                 return folder / name
     deforum, _, own = film_folders()
     raise ParamError(
-        f"AnimateDiff: interp is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
+        f"AnimateDiff: {mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
     )
 
 

@@ -18,6 +18,7 @@ from motion_module.core.model import MotionModel, inspect_motion_file, load_moti
 from motion_module.core.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError, as_text
 from motion_module.paths import typed_path
+from motion_module.wording import mention
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / "model"
@@ -95,7 +96,9 @@ def resolve(name: str) -> ModuleFile:
     known = files()
     found = name if name in known else next((key for key in known if name in (Path(key).name, Path(key).stem)), None)
     if found is None:
-        raise ParamError(f"AnimateDiff: model is {name!r:.120}; allowed is one of {', '.join(names()) or 'none yet'}.")
+        raise ParamError(
+            f"AnimateDiff: {mention('model')} is {name!r:.120}; allowed is one of {', '.join(names()) or 'none yet'}."
+        )
     return ModuleFile(found, known[found], _spec(known[found]))
 
 

@@ -24,6 +24,7 @@ from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation, previews
 from motion_module.webui.batch import batch_of
+from motion_module.webui.readers import told
 from motion_module.webui.sound import sound_for
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
@@ -162,9 +163,9 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
-    messages = [message for video in saved for message in video.messages]
-    told = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
-    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **told}
+    messages = [told(p, message) for video in saved for message in video.messages]
+    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     processed.comments += "".join(f"{line}\n" for line in lines)
 

@@ -25,6 +25,8 @@ from motion_module.patching import replaced
 from motion_module.webui.encoding import encoding_once
 from motion_module.webui.frame_masks import Overlay, init_each
 from motion_module.webui.picture_files import img2img_background
+from motion_module.webui.readers import comment
+from motion_module.wording import either, mention
 
 _LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
 _RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
@@ -52,10 +54,10 @@ class Pictures:
         self._last: Tensor | None = None
         pictures = len(getattr(p, "init_images", None) or [])
         if self._picture is not None and not pictures:
-            raise ParamError("AnimateDiff: last_frame needs a first one; use it with img2img.")
+            raise ParamError(f"AnimateDiff: {mention('last_frame')} needs a first one; use it with img2img.")
         self._fades = pictures == 1
         if self._picture is not None and not self._fades:
-            p.comment("AnimateDiff: last_frame has no effect where each frame has a picture of its own.")
+            comment(p, f"AnimateDiff: {mention('last_frame')} has no effect where each frame has a picture of its own.")
 
     def init(
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
@@ -107,8 +109,9 @@ def read_picture(value: Any, background: str = "white") -> Image.Image | None:
         return as_rgb(value if isinstance(value, Image.Image) else _decoded(value), background)
     except (ReaderError, *DAMAGE) as error:
         shown = repr(value[:40] if isinstance(value, str) else value)
+        allowed = either("a picture in base64", "a picture")
         raise ParamError(
-            f"AnimateDiff: last_frame is {shown} ({_why(error)}); allowed is a picture in base64."
+            f"AnimateDiff: {mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}."
         ) from error
 
 

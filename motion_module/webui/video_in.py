@@ -33,9 +33,11 @@ from motion_module.paths import typed_path
 from motion_module.webui.allowed_paths import check_fields, check_inside
 from motion_module.webui.picture_files import PictureFiles, frame_bounds, stop_if_interrupted
 from motion_module.webui.sent_videos import check_path
+from motion_module.wording import mention, number_text
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
+_RATE = VideoParams.knobs()["fps"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _told(name: str, value: object) -> Iterator[None]:
     try:
         yield
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {name} is {str(value)!r:.200}; {error}.") from error
+        raise ParamError(f"AnimateDiff: {mention(name)} is {str(value)!r:.200}; {error}.") from error
 
 
 def _selection(params: VideoParams) -> Selection:
@@ -134,14 +136,33 @@ def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
             f"AnimateDiff: {as_text(path.name)} is damaged ({found.complaint}); "
             f"{len(found.places)} frames of it could be read."
         )
-    video = VideoIn("video_source", frames.files, masks, found.fps, title=as_text(path.name), messages=tuple(messages))
-    return _with_sound(video, path, found) if params.keep_sound else video
+    fps, said = _possible_rate(found.fps, as_text(path.name), params.keep_sound)
+    messages += said
+    video = VideoIn("video_source", frames.files, masks, fps, title=as_text(path.name), messages=tuple(messages))
+    return _with_sound(video, path, found) if params.keep_sound and not said else video
+
+
+def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[float | None, list[str]]:
+    """The nearest rate that the field FPS takes, so that an infotext can be pasted, with a word where it is another."""
+    low, high = _RATE.low, _RATE.high
+    if fps is None or low <= fps <= high:
+        return fps, []
+    possible = min(max(fps, low), high)
+    few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
+    slower = fps > possible
+    hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
+    said = f"AnimateDiff: {name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    said += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
+    silent = f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays at another speed."
+    return possible, [said, silent] if keep_sound else [said]
 
 
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
-            raise ReaderError("it is a folder; allowed is a video file (a folder of frames goes into video_path)")
+            raise ReaderError(
+                f"it is a folder; allowed is a video file (a folder of frames goes into {mention('video_path')})"
+            )
         if not os.path.lexists(path):
             raise ReaderError("allowed is the path of a video file on the server, and there is none")
         mode = path.stat().st_mode
@@ -179,12 +200,12 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
     if seconds and sound_in(path, found.start, seconds):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: keep_sound finds no sound in this part of {as_text(path.name)}."
+    message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {as_text(path.name)}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
 def _from_folder(params: VideoParams, folder: Path, pictures: PictureFiles) -> VideoIn:
-    check_inside("video_path", folder)
+    check_inside(mention("video_path"), folder)
     with _told("video_path", folder):
         frames, masks = frames_and_masks(folder)
         places = _places(frames, _selection(params), pictures)
@@ -201,10 +222,13 @@ def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles
     """
     candidates = [place for place in range(len(frames)) if selection.wants(place)]
     if not candidates:
-        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {selection.start} (video_start) on")
+        first = f"{selection.start} ({mention('video_start')})"
+        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {first} on")
     most = min(MOST, selection.limit or MOST)
     if selection.limit is None and not selection.drop_duplicates and len(candidates) > MOST:
-        raise ReaderError(f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with video_end")
+        raise ReaderError(
+            f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with {mention('video_end')}"
+        )
     kept: list[int] = []
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
     for place in candidates:
@@ -254,7 +278,7 @@ def _matched(masks: Sequence[Path], places: Sequence[int], frames: int | None) -
 
 
 def _masks_in(folder: Path) -> list[Path]:
-    check_inside("mask_path", folder)
+    check_inside(mention("mask_path"), folder)
     return pictures_in(folder)
 
 

@@ -401,7 +401,7 @@ def test_a_read_only_folder(host, read_only_folder, tmp_path):
     rescue = tmp_path / "temp" / "AnimateDiff" / date.today().isoformat()
     assert video.paths == {"GIF": str(rescue / "00000-100.gif"), "PNG": str(rescue / "00000-100")}
     assert f"cannot write to {host.folder()}" in host.processed.comments
-    assert "Read-only file system" in host.processed.comments
+    assert "the disk is read-only" in host.processed.comments
 
 
 @pytest.mark.parametrize("formats", [["APNG", "PNG"], ["APNG"]])
