@@ -125,9 +125,8 @@ def _texts(prompt: Any) -> list[str]:
 def _check_characters(name: str, text: str) -> None:
     half = next((sign for sign in text if "\ud800" <= sign <= "\udfff"), None)
     if half is not None:
-        raise ParamError(
-            f"AnimateDiff: {either(name, _LABELS_ON_PAGE[name])} holds {half!r}, which is half a character; send whole characters."
-        )
+        field = either(name, _LABELS_ON_PAGE[name])
+        raise ParamError(f"AnimateDiff: {field} holds {half!r}, which is half a character; send whole characters.")
 
 
 def _styled(p: Any, name: str, text: str) -> str:
