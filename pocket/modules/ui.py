@@ -23,7 +23,6 @@ from modules.call_queue import (  # noqa: F401 - extensions take them from here
     wrap_gradio_gpu_call,
     wrap_queued_call,
 )
-from modules.paths_internal import data_path
 from modules.ui_common import create_refresh_button  # noqa: F401
 from modules.ui_components import FormGroup, FormHTML, FormRow, InputAccordion, ToolButton  # noqa: F401
 from modules.ui_gradio_extensions import allowed_paths, reload_javascript
@@ -94,7 +93,7 @@ def create_ui() -> gr.Blocks:
                 with gr.TabItem(label, id=name, elem_id=f"tab_{name}"):
                     interface.render()
         gr.HTML('<a href="/docs">API</a>', elem_id="footer")
-    demo.allowed_paths = [data_path, *allowed_paths()]
+    demo.allowed_paths = [*shared.cmd_opts.gradio_allowed_path, *allowed_paths()]
     demo.blocked_paths = []
     return demo
 

@@ -7,7 +7,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from modules import progress, script_callbacks, shared, ui
+from modules import page_files, progress, script_callbacks, shared, ui
 from modules.api.api import Api
 from modules.call_queue import queue_lock
 
@@ -24,6 +24,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Pocket WebUI")
     progress.setup_progress_api(app)
     ui.setup_ui_api(app)
+    page_files.add_file_route(app, demo)
     app.state.api = Api(app, queue_lock)
     script_callbacks.app_started_callback(demo, app)
     # Last, because it answers for every path that nobody has taken before it.
