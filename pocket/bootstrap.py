@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+import stopping
 from interpreter import REQUIRED, PocketError, find_python
 
 POCKET = Path(__file__).resolve().parent
@@ -284,4 +285,5 @@ def _restart(layout: Layout, argv: list[str]) -> NoReturn:
     if os.name == "nt":
         sys.exit(subprocess.run(command).returncode)  # exec does not wait on Windows
     sys.stdout.flush()
-    os.execv(command[0], command)
+    with stopping.blocked():
+        os.execv(command[0], command)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import bootstrap
+from stopping import SIGNALS, Stopped, exit_code
 
 
 def _add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -72,13 +73,16 @@ def main(argv: list[str]) -> int:
     """Runs one command inside the pocket's own environment and returns its exit code."""
     args = parse(argv)
     try:
-        bootstrap.enter_environment(argv, with_tests=args.command == "test")
+        with SIGNALS.clearing_away():
+            bootstrap.enter_environment(argv, with_tests=args.command == "test")
         with contextlib.redirect_stdout(io.StringIO()):  # ldm prints which packages it lacks
             command = importlib.import_module(f"commands.{args.command}")
         return command.run(args)
     except bootstrap.PocketError as error:
         print(f"pocket: {error}", file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        return exit_code(stopped.number)
     except KeyboardInterrupt:
         print("pocket: stopped; run the same command again to go on.", file=sys.stderr)
         return 130

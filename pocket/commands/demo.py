@@ -11,6 +11,7 @@ import imageio_ffmpeg
 import psutil
 from interpreter import PocketError
 from PIL import Image
+from stopping import SIGNALS
 
 from bootstrap import say
 from commands.host import run_request, start_host
@@ -82,8 +83,9 @@ def run(args: argparse.Namespace) -> int:
     api = create_api()
     started = time.perf_counter()
     say(f"making {args.frames} frames of {SIZE}x{SIZE} pixels")
-    response = run_request(api, request(args), img2img=False)
-    paths = write_images(response["images"], args.out)
+    with SIGNALS.clearing_away():
+        response = run_request(api, request(args), img2img=False)
+        paths = write_images(response, args.out)
     check(paths, args.frames)
     for path in paths:
         print(f"{path}: {args.frames} frames")

@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from stopping import SIGNALS
+
 from bootstrap import POCKET, ROOT, say
 
 BUNDLED = POCKET / "model"
@@ -43,11 +45,12 @@ def seeded(cache: Path = CACHE, seed: int = SEED) -> ModelFiles:
     if not folder.exists():
         unfinished = cache / f"unfinished-{os.getpid()}"
         say(f"making random weights in {folder}")
-        try:
-            weights.make_set(unfinished, seed=seed)
-            os.replace(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with SIGNALS.clearing_away():
+            try:
+                weights.make_set(unfinished, seed=seed)
+                os.replace(unfinished, folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
     checkpoint = next(path for path in sorted(folder.glob("*.safetensors")) if path.with_suffix(".yaml").exists())
     return ModelFiles(checkpoint, folder, trained=False)
 

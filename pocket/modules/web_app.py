@@ -1,6 +1,8 @@
 """The whole server: the API's routes, those that extensions add, and the page behind them."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -61,8 +63,18 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, on_ready: Any = None) -> None:
         keep_alive = shared.cmd_opts.timeout_keep_alive
-        super().__init__(uvicorn.Config(app, log_level="warning", timeout_keep_alive=keep_alive))
+        super().__init__(uvicorn.Config(app, log_level="warning", loop="asyncio", timeout_keep_alive=keep_alive))
         self.on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to the command that serves, which calls `stop`."""
+        yield
+
+    def stop(self) -> None:
+        """Ends the running job and answers those that wait with status 503, then ends the server; from any thread."""
+        self.should_exit = True
+        queue_lock.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to serve, then says so."""
