@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-import stopping
 from interpreter import REQUIRED, PocketError, find_python
+
+import stopping
 
 POCKET = Path(__file__).resolve().parent
 ROOT = POCKET.parent

@@ -1,8 +1,8 @@
 """How Ctrl+C and SIGTERM end a command: within seconds, with one line and the exit code that shells expect.
 
-Python runs signal handlers in the main thread, between two operations, and one operation on large pictures can take half
-a minute. So a thread of its own hears of a signal at once and says so. Work that has something to clear away is given a
-few seconds for it; then, or at a second signal, the process ends wherever it is. Standard library only.
+Python runs signal handlers in the main thread, between two operations, and one operation on large pictures can take
+half a minute. So a thread of its own hears of a signal at once and says so. Work that has something to clear away is
+given a few seconds for it; then, or at a second signal, the process ends wherever it is. Standard library only.
 """
 
 from __future__ import annotations

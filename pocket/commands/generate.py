@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from interpreter import PocketError
-from stopping import SIGNALS
 
 from bootstrap import say
 from commands.host import run_request, start_host
 from commands.results import write_images, write_response
 from modules.web_app import create_api
+from stopping import SIGNALS
 
 
 def read_request(path: Path) -> dict[str, Any]:

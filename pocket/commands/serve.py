@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from interpreter import PocketError
-from stopping import SIGNALS, exit_code
 
 from bootstrap import say
 from commands.host import start_host
 from modules import web_app
+from stopping import SIGNALS, exit_code
 
 
 def run(args: argparse.Namespace) -> int:

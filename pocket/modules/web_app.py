@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from modules import page_files, progress, script_callbacks, shared, ui
 from modules.api.api import Api
+from modules.api.docs import add_docs
 from modules.call_queue import queue_lock
 
 HOST = "127.0.0.1"
@@ -23,10 +24,11 @@ def create_app() -> FastAPI:
     script_callbacks.before_ui_callback()
     shared.demo = demo = ui.create_ui()
     demo.queue(PENDING)
-    app = FastAPI(title="Pocket WebUI")
+    app = FastAPI(title="Pocket WebUI", docs_url=None, redoc_url=None)
     progress.setup_progress_api(app)
     ui.setup_ui_api(app)
     page_files.add_file_route(app, demo)
+    add_docs(app)
     app.state.api = Api(app, queue_lock)
     script_callbacks.app_started_callback(demo, app)
     # Last, because it answers for every path that nobody has taken before it.

@@ -59,6 +59,24 @@ def test_page_loads_with_its_scripts_and_no_errors_of_its_own(page, server):
     assert [line for line in said if not any(place in line for place in GRADIOS)] == []
 
 
+def test_page_opens_with_what_suits_the_bundled_model(page):
+    def value(name):
+        return page.locator(f"#txt2img_{name} input[type=number]").input_value()
+
+    assert [value(name) for name in ("width", "height", "steps", "cfg_scale")] == ["64", "64", "20", "4"]
+    assert page.input_value("#txt2img_prompt textarea") == "a yellow star moving left, purple background"
+    assert page.is_checked("#script_txt2img_animatediff_enable-visible-checkbox")
+    assert "pocket_mm_v2" in page.input_value("#script_txt2img_animatediff_model input")
+    assert "Shapes: circle, square, triangle, star, heart, ring." in page.inner_text("#about_model >> nth=0")
+
+
+def test_api_requests_do_not_start_from_the_page(server):
+    body = {"prompt": "a red circle", "steps": 1, "width": 64, "height": 64}
+    answer = requests.post(f"{server.url}/sdapi/v1/txt2img", json=body, timeout=60).json()
+    assert len(answer["images"]) == 1
+    assert "AnimateDiff" not in answer["info"]
+
+
 def test_generate_with_nothing_changed_shows_a_video(page, server):
     before = server.cpu_seconds()
     generate(page)
@@ -104,7 +122,7 @@ def test_files_can_be_had(page):
         with page.expect_download() as download:
             links.nth(place).click()
         assert download.value.suggested_filename.endswith(ending)
-        assert sign in open(download.value.path(), "rb").read(4096)
+        assert sign in download.value.path().read_bytes()
     assert page.locator(PLAYER).count() == 1, "the GIF plays in the gallery"
 
 
