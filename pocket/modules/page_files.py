@@ -54,11 +54,13 @@ def _response(path: Path, wanted: str) -> Response:
     """The whole file, or the part of it that a player asks for when somebody winds a video."""
     size = path.stat().st_size
     asked = _RANGE.match(wanted)
-    if asked is None or int(asked[1]) >= size:
-        return FileResponse(path, headers={"Accept-Ranges": "bytes"})
-    start, end = int(asked[1]), min(int(asked[2] or size), size - 1)
-    headers = {"Content-Range": f"bytes {start}-{end}/{size}", "Content-Length": str(end - start + 1)}
     whole = FileResponse(path, headers={"Accept-Ranges": "bytes"})
+    if asked is None:
+        return whole
+    start, end = int(asked[1]), min(int(asked[2] or size), size - 1)
+    if start > end:
+        return whole
+    headers = {"Content-Range": f"bytes {start}-{end}/{size}", "Content-Length": str(end - start + 1)}
     return StreamingResponse(
         _part(path, start, end - start + 1), status_code=206, media_type=whole.media_type, headers=headers
     )

@@ -30,8 +30,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the repository below a folder whose name begins with a dot, and with signs that addresses escape."""
-    folder = tmp_path_factory.mktemp("home") / ".hidden" / "my clone #1"
+    """A copy of the repository below a folder whose name begins with a dot and holds a space."""
+    folder = tmp_path_factory.mktemp("home") / ".hidden" / "my clone"
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():

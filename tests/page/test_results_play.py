@@ -8,7 +8,7 @@ from PIL import Image
 
 PICTURE = "#txt2img_gallery img"
 PLAYER = "#txt2img_results video"
-LINKS = "#txt2img_results a[download]"
+LINKS = "#txt2img_results .animatediff-videos a[download]"
 GRADIOS = ("fonts.googleapis.com", "cdnjs.cloudflare.com")  # places that gradio's page asks, in vain here
 
 
