@@ -40,6 +40,8 @@ class Signals:
         self.received: int | None = None
         self._depth = 0
         self._on_signal: Callable[[], None] | None = None
+        self._saying = threading.Lock()
+        self._said = False
 
     def listen(self) -> None:
         """From now on both signals end the process. Only for the main thread, and once."""
@@ -66,14 +68,16 @@ class Signals:
             self._depth, self._on_signal = self._depth - 1, before
 
     def _in_main_thread(self, number: int, frame: FrameType | None) -> None:
-        first = self.received is None
+        if self.received is not None:
+            return
         self.received = number
-        if first and self._depth and self._on_signal is None:
+        self._say_once(number)
+        if self._depth and self._on_signal is None:
             raise Stopped(number)
 
     def _watch(self) -> None:
         number = self._next()
-        _say(number)
+        self._say_once(number)
         if self._depth:
             if self._on_signal is not None:
                 self._on_signal()
@@ -81,6 +85,12 @@ class Signals:
             with contextlib.suppress(TimeoutError):
                 self._next()
         os._exit(exit_code(number))
+
+    def _say_once(self, number: int) -> None:
+        with self._saying:  # by whichever thread comes first, and before the other goes on
+            if not self._said:
+                self._said = True
+                _say(number)
 
     def _next(self) -> int:
         while True:

@@ -282,9 +282,10 @@ def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple
 
 def _allow_page(video: SavedVideo) -> None:
     """Let the page load the video's files (javascript/animatediff_videos.js), wherever the person had them saved."""
+    page = getattr(shared, "demo", None)
     for name, paths in video.files.items():
         for path in paths if name != "PNG" else ():
-            ui_tempdir.register_tmp_file(shared.demo, str(path))
+            ui_tempdir.register_tmp_file(page, str(path))
 
 
 def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:

@@ -30,7 +30,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the repository below a folder whose name begins with a dot and holds a space."""
+    """A copy of the repository, in a folder with a space in its name below one that begins with a dot."""
     folder = tmp_path_factory.mktemp("home") / ".hidden" / "my clone"
     for name in PARTS:
         source = ROOT / name
