@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from modules import page_files, util
+from modules import page_files, shared, util
 
 
 @pytest.fixture
@@ -72,5 +72,6 @@ def test_models_are_found_below_hidden_folders(pocket, below_hidden):
     (below_hidden / ".cache").mkdir()
     for name in ("a.pt", "sub/b.pt", ".cache/c.pt"):
         (below_hidden / name).touch()
+    shared.opts.data["list_hidden_files"] = False
     found = sorted(path[len(str(below_hidden)) :] for path in util.walk_files(str(below_hidden), [".pt"]))
     assert found == ["/a.pt", "/sub/b.pt"]
