@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from motion_module.patching import (
-    given_original,
     inserted,
     put_right,
     put_right_options,
@@ -20,6 +19,7 @@ from motion_module.patching import (
     replaced_value,
     standing_in,
 )
+from motion_module.stand_in import given_original
 
 
 class Host:

@@ -20,7 +20,8 @@ from fastapi.exceptions import HTTPException
 from modules import errors
 from motion_module.errors import HostError, SaidError, UserError
 from motion_module.params import VideoParams
-from motion_module.patching import given_original, replaced_call
+from motion_module.patching import replaced_call
+from motion_module.stand_in import given_original
 from motion_module.wording import for_client
 
 _log = logging.getLogger(__name__)

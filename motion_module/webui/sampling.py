@@ -20,14 +20,8 @@ from motion_module.core.slerp import travelled
 from motion_module.core.sliding import AroundCall, ModelCall, SlidingModel, WindowOptions
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
-from motion_module.patching import (
-    StandIn,
-    given_original,
-    put_right_options,
-    replaced_call,
-    replaced_option,
-    standing_in,
-)
+from motion_module.patching import put_right_options, replaced_call, replaced_option, standing_in
+from motion_module.stand_in import StandIn, given_original
 from motion_module.travel import Between
 from motion_module.windows import resolve_schedule
 

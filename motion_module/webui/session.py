@@ -25,7 +25,8 @@ from motion_module.core.schedule import alpha_schedule
 from motion_module.errors import CheckpointError, HostError, ParamError, SaidError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
-from motion_module.patching import StandIn, given_original, replaced, replaced_call, settled
+from motion_module.patching import replaced, replaced_call
+from motion_module.stand_in import StandIn, given_original, settled
 from motion_module.webui import allowed_paths, infotext, interpolation, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of

@@ -120,7 +120,7 @@ def test_put_back_in_the_middle_of_the_next_run(apart, monkeypatch):
 
 def test_every_callable_goes_through_a_stand_in(apart, monkeypatch):
     """A plain `replaced` is for values: a callable put in by it would be ours for ever in somebody's hand."""
-    from motion_module.patching import StandIn
+    from motion_module.stand_in import StandIn
     from motion_module.webui.session import Session
 
     keeper = Keeper()
