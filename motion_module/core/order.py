@@ -22,7 +22,7 @@ _SAME = 1e-5  # 1 - cosine, below which two rows are one times a factor (the sam
 _CLEARLY = 0.25  # how much nearer the nearest frame has to be than the second
 
 
-class UnknownRows(UserError):
+class UnknownRowsError(UserError):
     """Nobody can tell which row is which."""
 
 
@@ -64,7 +64,7 @@ def places_after(before: Snapshot, after: Snapshot, frames: int, parts: int) -> 
         For each row of the host's order its place now; empty where all are in order.
 
     Raises:
-        UnknownRows: the latents have become others, and they are in no order that can be told.
+        UnknownRowsError: the latents have become others, and they are in no order that can be told.
     """
     if _equal(before.x, after.x) and _equal(before.text, after.text):
         return ()
@@ -72,7 +72,7 @@ def places_after(before: Snapshot, after: Snapshot, frames: int, parts: int) -> 
     alike = after.x.shape == before.x.shape and len(after.x) == len(usual) and len(after.text) == len(before.text)
     shown = _shown(before.x[-frames:], after.x, usual) if alike else None
     if shown is None or not _whole(shown, frames, parts):
-        raise UnknownRows("The rows of a denoiser call are in no order that can be told.")
+        raise UnknownRowsError("The rows of a denoiser call are in no order that can be told.")
     placed = [place for frame in range(frames) for place in _parts_of(frame, shown, before, after, parts)]
     places = (*placed, *(frames * parts + shown[frames * parts :].index(frame) for frame in range(frames)))
     return () if places == tuple(range(len(usual))) else places
@@ -143,7 +143,7 @@ class Announced:
             cond: as `apply_model` gets it.
 
         Raises:
-            UnknownRows: no layout fits the rows.
+            UnknownRowsError: no layout fits the rows.
         """
         layouts = list(self._possible(x.shape[0]))
         text = text_of(cond)
@@ -153,7 +153,7 @@ class Announced:
             fitting = [layout for layout, *told in zip(layouts, seen, said, strict=True) if tuple(told) == wanted]
             if fitting and (wanted[0] or fitting[0].copies == 1 or len(fitting) == 1):
                 return fitting[0]
-        raise UnknownRows(f"{x.shape[0]} rows of a model call are in no order that can be told.")
+        raise UnknownRowsError(f"{x.shape[0]} rows of a model call are in no order that can be told.")
 
     def _possible(self, rows: int) -> Iterator[RowLayout]:
         """Every layout with so many rows, the host's own first."""

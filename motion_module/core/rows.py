@@ -14,7 +14,7 @@ from motion_module.errors import HostError
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Rows as the WebUI's CFG denoiser orders them, or as another extension has moved or stacked them.
+    """Rows as the CFG denoiser of the host orders them, or as another extension has moved or stacked them.
 
     The host's order: frame 0 part 0, frame 0 part 1, ..., frame N-1 part k-1; then the negative prompt for frame 0..N-1.
 

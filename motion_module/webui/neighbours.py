@@ -9,13 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 import motion_module
 from modules import errors, script_callbacks
 from motion_module.core.held import picked
-from motion_module.core.order import UnknownRows
+from motion_module.core.order import UnknownRowsError
 from motion_module.core.sliding import AroundCall, ModelCall
 from motion_module.errors import UserError
 from motion_module.patching import replaced, replaced_call
@@ -33,7 +32,7 @@ def told(read: Callable[..., Result], *args: Any) -> Result:
     """
     try:
         return read(*args)
-    except UnknownRows as error:
+    except UnknownRowsError as error:
         raise UserError(
             f"AnimateDiff cannot tell which frame each row of a model call belongs to: {_moved_by()} has put the rows "
             f"in an order of its own. Turn that off for this video; of an extension that works on tiles, set the batch "

@@ -2,17 +2,24 @@
 
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 import torch
 from http_client import far
-from runs import frames, make, pictures, run, video
+from runs import array, frames, make, pictures, run, video
 from snapshot import differences, of_host
 
-TWO = {"prompt": "a cat AND a dog AND grass"}
+TWO = "a cat AND a dog AND grass"
+TWICE = "a cat AND a cat"
+NOT_TOLD = "cannot tell which frame each row of a model call belongs to: .* Turn that off for this video"
 KEEP = {"animatediff_alpha_schedule": "as the model"}
 SHORT = {"video_length": 4, "batch_size": 16}
 LONG = {"video_length": 7, "batch_size": 4}
+
+
+def still(fields, **request):
+    """Frames that nothing joins, with the checkpoint's own noise schedule: those of a plain batch."""
+    fields = {**fields, "format": ["Frame"], "effect": 0.0, "model": "mm_tiny_v3.safetensors"}
+    return array(run(make(animatediff=video(**fields), override_settings=KEEP, **request)).images)
 
 
 @contextmanager
@@ -73,11 +80,17 @@ def turned(count, parts):
     return [frame * parts + (part + frame) % parts for frame in range(count) for part in range(parts)]
 
 
-@pytest.mark.parametrize("fields", [SHORT, LONG], ids=["one window", "windows"])
-@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "replaced"])
-@pytest.mark.parametrize("order", [regions_first, backwards, turned])
-@pytest.mark.parametrize("prompt", [TWO["prompt"], "a cat AND a cat"], ids=["three parts", "the same twice"])
-def test_rows_in_another_order_are_followed(pocket, fields, in_place, order, prompt):
+@pytest.mark.parametrize(
+    ("order", "in_place", "fields", "prompt"),
+    [
+        (regions_first, True, SHORT, TWO),
+        (regions_first, True, LONG, TWICE),
+        (backwards, False, SHORT, TWO),
+        (turned, False, LONG, TWO),
+    ],
+    ids=["regions first", "regions first, windows", "backwards", "turned, windows"],
+)
+def test_rows_in_another_order_are_followed(pocket, order, in_place, fields, prompt):
     plain = frames(fields=fields, prompt=prompt)
     with Moved(fields["video_length"], order, in_place).running():
         assert far(frames(fields=fields, prompt=prompt), plain) <= 1
@@ -91,7 +104,160 @@ def test_a_travel_goes_on_beside_moved_rows(pocket):
 
 
 def test_rows_that_are_not_sampled_in_some_steps(pocket):
-    request = {"prompt": "a cat AND a dog", "fields": SHORT, "s_min_uncond": 100.0, "steps": 4}
-    plain = frames(**request)
+    """There the host takes the first rows of what came out for the negative prompt's, moved as they are."""
+    request = {"prompt": TWO, "s_min_uncond": 100.0, "steps": 4}
     with Moved(4, regions_first).running():
-        assert far(frames(**request), plain) <= 1
+        plain = pictures(batch_size=4, **request)
+        assert far(still(SHORT, **request), plain) <= 1
+
+
+def test_other_latents_in_the_order_of_the_host_are_sampled(pocket):
+    """Regional Prompter's Prompt mode goes back to the latents of the first step."""
+    kept = []
+
+    def back_to_the_first(params):
+        kept[:] = kept or [params.x.clone()]
+        params.x = kept[0].clone()
+
+    with callbacks(cfg_denoiser=back_to_the_first):
+        got = still(SHORT, steps=3)
+    kept.clear()
+    with callbacks(cfg_denoiser=back_to_the_first):
+        assert far(got, pictures(batch_size=4, steps=3)) <= 1
+
+
+def frames_lost(params):
+    params.x[0] = params.x[1]
+
+
+def rows_lost(params):
+    for name in ("x", "image_cond", "sigma"):
+        setattr(params, name, getattr(params, name)[1:])
+
+
+def noise_instead(params):
+    params.x = torch.randn_like(params.x)
+
+
+@pytest.mark.parametrize("change", [frames_lost, rows_lost, noise_instead])
+def test_rows_that_nobody_can_tell_are_refused(pocket, change):
+    before = of_host()
+    with callbacks(cfg_denoiser=change), pytest.raises(Exception, match=NOT_TOLD) as caught:
+        frames(fields=SHORT)
+    assert caught.value.status_code == 422
+    assert differences(before, of_host()) == []
+
+
+class Tiles:
+    """Cuts each call of the model into four tiles, as Tiled Diffusion (Mixture of Diffusers) does.
+
+    Args:
+        stack: how the rows of the tiles become one call; None: a call for each tile.
+    """
+
+    def __init__(self, monkeypatch, stack=None):
+        from modules import sd_samplers
+
+        self.stack = stack
+        create = sd_samplers.create_sampler
+
+        def hooked(*args, **kwargs):
+            made = create(*args, **kwargs)
+            self.hook()
+            return made
+
+        monkeypatch.setattr(sd_samplers, "create_sampler", hooked)
+
+    def hook(self):
+        from modules import shared
+
+        self.model, self.original = shared.sd_model, shared.sd_model.apply_model
+        self.model.apply_model = self.apply_model
+
+    @contextmanager
+    def running(self):
+        try:
+            yield
+        finally:
+            if self.model.apply_model == self.apply_model:
+                self.model.apply_model = self.original
+
+    def apply_model(self, x, t, cond):
+        corners = [(top, left) for top in (0, x.shape[2] // 2) for left in (0, x.shape[3] // 2)]
+        parts = [(slice(None), slice(None), slice(a, a + 4), slice(b, b + 4)) for a, b in corners]
+        out = torch.zeros_like(x)
+        if self.stack is None:
+            made = [self.original(x[part], t, cond) for part in parts]
+        else:
+            text = {key: [self.stack([item] * 4) for item in items] for key, items in cond.items()}
+            whole = self.original(self.stack([x[part] for part in parts]), self.stack([t] * 4), text)
+            made = self.stack.taken(whole)
+        for part, piece in zip(parts, made, strict=True):
+            out[part] = piece
+        return out
+
+
+class Blocks:
+    """Tile by tile."""
+
+    def __call__(self, tiles):
+        return torch.cat(tiles)
+
+    def taken(self, rows):
+        return rows.chunk(4)
+
+
+class Woven:
+    """Each row in all its tiles."""
+
+    def __call__(self, tiles):
+        return torch.stack(tiles, dim=1).flatten(0, 1)
+
+    def taken(self, rows):
+        return rows.unflatten(0, (-1, 4)).unbind(1)
+
+
+class Shuffled(Blocks):
+    """Rows of different tiles in no order at all."""
+
+    def __call__(self, tiles):
+        return torch.cat(tiles)[self.order(tiles)]
+
+    def taken(self, rows):
+        return rows[self.order(rows).argsort()].chunk(4)
+
+    @staticmethod
+    def order(rows):
+        count = sum(len(tile) for tile in rows) if isinstance(rows, list) else len(rows)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(1))
+
+
+def tiled(monkeypatch, stack=None, **request):
+    with monkeypatch.context() as patch, Tiles(patch, stack).running():
+        return frames(**request)
+
+
+@pytest.mark.parametrize(
+    ("stack", "fields", "request_"),
+    [
+        (Blocks(), SHORT, {"prompt": TWO}),
+        (Blocks(), LONG, {}),
+        (Woven(), SHORT, {}),
+        (Blocks(), SHORT, {"s_min_uncond": 100.0, "steps": 3}),
+    ],
+    ids=["tile by tile", "windows", "row by row", "without the negative prompt"],
+)
+def test_tiles_in_one_call_are_told_apart(pocket, monkeypatch, stack, fields, request_):
+    """v1's norms go over all frames of a tile; a tile for each call is right however rows are told."""
+    fields = {**fields, "model": "mm_tiny_v1.safetensors"}
+    alone = tiled(monkeypatch, None, fields=fields, **request_)
+    assert far(tiled(monkeypatch, stack, fields=fields, **request_), alone) <= 1
+    assert far(frames(fields=fields, **request_), alone) > 1, "tiles do not see each other"
+
+
+def test_tiles_in_no_order_are_refused(pocket, monkeypatch):
+    before = of_host()
+    with pytest.raises(Exception, match=NOT_TOLD) as caught:
+        tiled(monkeypatch, Shuffled(), fields=SHORT)
+    assert caught.value.status_code == 422
+    assert differences(before, of_host()) == []
