@@ -226,10 +226,20 @@ def replaced_value(owner: object, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_option(options: MutableMapping[str, Any], name: str, value: bool | int | str) -> Iterator[None]:
-    """As `replaced_item`, for an option that somebody may keep and put back later; `put_right_options` knows it."""
+def replaced_option(
+    options: MutableMapping[str, Any], name: str, value: bool | int | str, lasting: Any = None
+) -> Iterator[None]:
+    """As `replaced_item`, for an option that somebody may keep and put back later; `put_right_options` knows it.
+
+    Args:
+        options: the host's.
+        name: of the option.
+        value: what it is to be.
+        lasting: what `put_right_options` sets, if that is not what is there now (the host sets options for one run).
+    """
     put_right_options(options)
-    with _marked(value, options.get(name, _MISSING)) as marked, replaced_item(options, name, marked):
+    before = options.get(name, _MISSING) if lasting is None else lasting
+    with _marked(value, before) as marked, replaced_item(options, name, marked):
         yield
 
 
@@ -295,7 +305,7 @@ class _Str(str):
 @contextmanager
 def _marked(value: Any, before: Any) -> Iterator[Any]:
     mark = _Mark(before)
-    known = next((kind for kind in (_Int, _Str) if isinstance(value, kind.__base__)), None)
+    known = next((kind for base, kind in ((int, _Int), (str, _Str)) if isinstance(value, base)), None)
     marked = known(value) if known is not None else value
     setattr(marked, _MARK, mark)
     try:

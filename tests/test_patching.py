@@ -1,7 +1,25 @@
+import copy
+import functools
+import gc
+import inspect
+import threading
+import weakref
+
 import pytest
 import torch
 
-from motion_module.patching import inserted, replaced, replaced_item
+from motion_module.patching import (
+    given_original,
+    inserted,
+    put_right,
+    put_right_options,
+    replaced,
+    replaced_call,
+    replaced_item,
+    replaced_option,
+    replaced_value,
+    standing_in,
+)
 
 
 class Host:
@@ -108,3 +126,192 @@ def test_inserted_does_not_mind_if_its_layer_is_gone():
     with inserted(block, 1, torch.nn.Tanh()):
         del block[1]
     assert len(block) == 1
+
+
+def louder(original):
+    return lambda *args: f"{original(*args)}!"
+
+
+def test_a_call_is_replaced_and_leaves_nothing_behind():
+    host = Host()
+    with replaced_call(host, "method", louder):
+        assert host.method() == "host!"
+    assert vars(host) == {}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_stand_in_that_was_kept_forwards_to_what_it_replaced(own):
+    host = Host()
+    if own:
+        host.method = lambda: "neighbour"
+    before = host.method()
+    with replaced_call(host, "method", louder):
+        kept = host.method
+    assert kept() == before
+    host.method = kept
+    assert host.method() == before
+
+
+def test_one_that_was_put_back_is_taken_off_by_the_next_block():
+    host = Host()
+    for _ in range(10):
+        with replaced_call(host, "method", louder):
+            assert host.method() == "host!"
+            kept = host.method
+        host.method = kept
+    with replaced_call(host, "method", louder):
+        pass
+    assert vars(host) == {}
+
+
+def test_one_that_is_put_back_in_a_later_block_goes_to_the_living_one():
+    host = Host()
+    with replaced_call(host, "method", louder):
+        kept = host.method
+    with replaced_call(host, "method", louder):
+        host.method = kept
+        assert host.method() == "host!"
+    assert vars(host) == {}
+
+
+def test_a_neighbour_round_a_dead_one_under_a_living_one():
+    host = Host()
+    with replaced_call(host, "method", louder):
+        ours = host.method
+        host.method = theirs = lambda: f"<{ours()}>"
+        assert host.method() == "<host!>"
+    assert host.method is theirs and host.method() == "<host>"
+    with replaced_call(host, "method", louder):
+        assert host.method() == "<host>!"
+    assert host.method is theirs
+
+
+def test_two_blocks_that_end_in_the_wrong_order():
+    host = Host()
+    first, second = replaced_call(host, "method", louder), replaced_call(host, "method", louder)
+    first.__enter__()
+    second.__enter__()
+    assert host.method() == "host!!"
+    first.__exit__(None, None, None)
+    assert host.method() == "host!"
+    second.__exit__(None, None, None)
+    assert vars(host) == {}
+
+
+def test_another_thread_is_no_call_from_within():
+    host, heard = Host(), []
+
+    def slowly(original):
+        def replacement():
+            if threading.current_thread() is threading.main_thread():
+                thread = threading.Thread(target=lambda: heard.append(host.method()))
+                thread.start()
+                thread.join()
+            return louder(original)()
+
+        return replacement
+
+    with replaced_call(host, "method", slowly):
+        assert host.method() == "host!"
+    assert heard == ["host!"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_call_is_put_back_after_any_error(error):
+    host = Host()
+    with pytest.raises(error), replaced_call(host, "method", louder):
+        raise error
+    assert vars(host) == {} and host.method() == "host"
+
+
+def test_who_keeps_a_stand_in_keeps_neither_owner_nor_run():
+    class Run:
+        def method(self, original):
+            return "run"
+
+    run, host = Run(), Host()
+    host.method = host.method  # as one who has put a bound method back
+    with replaced_call(host, "method", given_original(run.method)) as kept:
+        assert kept() == "run"
+    seen = weakref.ref(run), weakref.ref(host)
+    del run
+    gc.collect()
+    assert kept() == "host" and seen[0]() is None
+    del host
+    gc.collect()
+    assert seen[1]() is None
+    with pytest.raises(RuntimeError, match="method was kept for longer than the object"):
+        kept()
+
+
+def test_a_stand_in_looks_like_what_it_stands_for():
+    def call(x, *, y=1):
+        """Some call."""
+
+    call.mark = "theirs"
+    host = Host()
+    host.method = call
+    with replaced_call(host, "method", louder) as ours:
+        assert ours.__name__ == "method" and ours.mark == "theirs"
+        assert inspect.signature(ours) == inspect.signature(call)
+        assert copy.copy(ours) is copy.deepcopy(ours) is ours
+        wrapped = functools.wraps(ours)(lambda: None)
+        assert vars(wrapped).keys() == {"__wrapped__", "mark"}  # nothing of the run in their hands
+    assert host.method is call
+
+
+def test_a_callback_that_was_left_does_nothing():
+    heard = []
+    with standing_in(heard.append) as callback:
+        callback(1)
+    callback(2)
+    assert heard == [1] and callback.over
+
+
+def test_a_value_that_was_kept_is_known_again():
+    module = torch.nn.Module()
+    module.register_buffer("alphas", torch.ones(3))
+    before = module.alphas
+    with replaced_value(module, "alphas", torch.zeros(3)):
+        kept = module.alphas
+        put_right(module, "alphas")
+        assert module.alphas is kept  # it is still lent
+    module.alphas = kept
+    put_right(module, "alphas")
+    assert module.alphas is before
+    module.alphas = copy.deepcopy(kept)
+    with replaced_value(module, "alphas", torch.zeros(3)):
+        pass
+    assert module.alphas is before
+
+
+@pytest.mark.parametrize(("own", "lent"), [(False, True), ("[seed]", "[number]"), (3, 4)])
+@pytest.mark.parametrize("keep", [dict, copy.deepcopy])
+def test_an_option_that_was_kept_is_known_again(own, lent, keep):
+    options = {"a": own}
+    with replaced_option(options, "a", lent):
+        assert options["a"] == lent
+        kept = keep(options)
+    assert options == {"a": own}
+    options.update(kept)
+    put_right_options(options)
+    assert options["a"] is own
+
+
+def test_an_option_of_the_same_value_that_is_the_persons_own_stays():
+    options = {"a": False}
+    with replaced_option(options, "a", True):
+        pass
+    options["a"] = True
+    put_right_options(options)
+    assert options["a"] is True
+
+
+def test_an_option_that_was_overridden_for_one_run():
+    options = {"a": False}
+    with replaced_option(options, "a", True, lasting=True):
+        kept = options["a"]
+    assert options["a"] is False
+    options["a"] = kept
+    put_right_options(options)
+    assert options["a"] is True

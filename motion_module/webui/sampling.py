@@ -50,6 +50,7 @@ class Borrower:
         call: shared with the layers; holds motion scale and effect.
         places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
         around: entered around each call of the model; hands out what belongs to its frames.
+        together: the person's own setting of batch_cond_uncond, which a request may override; None: the one there is.
     """
 
     model: MotionModel
@@ -58,6 +59,7 @@ class Borrower:
     call: CallFrames
     places: Callable[[bool], tuple[Places, Places]]
     around: AroundCall = nullcontext
+    together: bool | None = None
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
         stack.enter_context(replaced_call(sd_models, "reload_model_weights", loan.around))
         if not shared.opts.batch_cond_uncond:
             # The host would cut the rows in pieces that mix frames and AND parts; the sliding model cuts by branches.
-            stack.enter_context(replaced_option(shared.opts.data, "batch_cond_uncond", True))
+            stack.enter_context(replaced_option(shared.opts.data, "batch_cond_uncond", True, borrower.together))
         if any(borrower.places(hires)[1] for hires in (False, True)):
             stack.enter_context(_negatives_of_one_length())
         stack.enter_context(replaced_call(sd_samplers_cfg_denoiser, "cfg_denoiser_callback", loan.around_callbacks))

@@ -65,6 +65,9 @@ class Session:
         self.over = False
         self.video: VideoIn | None = None
         self._fewer = ""
+        self._together: bool | None = None
+        self._samples: list[StandIn] = []  # ours, in the place of `p.sample`
+        self._sampling = self._sampled = False
         self._module: models.ModuleFile | None = None
         self._model: MotionModel | None = None
         self._route: Route | None = None
@@ -108,6 +111,7 @@ class Session:
         Raises:
             ParamError, CheckpointError: one sentence for the person.
         """
+        self._together = bool(shared.opts.batch_cond_uncond)
         self.params = with_axes(self.p, read_request(args))
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
@@ -169,6 +173,7 @@ class Session:
             self._control.check_ready()
         if self._route is not None and self._model is not None:
             self._route.spread(self.p)
+            self._stay_outermost()
 
     def shape_noise(self, noise: Tensor) -> None:
         """Make the noise of the frames alike, as far as that was asked for; changes it in place."""
@@ -188,6 +193,7 @@ class Session:
     def save(self, processed: Any) -> None:
         """Write the videos and put them in the place of the pictures."""
         try:
+            self._check_sampled(processed)
             output.save_videos(self.p, processed, self.params, self.frames, self.video)
         finally:
             self.end()
@@ -240,6 +246,24 @@ class Session:
         self._stack.callback(let_go_of_sample, self.p, ours, original)
         for name in set(names_of_sample(self.p)) - {"sample"}:
             self._change(name, ours)
+        self._samples = [ours]
+
+    def _stay_outermost(self) -> None:
+        """Another extension may have put a `sample` of its own in the place of ours: it is called within ours then.
+
+        Where ControlNet has done so, it is known to call ours.
+        """
+        found = [vars(self.p).get(name) for name in names_of_sample(self.p)]
+        if not any(one is ours for one in found for ours in self._samples):
+            self._samples.append(self._wrap("sample", self._sample))
+
+    def _check_sampled(self, processed: Any) -> None:
+        """Raises UserError where pictures have been made without us."""
+        if not self._sampled and processed.images:
+            raise UserError(
+                "AnimateDiff: no video was made, because another extension samples in a way of its own "
+                "(it has replaced p.sample); switch that extension off for videos."
+            )
 
     def _fail(self, method: str, error: UserError | HostError) -> None:
         control = self._control
@@ -320,15 +344,18 @@ class Session:
 
     def _sample(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         control = self._control
-        if None in (self._model, self._route, self._networks, self._pictures, control):
+        missing = None in (self._model, self._route, self._networks, self._pictures, control)
+        if missing or self._sampling:  # the latter: within our own, below what another extension has put between
             return original(*args, **kwargs)
+        self._sampled = True
         try:
             with ExitStack() as stack:
+                stack.enter_context(replaced(self, "_sampling", True))
                 stack.enter_context(self._networks.sampling())
                 call = CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
                 around = stack.enter_context(control.handing_out(self.frames))
                 options = window_options(self.params)
-                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around)
+                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around, self._together)
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._pictures.fading())
                 stack.enter_context(freeinit_passes(self.p, self.params))

@@ -111,7 +111,7 @@ def test_a_failure_at_every_change(host, monkeypatch):
     fields = {"prompt": "a cat <lora:zoom:1>", "steps": 1}
 
     def on_every_change(patch, hook):
-        for name in ("replaced", "replaced_item", "_named"):
+        for name in ("replaced", "replaced_call", "replaced_item", "_named"):
             change = getattr(lora, name)
             patch.setattr(lora, name, lambda *args, change=change: (hook(), change(*args))[1])
 

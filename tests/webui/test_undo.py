@@ -3,25 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from neighbours import CHANGES, borrowers
 from runs import frames, make, pictures, run, runner_of, video
 from snapshot import differences, of_host, of_p
 
 TABS = ["txt2img", "img2img"]
-CHANGES = ("replaced", "replaced_item", "inserted")
-BORROWERS = (
-    "webui.session",
-    "webui.sampling",
-    "webui.controlnet_hints",
-    "webui.batch",
-    "webui.encoding",
-    "webui.frame_masks",
-    "webui.pictures",
-    "webui.lora",
-    "webui.freeinit",
-    "core.placement",
-    "core.norm",
-    "core.schedule",
-)
 
 
 class Stopped(BaseException):
@@ -43,10 +29,7 @@ def unchanged(tab):
 
 
 def modules_with(name):
-    import importlib
-
-    found = [importlib.import_module(f"motion_module.{module}") for module in BORROWERS]
-    return [module for module in found if hasattr(module, name)]
+    return [module for module in borrowers() if hasattr(module, name)]
 
 
 def on_every_change(monkeypatch, hook):

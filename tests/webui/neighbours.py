@@ -1,0 +1,99 @@
+"""Stand-ins for other extensions that keep what they find on the host during a run, and put it back later."""
+
+import ast
+import importlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import motion_module
+from motion_module import patching
+
+PACKAGE = Path(motion_module.__file__).parent
+CHANGES = ("replaced", "replaced_call", "replaced_item", "replaced_value", "replaced_option", "inserted", "standing_in")
+
+
+def borrowers():
+    """Every module of ours that imports `patching`, and so changes somebody else's objects."""
+    for path in sorted([*PACKAGE.glob("core/**/*.py"), *PACKAGE.glob("webui/**/*.py")]):
+        if "motion_module.patching" in _imported(ast.parse(path.read_text("utf8"))):
+            yield importlib.import_module(".".join(["motion_module", *path.relative_to(PACKAGE).with_suffix("").parts]))
+
+
+def _imported(tree):
+    return {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+class Keeper:
+    """Keeps what stands in every place that a run changes, while the change lasts, and puts it back when told to.
+
+    Args:
+        only: (module, change, name) of the one change to keep; None for all.
+    """
+
+    def __init__(self, only=None):
+        self.only = only
+        self.seen = {}  # (module, change, name) -> values that were put in
+        self.kept = []
+
+    def watch(self, monkeypatch):
+        for module in borrowers():
+            for name in CHANGES:
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, self._watched(module, getattr(patching, name)))
+        return self
+
+    def put_back(self):
+        for back in self.kept:
+            back()
+        self.kept.clear()
+
+    def _watched(self, module, change):
+        @contextmanager
+        def watched(owner, name=None, *rest):
+            with change(*((owner,) if name is None else (owner, name, *rest))) as result:
+                key = (module.__name__.removeprefix("motion_module."), change.__name__, _label(change, name))
+                self.seen.setdefault(key, []).append(rest[0] if change is patching.replaced else None)
+                if self.only in (None, key):
+                    self._keep(change, owner, name, rest, result)
+                yield result
+
+        return watched
+
+    def _keep(self, change, owner, name, rest, result):
+        from modules import script_callbacks
+
+        if change is patching.standing_in:
+            self.kept.append(lambda: script_callbacks.on_cfg_denoiser(result))
+        elif change is patching.inserted:
+            self.kept.append(lambda: owner.insert(name, rest[0]))
+        elif change in (patching.replaced_item, patching.replaced_option):
+            value = owner[name]
+            self.kept.append(lambda: owner.__setitem__(name, value))
+        else:
+            value = getattr(owner, name)
+            self.kept.append(lambda: setattr(owner, name, value))
+
+
+def _label(change, name):
+    return "" if change is patching.inserted or name is None else str(name).partition("_motion_modules")[0][:30]
+
+
+@contextmanager
+def extension(tab, script):
+    """A script of another extension, always on, whose hooks come after ours (as of its folder's name)."""
+    from runs import runner_of
+
+    from modules import scripts
+
+    runner = runner_of(tab)
+    script.__class__ = type(type(script).__name__, (type(script), scripts.Script), {"title": lambda self: "neighbour"})
+    script.filename, script.args_from, script.args_to, script.alwayson = "/ext/zz-neighbour/scripts/n.py", 0, 0, True
+    runner.scripts.append(script)
+    runner.alwayson_scripts.append(script)
+    runner.callback_map.clear()
+    try:
+        yield script
+    finally:
+        runner.scripts.remove(script)
+        runner.alwayson_scripts.remove(script)
+        runner.callback_map.clear()
