@@ -15,15 +15,23 @@ import torch
 from torch import Tensor
 
 from motion_module.core.rows import RowLayout
-from motion_module.errors import UserError
+from motion_module.errors import HostError
 
 _SAMPLES = 256  # values of a row that stand for it
 _SAME = 1e-5  # 1 - cosine, below which two rows are one times a factor (the sampler's scale), up to rounding
 _CLEARLY = 0.25  # how much nearer the nearest frame has to be than the second
 
 
-class UnknownRowsError(UserError):
-    """Nobody can tell which row is which."""
+class UnknownRowsError(HostError):
+    """Nobody can tell which row is which.
+
+    Attributes:
+        numbers: how many rows of how many frames, in words.
+    """
+
+    def __init__(self, rows: int, frames: int) -> None:
+        self.numbers = f"which of the {rows} rows of a model call belong to which of the {frames} frames"
+        super().__init__(f"It cannot be told {self.numbers}.")
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ def places_after(before: Snapshot, after: Snapshot, frames: int, parts: int) -> 
     alike = after.x.shape == before.x.shape and len(after.x) == len(usual) and len(after.text) == len(before.text)
     shown = _shown(before.x[-frames:], after.x, usual) if alike else None
     if shown is None or not _whole(shown, frames, parts):
-        raise UnknownRowsError("The rows of a denoiser call are in no order that can be told.")
+        raise UnknownRowsError(len(after.x), frames)
     placed = [place for frame in range(frames) for place in _parts_of(frame, shown, before, after, parts)]
     places = (*placed, *(frames * parts + shown[frames * parts :].index(frame) for frame in range(frames)))
     return () if places == tuple(range(len(usual))) else places
@@ -153,7 +161,7 @@ class Announced:
             fitting = [layout for layout, *told in zip(layouts, seen, said, strict=True) if tuple(told) == wanted]
             if fitting and (wanted[0] or fitting[0].copies == 1 or len(fitting) == 1):
                 return fitting[0]
-        raise UnknownRowsError(f"{x.shape[0]} rows of a model call are in no order that can be told.")
+        raise UnknownRowsError(x.shape[0], self.frames)
 
     def _possible(self, rows: int) -> Iterator[RowLayout]:
         """Every layout with so many rows, the host's own first."""

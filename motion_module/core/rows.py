@@ -16,7 +16,7 @@ from motion_module.errors import HostError
 class RowLayout:
     """Rows as the CFG denoiser of the host orders them, or as another extension has moved or stacked them.
 
-    The host's order: frame 0 part 0, frame 0 part 1, ..., frame N-1 part k-1; then the negative prompt for frame 0..N-1.
+    The host's order: frame 0 part 0, frame 0 part 1, ..., frame N-1 part k-1; then for each frame the negative prompt.
 
     Attributes:
         frames: N, frames of the video.

@@ -16,7 +16,7 @@ from modules import errors, script_callbacks
 from motion_module.core.held import picked
 from motion_module.core.order import UnknownRowsError
 from motion_module.core.sliding import AroundCall, ModelCall
-from motion_module.errors import UserError
+from motion_module.errors import HostError, UserError
 from motion_module.patching import replaced, replaced_call
 
 _OURS = Path(motion_module.__file__).resolve().parents[1]
@@ -29,14 +29,16 @@ def told(read: Callable[..., Result], *args: Any) -> Result:
 
     Raises:
         UserError: names the extensions in question, and what to set.
+        HostError: likewise, where none is known.
     """
     try:
         return read(*args)
     except UnknownRowsError as error:
-        raise UserError(
-            f"AnimateDiff cannot tell which frame each row of a model call belongs to: {_moved_by()} has put the rows "
-            f"in an order of its own. Turn that off for this video; of an extension that works on tiles, set the batch "
-            f"size of tiles to 1."
+        who = _moved_by()
+        kind = UserError if who else HostError
+        raise kind(
+            f"AnimateDiff cannot tell {error.numbers}: {who or 'another extension'} has moved or changed the rows. "
+            f"Turn that off for this video; of an extension that works on tiles, set the batch size of tiles to 1."
         ) from error
 
 
@@ -201,7 +203,7 @@ def _cannot_do_windows(error: BaseException) -> UserError:
 def _moved_by() -> str:
     registered = script_callbacks.callback_map.get("callbacks_cfg_denoiser", [])
     paths = [*(callback.script for callback in registered), *_files_of_callers()]
-    return " or ".join(dict.fromkeys(name for path in paths if (name := _name_of(path)))) or "another extension"
+    return " or ".join(dict.fromkeys(name for path in paths if (name := _name_of(path))))
 
 
 def _files_of_callers() -> Iterator[str]:
