@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from http_client import far
+from neighbours import extension
 from runs import array, frames, make, pictures, run, video
 from snapshot import differences, of_host
 
@@ -179,8 +180,7 @@ class Tiles:
         try:
             yield
         finally:
-            if self.model.apply_model == self.apply_model:
-                self.model.apply_model = self.original
+            vars(self.model).pop("apply_model", None)
 
     def apply_model(self, x, t, cond):
         corners = [(top, left) for top in (0, x.shape[2] // 2) for left in (0, x.shape[3] // 2)]
@@ -253,6 +253,132 @@ def test_tiles_in_one_call_are_told_apart(pocket, monkeypatch, stack, fields, re
     alone = tiled(monkeypatch, None, fields=fields, **request_)
     assert far(tiled(monkeypatch, stack, fields=fields, **request_), alone) <= 3, "rounding"
     assert far(frames(fields=fields, **request_), alone) > 9, "tiles do not see each other"
+
+
+NAMED = """
+def denoiser_callback(params):
+    params.x.uniform_()
+
+def failing(params):
+    raise KeyError("cat-4")
+
+class Closed:
+    def hook(self, module, batch_size):
+        original = module.forward
+
+        def forward(x, *args, **kwargs):
+            return original(x, *args, **kwargs) * (1 if x.shape[0] == 2 * batch_size else 2)
+
+        module.forward = forward
+
+    def hook_raising(self, module, rows):
+        original = module.forward
+
+        def forward(x, *args, **kwargs):
+            return original(x, *args, **kwargs) + x.new_zeros(rows, 1, 1).expand(x.shape[0], -1, -1)
+
+        module.forward = forward
+"""
+
+
+@pytest.fixture(scope="module")
+def named():
+    """Code of an extension that the host has in its folder."""
+    code = {}
+    exec(compile(NAMED, "/webui/extensions/sd-webui-regions/scripts/regions.py", "exec"), code)
+    return code
+
+
+def test_who_moved_rows_is_named(pocket, named, monkeypatch):
+    from modules import script_callbacks
+
+    file = named["denoiser_callback"].__code__.co_filename
+    with callbacks(cfg_denoiser=named["denoiser_callback"]):
+        registered = script_callbacks.callback_map["callbacks_cfg_denoiser"][-1]
+        monkeypatch.setattr(registered, "script", file)
+        with pytest.raises(Exception, match=NOT_TOLD) as caught:
+            frames(fields=SHORT)
+    assert caught.value.status_code == 422 and "sd-webui-regions has moved or changed the rows" in str(caught.value)
+
+
+def layers_of_texts():
+    from modules import shared
+
+    unet = shared.sd_model.model.diffusion_model
+    return [module for name, module in unet.named_modules() if name.endswith("attn2")]
+
+
+@contextmanager
+def hooked(hook):
+    """Somebody stands in the layers that read the prompts."""
+    try:
+        for layer in layers_of_texts():
+            hook(layer)
+        yield
+    finally:
+        for layer in layers_of_texts():
+            vars(layer).pop("forward", None)
+
+
+class Negative:
+    """Counts rows by the host's batch size, and gives the prompts' rows some tokens more, as NegPiP does."""
+
+    def process_batch(self, p, *args, **kwargs):
+        self.batch = p.batch_size
+        width = layers_of_texts()[0].to_k.in_features
+        tokens = torch.randn(1, 3, width, generator=torch.Generator().manual_seed(1))
+        self.conds = [tokens.repeat(self.batch, 1, 1)]
+
+    def hook(self, layer):
+        original = layer.forward
+
+        def forward(x, context=None, mask=None, **kwargs):
+            if x.shape[0] != self.batch * 2:
+                return original(x, context=context, mask=mask) * 0.5
+            conds, unconds = context.chunk(2)
+            rows, others = x.chunk(2)
+            longer = torch.cat([conds, self.conds[0]], dim=1)
+            return torch.cat([original(rows, context=longer), original(others, context=unconds)])
+
+        layer.forward = forward
+
+
+@pytest.mark.parametrize(
+    "fields", [SHORT, LONG, {**LONG, "windows_per_call": 2}], ids=["short", "windows", "two a call"]
+)
+def test_who_counts_rows_by_the_batch_size_counts_right(pocket, fields):
+    script, count = Negative(), fields["video_length"]
+    with extension("txt2img", script), hooked(script.hook):
+        plain = pictures(batch_size=count)
+        assert far(still(fields), plain) <= 1
+        assert script.batch == count and len(script.conds[0]) == count, "what it holds is its own again"
+    assert far(pictures(batch_size=count), plain) > 9
+
+
+@pytest.mark.parametrize(
+    ("hook", "sentence"),
+    [
+        ("hook", "sd-webui-regions counts on all 7 frames in each model call"),
+        ("hook_raising", "sd-webui-regions failed beside them .RuntimeError: The expanded size"),
+    ],
+)
+def test_who_cannot_be_set_right_is_refused_by_name(pocket, named, hook, sentence):
+    before = of_host()
+    with hooked(lambda layer: getattr(named["Closed"](), hook)(layer, 7 if hook == "hook" else 14)):
+        frames(fields={**LONG, "batch_size": 16})
+        with pytest.raises(Exception, match=sentence) as caught:
+            frames(fields=LONG)
+    assert caught.value.status_code == 422
+    assert 'Set "Context batch size" to the number of frames, or turn that extension off' in str(caught.value)
+    assert differences(before, of_host()) == []
+
+
+def test_a_callback_that_fails_beside_windows_is_no_silent_loss(pocket, named):
+    with callbacks(cfg_denoiser=named["failing"]):
+        frames(fields=SHORT)
+        with pytest.raises(Exception, match="sd-webui-regions failed beside them .KeyError: 'cat-4'") as caught:
+            frames(fields=LONG)
+    assert caught.value.status_code == 422
 
 
 def test_tiles_in_no_order_are_refused(pocket, monkeypatch):
