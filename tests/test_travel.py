@@ -1,9 +1,13 @@
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from motion_module.errors import ParamError
 from motion_module.travel import parse
+from motion_module.travel_lines import looks_like_key
 
 
 def test_a_plain_prompt_is_no_travel():
@@ -80,3 +84,96 @@ def test_at_its_own_frame_every_key_counts_alone(keys, closed):
         assert travel.places()[key].left == key and travel.places()[key].share == 0
     for place in travel.places():
         assert 0 <= place.share < 1 and {place.left, place.right} <= keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"0": "smile",\n"8": "frown"',
+        '{\n"0": "smile",\n"8": "frown",\n}',
+        "'0': 'smile',\n'8': 'frown'",
+        '"0": smile\n"8": frown',
+        "0：smile\n8： frown",
+        "０: smile\n８: frown",
+        "00: smile\n008: frown",
+        "0: smile\n<lora:x:1>\n8: frown",
+    ],
+)
+def test_other_ways_to_write_keys(text):
+    assert parse(text, 16, False).keys == {0: "smile", 8: "frown"}
+
+
+def test_json_texts_keep_their_signs():
+    assert parse('"0": "a \\"b\\", c\\u00e9",\n"1": "d"', 2, False).keys[0] == 'a "b", cé'
+
+
+RATIOS = [
+    "16:9",
+    "  16:9  ",
+    "16:9 wide",
+    "16:9, wide",
+    "3:1 ratio",
+    "12:30 pm",
+    "12:30pm",
+    "12:30 AM",
+    "12:30am,",
+    "12:30.",
+]
+
+
+@pytest.mark.parametrize("line", RATIOS)
+@pytest.mark.parametrize("around", ["{}", "a clock\n{}", "{}\na clock"])
+def test_a_ratio_or_a_time_of_day_is_no_travel(line, around):
+    assert parse(around.format(line), 4, False) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("0:1girl", {0: "1girl"}),
+        ("0: 1girl", {0: "1girl"}),
+        ("0: 1 girl", {0: "1 girl"}),
+        ("0:1 girl\n2:2 girls", {0: "1 girl", 2: "2 girls"}),
+        ("0:2.5d style", {0: "2.5d style"}),
+        ("head\n0:1boy", {0: "head, 1boy"}),
+        ('"0":1 girl', {0: "1 girl"}),
+    ],
+)
+def test_a_number_after_the_colon_may_be_a_key(text, keys):
+    assert parse(text, 4, False).keys == keys
+
+
+@pytest.mark.parametrize(
+    "line", ["[0]: a", "frame 0: a", "0%: a", "0.0: a", "-1: a", "0-8: a", "(0): a", "Frame 8 : a", "f0: a", '"0: a"']
+)
+def test_what_looks_like_a_key(line):
+    assert looks_like_key(line) and parse(line, 4, False) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0: a", "16:9", "(red:1.2)", "[a:b:0.5]", "[a:0.5]", "4k: sharp", "2 girls: happy", "a: b", "at night: stars", "", "(1:1.2)", "<lora:x:1>", "1girl, 20yo: x"],
+)  # fmt: skip
+def test_what_does_not_look_like_a_key(line):
+    assert not looks_like_key(line)
+
+
+@given(st.text(alphabet="0123456789:： .,\"'{}[]()#<>abAND\n\ud800", max_size=60))
+def test_any_text_is_a_travel_or_none_or_refused(text):
+    try:
+        travel = parse(text, 16, False)
+    except ParamError:
+        return
+    assert travel is None or (travel.keys and len(travel.prompts()) == 16)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0: a" + " " * 200_000 + "b", "[" * 200_000, "0" * 200_000 + ":", "0" + "," * 200_000, "0: " + "<" * 100_000],
+)
+def test_long_lines_are_read_at_once(line):
+    started = time.process_time()
+    with contextlib.suppress(ParamError):
+        parse(line, 16, False)
+    looks_like_key(line)
+    assert time.process_time() - started < 1

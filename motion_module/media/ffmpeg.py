@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from motion_module.media.child import NO_WINDOW, Child, failure
+from motion_module.wording import system_says
 
 
 class WriterError(Exception):
@@ -94,8 +95,10 @@ class FrameProcess:
     def __init__(
         self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str], reads_back: bool = False
     ) -> None:
-        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
-        self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, "-i", "pipe:0", *arguments]
+        frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
+        only = ["-protocol_whitelist", "pipe", "-format_whitelist", "rawvideo"]
+        source = [*frames, *only, "-i", "pipe:0"]
+        self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, *arguments]
         self._output = subprocess.PIPE if reads_back else subprocess.DEVNULL
         self._reads_back = reads_back
 
@@ -103,7 +106,7 @@ class FrameProcess:
         try:
             self._child = Child(self._command, stdin=subprocess.PIPE, stdout=self._output)
         except OSError as error:
-            raise WriterError(f"ffmpeg does not start: {error}.") from error
+            raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
         return self
 
     def write(self, frame: bytes) -> None:
@@ -180,7 +183,7 @@ def _run(command: Sequence[str], limit_s: float) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise WriterError(f"ffmpeg did not end within {limit_s:g} seconds.") from error
     except OSError as error:
-        raise WriterError(f"ffmpeg does not start: {error}.") from error
+        raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
     if done.returncode:
         raise WriterError(failure(done.returncode, done.stderr.decode("utf-8", errors="replace").split("\n")))
     return done.stdout

@@ -11,6 +11,7 @@ from PIL import Image
 
 from motion_module.media.ffmpeg import run_ffmpeg
 from motion_module.media.isobmff import read_exif
+from motion_module.media.probe import input_options
 
 _SPECIAL = re.compile(r"[=;#\\\n]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -37,7 +38,7 @@ def read_infotext(path: Path) -> str | None:
         with path.open(encoding="utf-8", newline="") as file:
             return file.read().removesuffix("\n") or None
     if suffix in _VIDEO:
-        tags = run_ffmpeg(["-i", str(path), "-f", "ffmetadata", "-"])
+        tags = run_ffmpeg([*input_options(path), "-f", "ffmetadata", "-"])
         return parse_ffmetadata(tags.decode("utf-8", errors="replace")).get("comment")
     if suffix == ".avif":  # which Pillow cannot read
         return _user_comment(read_exif(path.read_bytes()) or b"")

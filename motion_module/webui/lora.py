@@ -16,12 +16,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from modules import extra_networks, sd_models, shared
-from motion_module.core.lora import check_fits, host_keys, linear_layers, motion_low_ranks
+from motion_module.core.lora import check_archive, check_fits, check_weights, host_keys, linear_layers, motion_low_ranks
+from motion_module.core.lora_names import UNET
 from motion_module.core.model import MotionModel
 from motion_module.errors import CheckpointError
 from motion_module.patching import given_original, replaced, replaced_call, replaced_item
+from motion_module.webui.lora_faults import misfit, unused_tag
 
-_IN_FILES = "lora_unet_"
 _IN_HOST = "diffusion_model_"  # what the host makes of it
 _MOTION = "motion_modules"
 _OUT_OF_DATE = ("AnimateDiff",)  # never the host's: its names are tuples
@@ -42,6 +43,7 @@ class Networks:
         self._layers = {_IN_HOST + name: layer for name, layer in linear_layers(model).items()}
         self._files: set[str] = set()  # those that the host would have read differently
         self._read_by_us: list[Any] = []  # the host's networks of this run
+        self._asked = ""  # the network that the host is loading, as the prompt names it
         self._error: CheckpointError | None = None
         self._sampling = False
         self._activation = ExitStack()
@@ -87,6 +89,10 @@ class Networks:
         self._error = None
         with self._reading():
             original(p, data)
+        networks = host_networks()
+        unused = unused_tag(networks, data) if networks else None
+        if unused:
+            self._fail(CheckpointError(unused))
         if self._error is not None:
             self.end()
             raise self._error
@@ -104,6 +110,7 @@ class Networks:
             networks.assign_network_names_to_compvis_modules(shared.sd_model)
         with ExitStack() as stack:
             stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(self._read)))
+            stack.enter_context(replaced_call(networks, "load_network", given_original(self._load)))
             for name, layer in self._layers.items():
                 shared.sd_model.network_layer_mapping.pop(name, None)  # there if somebody has put back a former run's
                 stack.enter_context(replaced_item(shared.sd_model.network_layer_mapping, name, layer))
@@ -121,45 +128,64 @@ class Networks:
     def _converted(self, nets: Sequence[Any]) -> list[Any]:
         return [net for net in nets if net.network_on_disk.filename in self._files]
 
-    def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """The host's reading of a network's file, under the names that the host knows.
+    def _load(self, original: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
+        """The host's building of a network, which finds out whether it can be used.
 
         The host prints and forgets what is raised here, so an error waits until all networks are loaded.
         """
-        name = Path(filename).stem
+        self._asked = name
         try:
-            state = original(filename, *args, **kwargs)
-        except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
-            self._fail(CheckpointError(f"AnimateDiff: the LoRA {name} cannot be read; the WebUI's log says why."))
+            net = original(name, *args, **kwargs)
+        except Exception as error:  # of whatever kind of network
+            self._fail(CheckpointError(f"The LoRA {name} cannot be used: {str(error).rstrip('.'):.300}."))
             raise
+        fault = misfit(net, shared.sd_model.network_layer_mapping)
+        if fault:
+            raise self._fail(CheckpointError(f"The LoRA {name} {fault}."))
+        return net
+
+    def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """The host's reading of a network's file, under the names that the host knows; errors wait as in `_load`."""
+        name = Path(filename).stem
+        if name != self._asked:  # by an alias
+            name = f"{self._asked} ({name})"
+        try:
+            check_archive(filename, name)
+            state = original(filename, *args, **kwargs)
+        except CheckpointError as error:
+            raise self._fail(error) from None
+        except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
+            self._fail(CheckpointError(f"the LoRA {name} cannot be read; the WebUI's log says why."))
+            raise
+        try:
+            self._check(state, name)
+        except CheckpointError as error:
+            raise self._fail(error) from None
         converted = host_keys(state)
         if converted.keys() != state.keys() or any(_MOTION in key for key in converted):
             self._files.add(filename)
-        try:
-            self._check(converted, name)
-        except CheckpointError as error:
-            self._fail(error)
-            return {}
         return converted
 
-    def _fail(self, error: CheckpointError) -> None:
-        self._error = self._error or error
+    def _fail(self, error: CheckpointError) -> CheckpointError:
+        """Keep the first error."""
+        self._error = self._error or CheckpointError(f"AnimateDiff: {error.sentence}")
+        return error
 
-    def _check(self, state: Mapping[str, Tensor], name: str) -> None:
-        """Every key that means a motion module must find its place.
+    def _check(self, state: Any, name: str) -> None:
+        """The file holds weights, and every key that means a motion module finds its place.
 
         Raises:
-            CheckpointError: names the LoRA, the motion module, and what has no place.
+            CheckpointError: names the LoRA, and the motion module that has no place for a key.
         """
-        try:
-            check_fits(motion_low_ranks(state, name), self._model, name)
-        except CheckpointError as error:
-            raise CheckpointError(f"AnimateDiff: {error}") from None
-        for key in state:
-            layer = _IN_HOST + key.partition(".")[0].removeprefix(_IN_FILES)
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"The LoRA {name} cannot be used: it holds no weights by name.")
+        check_weights(state, name)
+        check_fits(motion_low_ranks(state, name), self._model, name)
+        for key in host_keys(state):
+            layer = _IN_HOST + key.partition(".")[0].removeprefix(UNET)
             if _MOTION in key and layer not in self._layers:
                 raise CheckpointError(
-                    f"AnimateDiff: {name} is no LoRA for {self._model.name} ({self._model.spec.kind.name}), "
+                    f"{name} is no LoRA for {self._model.name} ({self._model.spec.kind.name}), "
                     f"which has no place for its {key:.200}."
                 )
 
@@ -179,7 +205,7 @@ def host_networks() -> Any | None:
     """
     kind = extra_networks.extra_network_registry.get("lora")
     networks = getattr(sys.modules.get(type(kind).__module__), "networks", None)
-    needed = ("loaded_networks", "networks_in_memory", "network_restore_weights_from_backup")
+    needed = ("loaded_networks", "networks_in_memory", "load_network", "network_restore_weights_from_backup")
     return networks if all(hasattr(networks, name) for name in needed) else None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from modules import shared
+from modules import shared, ui_tempdir
 from motion_module.errors import HostError
 from motion_module.media.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.names import Claim, claimed
@@ -24,6 +24,7 @@ from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation, interrupted, previews, script_runs
 from motion_module.webui.batch import batch_of
+from motion_module.webui.readers import told
 from motion_module.webui.sound import sound_for
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
@@ -186,7 +187,8 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     or where there is no video file, the frames. The page's gallery gets pictures that it shows moving, a script (X/Y/Z
     plot, prompt matrix) one for each video. Every entry of
     `processed.images` has its infotext at the same place in `processed.infotexts`. The paths, and what could not be
-    saved, are in the result's JSON under `extra_generation_params` and in the comments below the gallery.
+    saved, are in the result's JSON under `extra_generation_params`, from which the page makes players and links, and in
+    the comments below the gallery.
     """
     to_script = _serves_script(p)
     entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved, to_script))
@@ -194,14 +196,14 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
-    messages = [message for video in saved for message in video.messages]
+    messages = [told(p, message) for video in saved for message in video.messages]
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     if to_script:
         paths = script_runs.tell(p, processed, lines, paths)
     else:
         processed.comments += "".join(f"{line}\n" for line in lines)
-    told = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
-    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **told}
+    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
 
 
 def _to_batch_folder(
@@ -310,6 +312,7 @@ def _for_gallery(
     any_video = False
     previews.forget_old()
     for video in saved:
+        _allow_page(video)
         shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
         if not shown and set(video.files if video.kept else params.format) & set(_VIDEO_ORDER):
             embedded = video.infotext if _setting("enable_pnginfo", True) else ""
@@ -323,6 +326,14 @@ def _for_gallery(
             yield picture, video.infotext
     if not to_script and ("Frame" in params.format or not any_video):
         yield from _frames(saved)
+
+
+def _allow_page(video: SavedVideo) -> None:
+    """Let the page load the video's files (javascript/animatediff_videos.js), wherever the person had them saved."""
+    page = getattr(shared, "demo", None)
+    for name, paths in video.files.items():
+        for path in paths if name != "PNG" else ():
+            ui_tempdir.register_tmp_file(page, str(path))
 
 
 def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:

@@ -10,6 +10,7 @@ from modules import shared
 from motion_module.core.schedule import KEEP, SCHEDULES
 from motion_module.media.writers import LOSSLESS, TEN_BIT
 from motion_module.params import FORMATS
+from motion_module.webui.allowed_paths import PATH_SETTINGS, SETTING
 from motion_module.webui.models import DEFAULT_FOLDER
 
 AS_TRAINED = "as the motion module was trained"
@@ -22,13 +23,22 @@ _TUNES = ["", "film", "animation", "grain"]
 def register() -> None:
     """Add the settings; the host calls this once when it builds its settings."""
     for name, (default, label, component, arguments) in {**_of_models(), **_of_saving(), **_of_mp4()}.items():
-        info = shared.OptionInfo(default, label, component, arguments, section=SECTION)
+        names_folders = name in PATH_SETTINGS
+        shown = {**arguments, **shared.hide_dirs} if names_folders else arguments
+        info = shared.OptionInfo(default, label, component, shown, section=SECTION, restrict_api=names_folders)
         shared.opts.add_option(name, info)
 
 
 def _of_models() -> _Settings:
     return {
         "animatediff_model_path": (str(DEFAULT_FOLDER), "Folder of the motion modules", gr.Textbox, {}),
+        SETTING: (
+            "",
+            "Folders that paths of videos and frames may lead into, one in a line, besides the WebUI's own output and "
+            "temporary folders (empty: every folder, as long as only this machine reaches the WebUI)",
+            gr.Textbox,
+            {"lines": 3},
+        ),
         "animatediff_alpha_schedule": (
             AS_TRAINED,
             "Noise schedule while the motion module is in the model",
@@ -64,6 +74,18 @@ def _of_saving() -> _Settings:
             "Remove the frames of a video source after each run, instead of keeping them for the next one",
             gr.Checkbox,
             {},
+        ),
+        "animatediff_frame_extract_days": (
+            7,
+            "Keep the frames of a video source for so many days after their last use (0: for ever)",
+            gr.Number,
+            {"precision": 0, "minimum": 0},
+        ),
+        "animatediff_frame_extract_gb": (
+            10,
+            "Keep so many GB of frames of video sources, those that were used last (0: any number)",
+            gr.Number,
+            {"minimum": 0},
         ),
         "animatediff_optimize_gif_palette": (False, "GIF: the best-looking palette (slower)", gr.Checkbox, {}),
         "animatediff_optimize_gif_gifsicle": (False, "GIF: make smaller with gifsicle, if installed", gr.Checkbox, {}),

@@ -83,9 +83,7 @@ class OptionHTML(OptionInfo):
         self.do_not_save = True
 
 
-def options_section(
-    section_identifier: tuple[Any, ...], options_dict: dict[str, OptionInfo]
-) -> dict[str, OptionInfo]:
+def options_section(section_identifier: tuple[Any, ...], options_dict: dict[str, OptionInfo]) -> dict[str, OptionInfo]:
     """Give all options of the dict one section: `(id, title)` or `(id, title, category id)`."""
     for info in options_dict.values():
         info.section = (section_identifier[0], section_identifier[1])
@@ -136,8 +134,18 @@ class Options:
             super().__setattr__(key, value)
         elif cmd_opts.freeze_settings:
             raise RuntimeError(f"changing settings is disabled, so {key!r} stays as it is")
+        elif self.is_hidden(key):
+            raise RuntimeError(f"not possible to set {key!r}: the Settings page does not show it")
         elif key not in self.data_labels or not self.data_labels[key].do_not_save:
             self.data[key] = value
+
+    def is_hidden(self, key: str) -> bool:
+        """Whether nobody may change the option: the page hides it, or `--hide-ui-dir-config` guards it."""
+        info = self.data_labels.get(key)
+        shown = info.component_args if info is not None else None
+        if isinstance(shown, Mapping) and shown.get("visible", True) is False:
+            return True
+        return cmd_opts.hide_ui_dir_config and key in self.restricted_opts
 
     def __getattr__(self, item: str) -> Any:
         if item not in self._own:
@@ -164,7 +172,7 @@ class Options:
         if old == value:
             return False
         info = self.data_labels[key]
-        if info.do_not_save or (is_api and info.restrict_api):
+        if info.do_not_save or (is_api and info.restrict_api) or (self.is_hidden(key) and not cmd_opts.freeze_settings):
             return False
         setattr(self, key, value)
         return not run_callbacks or info.onchange is None or self._announced(key, info.onchange, old)

@@ -32,6 +32,8 @@ restricted_opts = shared_options.restricted_opts
 opts = options.Options(options_templates, restricted_opts)
 
 hide_dirs = {"visible": not cmd_opts.hide_ui_dir_config}
+for name in restricted_opts:
+    options_templates[name].component_args = hide_dirs
 batch_cond_uncond = True
 parallel_processing_allowed = True
 config_filename: str = cmd_opts.ui_settings_file
@@ -39,6 +41,7 @@ styles_filename: list[str] = [os.path.join(data_path, "styles.csv")]
 progress_print_out = sys.stdout
 
 demo: Any = None
+about_model = ""  # what the page says about the model
 device: Any = None
 weight_load_location: str | None = None
 xformers_available = False

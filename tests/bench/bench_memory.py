@@ -64,7 +64,9 @@ def main() -> None:
         short, long = peak(folder, 64, size), peak(folder, 256, size)
     slope = (long - short) / (256 - 64)
     print(f"peak: {short / 2**20:.0f} MB for 64 frames, {long / 2**20:.0f} MB for 256 frames of {size}x{size}")
-    print(f"slope: {slope / 2**10:.0f} KB a frame, {slope / needed(size):.2f} of the {needed(size) / 2**10:.0f} KB it needs")
+    print(
+        f"slope: {slope / 2**10:.0f} KB a frame, {slope / needed(size):.2f} of the {needed(size) / 2**10:.0f} KB it needs"
+    )
 
 
 if __name__ == "__main__":

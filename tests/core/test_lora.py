@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 import torch
 
 from motion_module.core.call import CallFrames
-from motion_module.core.lora import LowRank, check_fits, host_keys, linear_layers, motion_low_ranks
+from motion_module.core.lora import (
+    LowRank,
+    check_archive,
+    check_fits,
+    check_weights,
+    host_keys,
+    linear_layers,
+    motion_low_ranks,
+)
 from motion_module.errors import CheckpointError
 from tests.core.builders import motion_model
 
@@ -141,3 +151,60 @@ def test_half_a_layer():
     state.pop(LAYOUTS["guoyww"]("to_k", "up"))
     with pytest.raises(CheckpointError, match=r"zoom-in is not whole: .*to_k has only lora_down"):
         motion_low_ranks(state, "zoom-in")
+
+
+DOWN, UP = LAYOUTS["guoyww"]("to_q", "down"), LAYOUTS["guoyww"]("to_q", "up")
+ALPHA = f"lora_unet_{FLAT}_to_q.alpha"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({DOWN: torch.full((RANK, WIDTH), torch.nan)}, "to_q_lora.down.weight holds numbers that are not finite"),
+        ({UP: torch.full((WIDTH, RANK), torch.inf).bfloat16()}, "not finite"),
+        ({ALPHA: torch.tensor(-torch.inf)}, "alpha holds numbers that are not finite"),
+        ({ALPHA: torch.ones(2)}, "alpha is 2 numbers, not one"),
+        ({ALPHA: torch.tensor(1 + 1j)}, "type complex64, not floating-point"),
+        ({ALPHA: 4.0}, "is no tensor"),
+        ({DOWN: torch.ones(RANK, WIDTH, dtype=torch.int8)}, "type int8, not floating-point"),
+        ({DOWN: torch.ones(RANK, WIDTH, dtype=torch.bool)}, "type bool, not floating-point"),
+        ({DOWN: torch.ones(RANK, WIDTH, device="meta")}, "a shape but no numbers"),
+        ({DOWN: torch.eye(WIDTH)[:RANK].to_sparse()}, "not stored as plain numbers"),
+        ({DOWN: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}, "not stored as plain numbers"),
+        ({DOWN: torch.ones(0, WIDTH), UP: torch.ones(WIDTH, 0)}, "is empty"),
+        ({DOWN: torch.ones(1).expand(RANK, WIDTH)}, "more numbers than the file holds"),
+        ({DOWN: torch.ones(RANK + 1, WIDTH)}, r"two halves \(64x4 and 5x64\) do not belong together"),
+        ({DOWN: torch.ones(())}, r"two halves \(64x4 and one number\) do not belong together"),
+        ({DOWN: torch.ones(1, 99_999), UP: torch.ones(99_999, 1)}, "which no model's layer is"),
+        ({LAYOUTS["kohya"]("to_q", "up"): torch.ones(WIDTH, RANK)}, "has already under another name"),
+        ({"lora_te_text_model_x.lora_up.weight": torch.ones(2, 2)}, "not whole: lora_te_text_model_x has only lora_up"),
+    ],
+)
+def test_weights_that_cannot_be_added(changes, sentence):
+    whole = lora(LAYOUTS["guoyww"])
+    check_weights(whole, "pan")
+    with pytest.raises(CheckpointError, match=rf"^The LoRA pan (cannot be used: .*|is ){sentence}"):
+        check_weights({**whole, **changes}, "pan")
+
+
+def test_weights_that_are_unusual_and_right():
+    state = lora(LAYOUTS["guoyww"])
+    check_weights({**state, ALPHA: torch.tensor(4)}, "pan")
+    check_weights({**state, LAYOUTS["kohya"]("to_q", "down"): state[DOWN].clone()}, "the same twice")
+    check_weights({key: value.to(torch.float8_e4m3fn) for key, value in state.items()}, "small")
+    check_weights({key: value[:, :, None, None] for key, value in state.items()}, "1x1 convolutions")
+    check_weights({"something.else": torch.full((2,), torch.nan).to(torch.complex64), "epoch": 3}, "strangers")
+    convolution = "lora_unet_down_blocks_0_resnets_0_conv1.lora"
+    middle = {"down": torch.ones(2, 8, 1, 1), "up": torch.ones(8, 3, 1, 1), "mid": torch.ones(3, 2, 3, 3)}
+    check_weights({f"{convolution}_{part}.weight": value for part, value in middle.items()}, "with a middle")
+
+
+def test_an_archive_that_unpacks_to_more_than_itself(tmp_path):
+    torch.save(lora(LAYOUTS["guoyww"]), tmp_path / "whole.ckpt")
+    (tmp_path / "no_archive.ckpt").write_bytes(b"PK\x03\x04 and nothing else")
+    for harmless in ("whole", "no_archive", "missing"):
+        check_archive(tmp_path / f"{harmless}.ckpt", harmless)
+    with zipfile.ZipFile(tmp_path / "packed.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("packed/data.pkl", bytes(10_000_000))
+    with pytest.raises(CheckpointError, match=r"^The LoRA packed cannot be used: .* unpacks to 10,000,000, which no"):
+        check_archive(tmp_path / "packed.ckpt", "packed")

@@ -287,7 +287,9 @@ def test_a_rate_is_constant_as_far_as_the_unit_of_time_allows(starts_ms, declare
 def test_an_ffmpeg_that_hangs_is_ended(tmp_path, monkeypatch, read, first):
     path = film(tmp_path / "v.mp4", range(5))
     fake = tmp_path / "fake-ffmpeg"
-    fake.write_text(f'#!/bin/sh\ncase "$*" in *image2pipe*) {first}exec sleep 99;; esac\nexec "{imageio_ffmpeg.get_ffmpeg_exe()}" "$@"\n')
+    fake.write_text(
+        f'#!/bin/sh\ncase "$*" in *image2pipe*) {first}exec sleep 99;; esac\nexec "{imageio_ffmpeg.get_ffmpeg_exe()}" "$@"\n'
+    )
     fake.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
     monkeypatch.setattr(child, "PATIENCE_S", 0.5)

@@ -36,7 +36,9 @@ def recorder(seen, on=None):
 
         return called
 
-    kind = type("Recorder", (scripts.Script,), {"title": lambda self: "Recorder"} | {name: hook(name) for name in HOOKS})
+    kind = type(
+        "Recorder", (scripts.Script,), {"title": lambda self: "Recorder"} | {name: hook(name) for name in HOOKS}
+    )
     return runner_of(kind())
 
 

@@ -8,10 +8,14 @@ pytestmark = pytest.mark.usefixtures("pocket")
 
 
 def hires(runner=None, **changes):
-    return txt2img(runner, **{"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.5} | changes)
+    return txt2img(
+        runner, **{"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.5} | changes
+    )
 
 
-@pytest.mark.parametrize("upscaler", ["Latent", "Latent (nearest-exact)", "Latent (bicubic antialiased)", "Nearest", "Lanczos", "None"])
+@pytest.mark.parametrize(
+    "upscaler", ["Latent", "Latent (nearest-exact)", "Latent (bicubic antialiased)", "Nearest", "Lanczos", "None"]
+)
 def test_every_upscaler_gives_the_larger_size(upscaler):
     result = result_of(hires(hr_upscaler=upscaler))
     assert result.images[0].size == (96, 96)
@@ -43,7 +47,9 @@ def test_target_sizes(wanted, target):
     assert target_of(*wanted, 8) == target
 
 
-@pytest.mark.parametrize(("size", "first"), [((1024, 1024), (512, 512)), ((1024, 512), (768, 384)), ((640, 1536), (384, 832))])
+@pytest.mark.parametrize(
+    ("size", "first"), [((1024, 1024), (512, 512)), ((1024, 512), (768, 384)), ((640, 1536), (384, 832))]
+)
 def test_old_first_pass_sizes(size, first):
     from modules.processing import old_hires_fix_first_pass_dimensions
 
@@ -78,7 +84,12 @@ def test_the_second_pass_has_its_own_sampler_steps_and_prompts():
         batch_size=2,
     )
     text = result_of(p).infotexts[1]
-    for part in ("Hires sampler: DPM++ 2M", "Hires steps: 3", "Hires prompt: a green ball", "Hires negative prompt: grey"):
+    for part in (
+        "Hires sampler: DPM++ 2M",
+        "Hires steps: 3",
+        "Hires prompt: a green ball",
+        "Hires negative prompt: grey",
+    ):
         assert part in text
     assert p.all_hr_prompts == ["a green ball"] * 2
     plain = result_of(hires(batch_size=2)).infotexts[1]
@@ -87,7 +98,11 @@ def test_the_second_pass_has_its_own_sampler_steps_and_prompts():
 
 def test_the_second_pass_starts_from_larger_samples_and_fresh_noise():
     shapes = []
-    on = {"process_before_every_sampling": lambda p, x, noise, **kwargs: shapes.append((x.shape, noise.shape, p.is_hr_pass))}
+    on = {
+        "process_before_every_sampling": lambda p, x, noise, **kwargs: shapes.append(
+            (x.shape, noise.shape, p.is_hr_pass)
+        )
+    }
     result_of(hires(recorder([], on), batch_size=2))
     assert shapes == [((2, 4, 8, 8), (2, 4, 8, 8), False), ((2, 4, 12, 12), (2, 4, 12, 12), True)]
 

@@ -102,7 +102,9 @@ def test_blur_is_a_gaussian():
     assert np.abs(blurred[15:26, 15:26] - expected).max() <= 1.5
 
 
-@pytest.mark.parametrize(("sigma", "row"), [(1, [0, 1, 14, 62, 102, 62, 14, 1, 0]), (2, [7, 17, 31, 45, 52, 45, 31, 17, 7])])
+@pytest.mark.parametrize(
+    ("sigma", "row"), [(1, [0, 1, 14, 62, 102, 62, 14, 1, 0]), (2, [7, 17, 31, 45, 52, 45, 31, 17, 7])]
+)
 def test_blur_is_opencvs_to_the_bit(sigma, row):
     """The rows are what cv2.GaussianBlur makes of one white point."""
     from modules.masking import blur_mask

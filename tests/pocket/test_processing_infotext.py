@@ -16,14 +16,14 @@ def model():
     from modules import shared
 
     shorthash = shared.sd_model.sd_model_hash
-    return (f"Model hash: {shorthash}, " if shorthash else "") + f"Model: {shared.sd_model.sd_checkpoint_info.name_for_extra}, "
+    return (
+        f"Model hash: {shorthash}, " if shorthash else ""
+    ) + f"Model: {shared.sd_model.sd_checkpoint_info.name_for_extra}, "
 
 
 def test_every_picture_has_its_own_infotext(pocket):
     result = result_of(txt2img(batch_size=2, do_not_save_grid=True))
-    assert result.infotexts == [
-        f"a red ball\nNegative prompt: blue\n{LINE.format(seed, model())}" for seed in (5, 6)
-    ]
+    assert result.infotexts == [f"a red ball\nNegative prompt: blue\n{LINE.format(seed, model())}" for seed in (5, 6)]
     assert [picture.info["parameters"] for picture in result.images] == result.infotexts
     assert result.info == result.infotexts[0] and result.infotext(prepared(), 1) == result.infotexts[1]
 
@@ -60,7 +60,11 @@ def test_what_is_empty_is_left_out_and_what_differs_is_there(pocket):
 
 @pytest.mark.parametrize(
     ("option", "part"),
-    [("add_model_name_to_info", "Model: "), ("add_version_to_infotext", "Version: "), ("add_model_hash_to_info", "Model hash: ")],
+    [
+        ("add_model_name_to_info", "Model: "),
+        ("add_version_to_infotext", "Version: "),
+        ("add_model_hash_to_info", "Model hash: "),
+    ],
 )
 def test_settings_leave_parts_out(pocket, option, part):
     assert part not in result_of(txt2img(override_settings={option: False})).info
@@ -91,7 +95,7 @@ def test_scripts_parameters_may_be_text_lists_and_functions(pocket, capsys):
 def test_the_infotext_can_be_read_back(pocket):
     from modules.infotext_utils import parse_generation_parameters
 
-    prompt = "a (red:1.2) ball,\nwith: colons, and \"quotes\""
+    prompt = 'a (red:1.2) ball,\nwith: colons, and "quotes"'
     p = txt2img(prompt=prompt, negative_prompt="blue,\ngreen")
     p.extra_generation_params["AnimateDiff"] = "model: mm.safetensors, video_length: 16"
     params = parse_generation_parameters(result_of(p).info)
@@ -109,7 +113,10 @@ def test_the_infotext_can_be_read_back(pocket):
         ("a: 1, b: 2", {"Prompt": "a: 1, b: 2"}),
         ("p\nSteps: 1, Seed: 2, Size: 8x16", {"Prompt": "p", "Steps": "1", "Size-1": "8", "Size-2": "16"}),
         ('p\nSteps: 1, Seed: 2, Own: "a, \\"b\\""', {"Own": 'a, "b"'}),
-        ("p\nSteps: 1, Seed: 2, Version: 1.5.0, Sampler: DDIM", {"Pad conds v0": True, "Downcast alphas_cumprod": True}),
+        (
+            "p\nSteps: 1, Seed: 2, Version: 1.5.0, Sampler: DDIM",
+            {"Pad conds v0": True, "Downcast alphas_cumprod": True},
+        ),
         ("[p]\nSteps: 1, Seed: 2, Version: v1.5.2-3-gabc", {"Old prompt editing timelines": True}),
         ("p\nSteps: 1, Seed: 2, First pass size: 8x8, Size: 16x16", {"Size-1": 8, "Hires resize-1": 16}),
     ],
@@ -166,13 +173,17 @@ def test_styles_are_applied_and_taken_out_again(pocket, monkeypatch):
     from modules.infotext_utils import parse_generation_parameters
 
     path = pocket["data"] / "styles-test.csv"
-    path.write_text("name,prompt,negative_prompt\nart,\"{prompt}, oil\",ugly\n#note,x,y\nend,shiny,\n", encoding="utf8")
+    path.write_text('name,prompt,negative_prompt\nart,"{prompt}, oil",ugly\n#note,x,y\nend,shiny,\n', encoding="utf8")
     monkeypatch.setattr(shared, "prompt_styles", styles.StyleDatabase([path]))
     assert list(shared.prompt_styles.styles) == ["art", "end"]
     result = result_of(txt2img(styles=["art", "end", "no such style"]))
     assert result.all_prompts == ["a red ball, oil, shiny"] and result.all_negative_prompts == ["blue, ugly"]
     params = parse_generation_parameters(result.info)
-    assert (params["Prompt"], params["Negative prompt"], params["Styles array"]) == ("a red ball", "blue", ["art", "end"])
+    assert (params["Prompt"], params["Negative prompt"], params["Styles array"]) == (
+        "a red ball",
+        "blue",
+        ["art", "end"],
+    )
     shared.opts.infotext_styles = "Ignore"
     assert parse_generation_parameters(result.info)["Prompt"] == "a red ball, oil, shiny"
 

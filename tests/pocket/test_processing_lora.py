@@ -42,7 +42,9 @@ def product(file_name, module, seed=0, alpha=None, rank=2, strength=0.5):
 
 
 def write(host, name, weights, metadata=None):
-    save_file({key: value.contiguous() for key, value in weights.items()}, host["lora"] / f"{name}.safetensors", metadata)
+    save_file(
+        {key: value.contiguous() for key, value in weights.items()}, host["lora"] / f"{name}.safetensors", metadata
+    )
 
 
 def weights_of_model():
@@ -251,7 +253,10 @@ def test_attention_in_one_piece_takes_three_networks(host):
         picture("a <lora:mha:1>", steps=1)
         with torch.no_grad():
             attention(*[torch.zeros(1, 1, 4)] * 3)
-        updates = [network[f"whole_{part}_proj.lora_up.weight"] @ network[f"whole_{part}_proj.lora_down.weight"] for part in ("q", "k", "v", "out")]
+        updates = [
+            network[f"whole_{part}_proj.lora_up.weight"] @ network[f"whole_{part}_proj.lora_down.weight"]
+            for part in ("q", "k", "v", "out")
+        ]
         assert torch.allclose(attention.in_proj_weight, own[0] + torch.cat(updates[:3]), atol=1e-5)
         assert torch.allclose(attention.out_proj.weight, own[1] + updates[3], atol=1e-5)
         picture("a", steps=1)

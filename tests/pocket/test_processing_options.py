@@ -74,7 +74,8 @@ def test_settings_are_kept_in_a_file(opts, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "value"), [("number", "7", 7), ("flag", "False", False), ("flag", "True", True), ("nothing", "x", None)]
+    ("key", "text", "value"),
+    [("number", "7", 7), ("flag", "False", False), ("flag", "True", True), ("nothing", "x", None)],
 )
 def test_text_becomes_the_options_type(opts, key, text, value):
     assert opts.cast_value(key, text) == value and opts.cast_value(key, None) is None
@@ -84,7 +85,9 @@ def test_settings_are_told_to_the_page(opts):
     opts.data_labels["number"].info("hint").needs_restart().link("site", "http://x").js("do", "f")
     told = json.loads(opts.dumpjson())
     assert told["number"] == 3 and "hint" in told["_comments_after"]["number"]
-    assert "http://x" in told["_comments_before"]["number"] and ["Section one", "Stable Diffusion"] in told["_categories"]
+    assert (
+        "http://x" in told["_comments_before"]["number"] and ["Section one", "Stable Diffusion"] in told["_categories"]
+    )
 
 
 def test_options_are_ordered_by_category_and_section(opts):
@@ -103,6 +106,31 @@ def test_frozen_settings_stay(opts, monkeypatch):
     monkeypatch.setattr(shared.cmd_opts, "freeze_settings", True)
     with pytest.raises(RuntimeError, match="changing settings is disabled"):
         opts.number = 1
+
+
+def test_hidden_folders_stay(opts, monkeypatch):
+    """As the real host: what the page hides, and folders under --hide-ui-dir-config, are not set but refused."""
+    from modules import shared
+    from modules.options import OptionInfo
+
+    opts.add_option("folder", OptionInfo("/a", component_args={"visible": False}))
+    opts.restricted_opts.add("number")
+    assert opts.set("number", 4) and opts.number == 4
+    monkeypatch.setattr(shared.cmd_opts, "hide_ui_dir_config", True)
+    for name, value in (("folder", "/a"), ("number", 4)):
+        assert opts.set(name, "/etc") is False and opts.set(name, "/etc", is_api=True) is False
+        with pytest.raises(RuntimeError, match=f"not possible to set '{name}'"):
+            setattr(opts, name, "/etc")
+        assert getattr(opts, name) == value
+
+
+def test_the_page_hides_folders_where_it_is_told_to(pocket):
+    from modules import shared
+
+    labels = shared.opts.data_labels
+    assert shared.hide_dirs == {"visible": True}
+    assert labels["outdir_txt2img_samples"].component_args is shared.hide_dirs
+    assert all(labels[name].component_args is shared.hide_dirs for name in shared.restricted_opts)
 
 
 def test_the_webuis_defaults_that_extensions_rely_on(pocket):

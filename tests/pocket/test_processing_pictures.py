@@ -65,7 +65,10 @@ def test_an_interrupted_picture_is_not_saved_unless_asked_for(tmp_path):
 
     for keep in (False, True):
         p = saving(tmp_path, override_settings={"save_incomplete_images": keep})
-        p.setup_conds_before, p.setup_conds = p.setup_conds, lambda p=p: (p.setup_conds_before(), shared.state.interrupt())
+        p.setup_conds_before, p.setup_conds = (
+            p.setup_conds,
+            lambda p=p: (p.setup_conds_before(), shared.state.interrupt()),
+        )
         assert len(result_of(p).images) == 1
         assert len(files(tmp_path)) == keep
 

@@ -49,7 +49,12 @@ def test_txt2img_makes_what_its_fields_say(tabs, monkeypatch):
         tabs, monkeypatch, lambda: tab.txt2img("task", tabs.request, *TXT2IMG, *HIRES, ["Clip skip: 2"], 0)
     )
     told = json.loads(info)
-    assert told["clip_skip"] == 2 and told["prompt"] == "a red ball" and "a red ball" in html and "class='comments'" in comments
+    assert (
+        told["clip_skip"] == 2
+        and told["prompt"] == "a red ball"
+        and "a red ball" in html
+        and "class='comments'" in comments
+    )
     same = result_of(txt2img(override_settings={"CLIP_stop_at_last_layers": 2}))
     assert (pixels_of(pictures[0]) == pixels_of(same.images[0])).all()
 

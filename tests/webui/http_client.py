@@ -107,6 +107,13 @@ class Client:
         return {str(path) for path in (self.pocket["data"] / "outputs").rglob("*") if path.is_file()}
 
 
+def set_folder(name: str, folder: str) -> None:
+    """Change a setting that names a folder; no request may."""
+    from modules import shared
+
+    shared.opts.data[name] = folder
+
+
 def png_base64(picture: np.ndarray) -> str:
     """A picture as the API wants it."""
     buffer = io.BytesIO()

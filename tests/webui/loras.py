@@ -1,4 +1,4 @@
-"""LoRA files for motion modules in every published layout, and runs with them that leave nothing behind."""
+"""LoRA files for motion modules, and runs with them that leave nothing behind."""
 
 from contextlib import contextmanager
 
@@ -7,36 +7,12 @@ import torch
 from runs import frames, pictures
 from safetensors.torch import load_file, save_file
 
+from tests.core.lora_layouts import guoyww
 from weights import Sizes
 
 RANK = 4
 GUOYWW = "temporal_transformer.transformer_blocks.0.attention_blocks"
 SPATIAL = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
-
-
-def guoyww(block, number, layer, half):
-    name = layer.replace(".0", "")
-    return f"{block}.{GUOYWW}.{number}.processor.{name}_lora.{half}.weight"
-
-
-def peft(block, number, layer, half):
-    return f"unet.{block}.transformer_blocks.0.attn{number + 1}.{layer}.lora_{'A' if half == 'down' else 'B'}.weight"
-
-
-def processors(block, number, layer, half):
-    name = layer.replace(".0", "")
-    return f"unet.{block}.transformer_blocks.0.attn{number + 1}.processor.{name}_lora.{half}.weight"
-
-
-def kohya(block, number, layer, half):
-    return f"lora_unet_{f'{block}.{GUOYWW}.{number}.{layer}'.replace('.', '_')}.lora_{half}.weight"
-
-
-def converted(block, number, layer, half):
-    return f"{block}.{GUOYWW}.{number}.{layer}.lora_{half}.weight"
-
-
-LAYOUTS = {"guoyww": guoyww, "PEFT": peft, "processors": processors, "kohya": kohya, "converted": converted}
 
 
 @contextmanager
@@ -76,12 +52,18 @@ def low_ranks(version="v2", seed=0, strength=0.3):
     return made
 
 
+def layer_name(block, number, layer):
+    """As in the published motion modules."""
+    return f"{block}.{GUOYWW}.{number}.{layer}"
+
+
 def write(host, name, ranks, layout=guoyww, alpha=None):
     state = {}
     for place, (down, up) in ranks.items():
-        state[layout(*place, "down")], state[layout(*place, "up")] = down, up
+        path = layer_name(*place)
+        state[layout(path, "down")], state[layout(path, "up")] = down, up
         if alpha is not None:
-            state[layout(*place, "down").replace("lora_down.weight", "alpha")] = torch.tensor(float(alpha))
+            state[layout(path, "down").replace("lora_down.weight", "alpha")] = torch.tensor(float(alpha))
     save_file(state, host["lora"] / f"{name}.safetensors")
 
 
@@ -89,8 +71,8 @@ def merged(host, version, *parts):
     """A motion module's file with W + weight * up @ down in the place of each W; its name."""
     state = {key: value.float() for key, value in load_file(host[version]).items()}
     for ranks, weight in parts:
-        for (block, number, layer), (down, up) in ranks.items():
-            state[f"{block}.{GUOYWW}.{number}.{layer}.weight"] += weight * up @ down
+        for place, (down, up) in ranks.items():
+            state[f"{layer_name(*place)}.weight"] += weight * up @ down
     save_file(state, host["motion"] / "merged.safetensors")
     return "merged.safetensors"
 

@@ -34,7 +34,17 @@ def of_host(values=True):
         shared,
     )
 
-    changeable = (extra_networks, img2img, masking, processing, prompt_parser, rng, sd_models, sd_samplers, sd_samplers_cfg_denoiser)
+    changeable = (
+        extra_networks,
+        img2img,
+        masking,
+        processing,
+        prompt_parser,
+        rng,
+        sd_models,
+        sd_samplers,
+        sd_samplers_cfg_denoiser,
+    )
     seen = of_model(shared.sd_model, values)
     seen["callbacks"] = {name: [id(c.callback) for c in found] for name, found in script_callbacks.callback_map.items()}
     seen["options"] = {name: repr(value) for name, value in shared.opts.data.items()}

@@ -1,5 +1,6 @@
 """What happens over HTTP when something in a request or in a file is wrong: one sentence, and nothing else."""
 
+import json
 import math
 import pickle
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import snapshot
 import strange_files
-from http_client import SMALL, Client, gradient, png_base64
+from http_client import SMALL, Client, gradient, png_base64, set_folder
 
 ONE_STEP = {**SMALL, "steps": 1}
 
@@ -45,7 +46,8 @@ class Case:
 
 
 def of_field(name: str, value: Any, allowed: str) -> Case:
-    return Case(f"{name}={value!r:.20}", (name, repr(value)[:20], allowed), {name: value})
+    shown = repr(value) if isinstance(value, str) else json.dumps(value)
+    return Case(f"{name}={value!r:.20}", (name, shown[:20], allowed), {name: value})
 
 
 WHOLE, NUMBER, YES_NO = "a whole number from", "a number from", "true or false"
@@ -53,9 +55,9 @@ FIELDS = [
     *(of_field("enable", value, YES_NO) for value in (1, "yes", ["GIF"], None)),
     of_field("model", 5, "a text"),
     of_field("model", ["mm.safetensors"], "a text"),
-    *(of_field("video_length", value, f"{WHOLE} 0 to 10000") for value in ("16", -1, 10_001, 1.5, True, None, [16])),
+    *(of_field("video_length", value, f"{WHOLE} 0 to 10,000") for value in ("16", -1, 10_001, 1.5, True, None, [16])),
     *(of_field("fps", value, f"{NUMBER} 1 to 120") for value in ("x", 0, -8, 121, math.nan, math.inf, True)),
-    *(of_field("loop_number", value, f"{WHOLE} 0 to 65535") for value in (-1, 65_536, "for ever")),
+    *(of_field("loop_number", value, f"{WHOLE} 0 to 65,535") for value in (-1, 65_536, "for ever")),
     *(of_field("closed_loop", value, "one of N, R-P, R+P, A") for value in ("B", 1, None, ["A"])),
     *(of_field("batch_size", value, f"{WHOLE} 1 to 256") for value in (0, -1, 257, "16", 2.5)),
     *(of_field("stride", value, f"{WHOLE} 1 to 64") for value in (0, "1", 65)),
@@ -251,7 +253,7 @@ def test_a_bad_request_is_refused_in_one_sentence(client, case, monkeypatch):
 
 @each(IN_FOLDER)
 def test_what_is_no_fitting_motion_module_is_refused_by_name(client, strange, case, monkeypatch):
-    client.post("options", {"animatediff_model_path": str(strange / "modules")})
+    set_folder("animatediff_model_path", str(strange / "modules"))
     refused_without_a_trace(client, case, monkeypatch)
 
 
@@ -259,7 +261,7 @@ def test_what_is_no_fitting_motion_module_is_refused_by_name(client, strange, ca
 def test_the_next_job_makes_the_same_pictures_as_before(client, strange, group):
     cases = (REQUESTS | IN_FOLDER)[group]
     if group in IN_FOLDER:
-        client.post("options", {"animatediff_model_path": str(strange / "modules")})
+        set_folder("animatediff_model_path", str(strange / "modules"))
     video = {"model": "mm_good.safetensors" if group in IN_FOLDER else "mm_tiny_v1.safetensors", "video_length": 4}
     before = client.plain(), client.frames(video, steps=1)
     for case in cases[:: max(1, len(cases) // 5)]:
@@ -278,7 +280,7 @@ def test_img2img_refuses_in_the_same_way(client):
 
 def test_code_in_a_file_never_runs(client, strange):
     marker = strange / "marker"
-    client.post("options", {"animatediff_model_path": str(strange / "modules")})
+    set_folder("animatediff_model_path", str(strange / "modules"))
     for name in ("code.ckpt", "old_code.pt", "module_with_code.ckpt", "code"):
         assert client.post("txt2img", Case("", (), {"model": name}).request).status == 422
     client.get("script-info")
@@ -293,7 +295,7 @@ def test_without_any_module_the_sentence_says_where_to_put_one(client, tmp_path,
 
     monkeypatch.setattr(models, "DEFAULT_FOLDER", tmp_path / "own")
     (tmp_path / "empty").mkdir()
-    client.post("options", {"animatediff_model_path": str(tmp_path / "empty")})
+    set_folder("animatediff_model_path", str(tmp_path / "empty"))
     refused(client, Case("no module", ("no motion module", str(tmp_path / "empty"))))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from http_client import mp4_frames
+from http_client import mp4_frames, set_folder
 from PIL import Image
 
 from motion_module.errors import ParamError
@@ -79,7 +79,7 @@ def test_film(client, film):
 def test_no_request_names_a_file_to_run(client, film, tmp_path):
     """A TorchScript file is a program; a setting may come with a request, so none says where it lies."""
     film(tmp_path / "elsewhere")
-    client.post("options", {"animatediff_model_path": str(tmp_path / "elsewhere")})
+    set_folder("animatediff_model_path", str(tmp_path / "elsewhere"))
     with pytest.raises(ParamError, match="whose file is missing"):
         interpolation.check(VideoParams(interp="FILM"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import snapshot
 from control_videos import unit
-from http_client import SMALL, Client, gif_frames, mp4_frames
+from http_client import SMALL, Client, gif_frames, mp4_frames, set_folder
 from test_video_in import wrong
 from video_files import DUPLICATES, film, folder_of, sound_of, streams
 
@@ -28,7 +28,7 @@ class Watching(Client):
 @pytest.fixture
 def client(pocket, tmp_path):
     client = Watching(pocket)
-    client.post("options", {"animatediff_frame_extract_path": str(tmp_path / "extracted")})
+    set_folder("animatediff_frame_extract_path", str(tmp_path / "extracted"))
     client.post("options", {"control_net_no_detectmap": True})  # its pictures would stand beside ours
     return client
 

@@ -266,6 +266,7 @@ def test_copies_of_p(pocket):
         one.seed = 42
         assert np.array_equal(moving, array(run(one).images))
         assert "animatediff_session" not in vars(one)
+        assert "AnimateDiff" not in one.extra_generation_params
         assert np.array_equal(still, plain())
 
 

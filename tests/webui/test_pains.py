@@ -27,7 +27,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import snapshot
-from http_client import SMALL, Client, far, gif_frames, mp4_frames
+from http_client import SMALL, Client, far, gif_frames, mp4_frames, set_folder
 from runs import make, run, runner_of, video
 
 V3 = "mm_tiny_v3.safetensors"
@@ -234,7 +234,7 @@ def test_30_modules_are_found_by_their_content_wherever_they_lie(client, tiny, t
     shutil.copy(tiny["v1"], tmp_path / "motion" / "sdxl_lora.SafeTensors")
     (tmp_path / "motion" / "mm_sd15_v9.safetensors").write_text("not one")
     expected = client.frames({"model": V3})
-    client.post("options", {"animatediff_model_path": str(tmp_path / "motion")})
+    set_folder("animatediff_model_path", str(tmp_path / "motion"))
     for name in ("by/someone/whatever.safetensors", "whatever", ""):
         assert np.array_equal(client.frames({"model": name}), expected), name
     reply = client.post("txt2img", request(model="none"))

@@ -68,7 +68,7 @@ class VideoWriter(Writer):
         self._stack.__exit__(type(error), error, error.__traceback__)
 
     def _command(self) -> list[str]:
-        tags = ["-f", "ffmetadata", "-i", str(self._tags)]
+        tags = ["-f", "ffmetadata", *input_options(self._tags, "ffmetadata")]
         heard, sound = self._sound()
         streams = ["-map", "0:v", "-map_metadata", "1", *self.picture(), "-c:v", self.encoder, *self.arguments()]
         return [*tags, *heard, *streams, *sound, "-f", self.container, str(self.part)]

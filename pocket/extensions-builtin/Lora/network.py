@@ -25,7 +25,8 @@ class NetworkOnDisk:
         if self.is_safetensors:
             with errors.swallowed(f"reading lora {filename}"):
                 self.metadata = sd_models.read_metadata_from_safetensors(filename)
-        self.alias: str = self.metadata.get("ss_output_name", name)
+        alias = self.metadata.get("ss_output_name")
+        self.alias: str = alias if isinstance(alias, str) else name
         self.hash = ""
         self.shorthash = ""
 
@@ -33,7 +34,11 @@ class NetworkOnDisk:
         """Find the hash that infotexts name the network by; empty with `--no-hashing`."""
         if not self.hash:
             known = self.metadata.get("sshs_model_hash")
-            self.hash = known or hashes.sha256(self.filename, f"lora/{self.name}", self.is_safetensors) or ""
+            self.hash = (
+                (known if isinstance(known, str) else None)
+                or hashes.sha256(self.filename, f"lora/{self.name}", self.is_safetensors)
+                or ""
+            )
             self.shorthash = self.hash[:12]
 
     def get_alias(self) -> str:
@@ -76,7 +81,7 @@ class NetworkModule:
             return self.fixed_scale
         return 1.0 if self.dim is None or self.alpha is None else self.alpha / self.dim
 
-    def raw_update(self) -> torch.Tensor:
+    def raw_update(self, device: torch.device) -> torch.Tensor:
         """The update of the weight before scaling, in any shape with the weight's number of elements."""
         raise NotImplementedError
 
@@ -90,7 +95,7 @@ class NetworkModule:
         Raises:
             RuntimeError: the network is for a layer of another shape.
         """
-        update = self.raw_update().to(device=orig_weight.device, dtype=torch.float32)
+        update = self.raw_update(orig_weight.device).to(torch.float32)
         bias = self.raw_bias()
         strength = self.multiplier()
         scaled = update.reshape(orig_weight.shape) * self.calc_scale() * strength
@@ -107,11 +112,11 @@ class LoraModule(NetworkModule):
         self.mid = None if mid is None else mid.float()
         self.dim = self.down.shape[0]
 
-    def raw_update(self) -> torch.Tensor:
+    def raw_update(self, device: torch.device) -> torch.Tensor:
         """up @ down; the first `dyn_dim` ranks only if the prompt says so."""
-        up, down = self.up.flatten(1), self.down.flatten(1)
+        up, down = self.up.to(device).flatten(1), self.down.to(device).flatten(1)
         if self.mid is not None:
-            return torch.einsum("rskl,or,si->oikl", self.mid, up, down)
+            return torch.einsum("rskl,or,si->oikl", self.mid.to(device), up, down)
         rank = self.network.dyn_dim
         return up[:, :rank] @ down[:rank]
 
@@ -124,9 +129,9 @@ class FullModule(NetworkModule):
         self.weight = weights["diff"] if "diff" in weights else weights["w_norm"]
         self.bias = weights.get("diff_b", weights.get("b_norm"))
 
-    def raw_update(self) -> torch.Tensor:
+    def raw_update(self, device: torch.device) -> torch.Tensor:
         """The difference itself."""
-        return self.weight
+        return self.weight.to(device)
 
     def raw_bias(self) -> torch.Tensor | None:
         """The bias's difference, if the file has one."""

@@ -48,6 +48,8 @@ def list_available_networks() -> None:
     available_network_aliases.clear()
     os.makedirs(shared.cmd_opts.lora_dir, exist_ok=True)
     for filename in shared.walk_files(shared.cmd_opts.lora_dir, allowed_extensions=FILES):
+        if not os.path.isfile(filename):  # a pipe would be waited for, a link may lead nowhere
+            continue
         name = os.path.splitext(os.path.basename(filename))[0]
         on_disk = network.NetworkOnDisk(name, filename)
         available_networks[name] = on_disk

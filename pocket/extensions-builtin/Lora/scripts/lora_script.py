@@ -39,13 +39,18 @@ def unload() -> None:
     patches.undo()
 
 
+def _utf8(name: str) -> str:
+    """A file's name as an answer can carry it: what is not UTF-8 becomes question marks."""
+    return name.encode(errors="replace").decode()
+
+
 def add_routes(_: Any, app: FastAPI) -> None:
     """The API's list of LoRA."""
 
     @app.get("/sdapi/v1/loras")
     async def get_loras() -> list[dict[str, Any]]:
         return [
-            {"name": net.name, "alias": net.alias, "path": net.filename, "metadata": net.metadata}
+            {"name": _utf8(net.name), "alias": _utf8(net.alias), "path": _utf8(net.filename), "metadata": net.metadata}
             for net in networks.available_networks.values()
         ]
 
