@@ -18,6 +18,7 @@ from motion_module.core.order import UnknownRowsError
 from motion_module.core.sliding import AroundCall, ModelCall
 from motion_module.errors import HostError, UserError
 from motion_module.patching import replaced, replaced_call
+from motion_module.wording import mention
 
 _OURS = Path(motion_module.__file__).resolve().parents[1]
 _COUNT = "batch"  # in the names of what counts rows by the host's batch size
@@ -189,7 +190,7 @@ def _held_by(function: Any) -> Iterator[tuple[str, Any]]:
             continue
 
 
-_WAYS_OUT = 'Set "Context batch size" to the number of frames, or turn that extension off for this video.'
+_WAYS_OUT = f"Set {mention('batch_size')} to the number of frames, or turn that extension off for this video."
 
 
 def _cannot_do_windows(error: BaseException) -> UserError:

@@ -369,7 +369,7 @@ def test_who_cannot_be_set_right_is_refused_by_name(pocket, named, hook, sentenc
         with pytest.raises(Exception, match=sentence) as caught:
             frames(fields=LONG)
     assert caught.value.status_code == 422
-    assert 'Set "Context batch size" to the number of frames, or turn that extension off' in str(caught.value)
+    assert "Set batch_size to the number of frames, or turn that extension off" in str(caught.value)
     assert differences(before, of_host()) == []
 
 
