@@ -55,7 +55,7 @@ class StandIn:
 
     def __init__(self, owner: Any, name: str, own: Any, wrap: Callable[[Call], Call]) -> None:
         self.__name__ = name
-        self._place = (id(self) if owner is None else id(owner)), name
+        self._place = id(owner), name
         self._owner = _weakly(owner)
         self._own = _kept_for(owner, own)
         self._threads: set[int] = set()  # those that are within the replacement
@@ -191,16 +191,6 @@ def replaced_call(
 
 
 @contextmanager
-def standing_in(function: Call) -> Iterator[StandIn]:
-    """A callback for the length of the block, which does nothing afterwards, wherever somebody has left it."""
-    stand_in = StandIn(None, getattr(function, "__name__", "callback"), _nothing, lambda _: function)
-    try:
-        yield stand_in
-    finally:
-        stand_in.end()
-
-
-@contextmanager
 def replaced_item(mapping: MutableMapping[Any, Any], key: Hashable, value: Any) -> Iterator[None]:
     """Set `mapping[key]` to `value` for the length of the block; a key that was not there goes again."""
     before = mapping.get(key, _MISSING)
@@ -317,10 +307,6 @@ def _marked(value: Any, before: Any) -> Iterator[Any]:
 def _mark_of(value: Any) -> _Mark | None:
     mark = getattr(value, _MARK, None)
     return mark if isinstance(mark, _Mark) else None
-
-
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """What a callback does when its block is over."""
 
 
 def _weakly(owner: Any) -> Callable[[], Any]:
