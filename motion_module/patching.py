@@ -90,16 +90,6 @@ def replaced_call(
 
 
 @contextmanager
-def standing_in(function: Call) -> Iterator[StandIn]:
-    """A callback for the length of the block, which does nothing afterwards, wherever somebody has left it."""
-    stand_in = StandIn(None, getattr(function, "__name__", "callback"), _nothing, lambda _: function)
-    try:
-        yield stand_in
-    finally:
-        stand_in.end()
-
-
-@contextmanager
 def replaced_item(mapping: MutableMapping[Any, Any], key: Hashable, value: Any) -> Iterator[None]:
     """Set `mapping[key]` to `value` for the length of the block; a key that was not there goes again."""
     before = mapping.get(key, MISSING)
@@ -216,10 +206,6 @@ def _marked(value: Any, before: Any) -> Iterator[Any]:
 def _mark_of(value: Any) -> _Mark | None:
     mark = getattr(value, _MARK, None)
     return mark if isinstance(mark, _Mark) else None
-
-
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """What a callback does when its block is over."""
 
 
 def _own_value(owner: object, name: str) -> Any:

@@ -34,7 +34,7 @@ class StandIn:
 
     def __init__(self, owner: Any, name: str, own: Any, wrap: Callable[[Call], Call]) -> None:
         self.__name__ = name
-        self._place = (id(self) if owner is None else id(owner)), name
+        self._place = id(owner), name
         self._owner = _weakly(owner)
         self._own = _kept_for(owner, own)
         self._threads: set[int] = set()  # those that are within the replacement
