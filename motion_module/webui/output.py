@@ -24,7 +24,7 @@ from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation, interrupted, previews, script_runs
 from motion_module.webui.batch import batch_of
-from motion_module.webui.readers import told
+from motion_module.webui.readers import comments_of, told
 from motion_module.webui.sound import sound_for
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
@@ -202,7 +202,8 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
         paths = script_runs.tell(p, processed, lines, paths)
     else:
         processed.comments += "".join(f"{line}\n" for line in lines)
-    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
+    said = list(dict.fromkeys([*comments_of(p), *messages]))
+    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, said)) if value}
     processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
 
 

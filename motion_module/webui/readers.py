@@ -43,6 +43,11 @@ def comment(p: Any, sentence: str) -> None:
     p.comment(told(p, sentence))
 
 
+def comments_of(p: Any) -> list[str]:
+    """What `comment` has said in the run of `p`; of the host's comments clients get none."""
+    return [line for line in p.comments if line.startswith(_BEGINNINGS)]
+
+
 def answer_to(p: Any, error: SaidError) -> Answer:
     """The error as whoever has asked for the run of `p` is to see it, after a line in the log.
 
