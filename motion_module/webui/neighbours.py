@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 import motion_module
@@ -16,12 +17,13 @@ from modules import errors, script_callbacks
 from motion_module.core.held import picked
 from motion_module.core.order import UnknownRowsError
 from motion_module.core.sliding import AroundCall, ModelCall
-from motion_module.errors import HostError, UserError
+from motion_module.errors import HostError, SaidError, UserError
 from motion_module.patching import replaced, replaced_call
 from motion_module.wording import mention
 
 _OURS = Path(motion_module.__file__).resolve().parents[1]
 _COUNT = "batch"  # in the names of what counts rows by the host's batch size
+_LIBRARIES = {"torch", "einops"}  # through which an extension may fail
 Result = TypeVar("Result")
 
 
@@ -80,8 +82,10 @@ def failing_in_windows(call: ModelCall) -> Iterator[None]:
     """
     try:
         yield
+    except (SaidError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
     except Exception as error:
-        if call.calls > 1 and _extensions_in(error.__traceback__):
+        if call.calls > 1 and _failed_in(error):
             raise _cannot_do_windows(error) from error
         raise
 
@@ -194,7 +198,7 @@ _WAYS_OUT = f"Set {mention('batch_size')} to the number of frames, or turn that 
 
 
 def _cannot_do_windows(error: BaseException) -> UserError:
-    who = " or ".join(_extensions_in(error.__traceback__)) or "another extension"
+    who = _failed_in(error) or "another extension"
     return UserError(
         f"AnimateDiff cuts this video into windows, and {who} failed beside them ({type(error).__name__}: {error}). "
         f"{_WAYS_OUT}"
@@ -214,13 +218,13 @@ def _files_of_callers() -> Iterator[str]:
         frame = frame.f_back
 
 
-def _extensions_in(trace: TracebackType | None) -> list[str]:
-    """Names of the other extensions whose code an error went through."""
-    names = []
-    while trace is not None:
-        names.append(_name_of(trace.tb_frame.f_code.co_filename))
-        trace = trace.tb_next
-    return list(dict.fromkeys(name for name in names if name))
+def _failed_in(error: BaseException) -> str:
+    """The name of the other extension whose own line an error comes from, empty where it is nobody's."""
+    file = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if not _LIBRARIES & set(Path(frame.f_code.co_filename).parts):
+            file = frame.f_code.co_filename
+    return _name_of(file)
 
 
 def _extension_of(function: Any) -> str:
@@ -229,8 +233,12 @@ def _extension_of(function: Any) -> str:
 
 
 def _name_of(path: str | None) -> str:
-    """The name of the other extension that a file belongs to, empty where it is ours or the host's."""
+    """The name of the other extension that a file belongs to, empty where it is ours or the host's.
+
+    ControlNet is none of those that are meant here: what it holds is handed out to each call.
+    """
     parts = Path(path or "").parts
     if "extensions" not in parts[:-1] or Path(path or "").resolve().is_relative_to(_OURS):
         return ""
-    return parts[len(parts) - 1 - parts[::-1].index("extensions") + 1]
+    name = parts[len(parts) - parts[::-1].index("extensions")]
+    return "" if "controlnet" in name.lower() else name

@@ -13,8 +13,9 @@ from runs import array, frames, make, pictures, run, video
 
 V1 = {"model": "mm_tiny_v1.safetensors", "freeinit_enable": True, "freeinit_iters": 2}
 REQUEST = {"steps": 1, "negative_prompt": "0: bad\n2: worse"}
-RAW_WRITES = {  # of things that are no host's: our own session, cell of a plot, layers; and what is lent call by call
+RAW_WRITES = {  # of things that are no host's: our own session, a run's own lists, cell of a plot, layers; and what is lent call by call
     "webui/session.py",
+    "webui/route.py",
     "webui/request.py",
     "webui/controlnet.py",
     "webui/controlnet_hints.py",

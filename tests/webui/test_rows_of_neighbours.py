@@ -278,6 +278,12 @@ class Closed:
             return original(x, *args, **kwargs) + x.new_zeros(rows, 1, 1).expand(x.shape[0], -1, -1)
 
         module.forward = forward
+
+    def hook_with_little_memory(self, module, error):
+        def forward(x, *args, **kwargs):
+            raise error
+
+        module.forward = forward
 """
 
 
@@ -371,6 +377,13 @@ def test_who_cannot_be_set_right_is_refused_by_name(pocket, named, hook, sentenc
     assert caught.value.status_code == 422
     assert "Set batch_size to the number of frames, or turn that extension off" in str(caught.value)
     assert differences(before, of_host()) == []
+
+
+def test_too_little_memory_is_nobodys_fault(pocket, named):
+    error = torch.cuda.OutOfMemoryError("CUDA out of memory")
+    told_as_it_is = pytest.raises(torch.cuda.OutOfMemoryError, match="^CUDA out of memory$")
+    with hooked(lambda layer: named["Closed"]().hook_with_little_memory(layer, error)), told_as_it_is:
+        frames(fields=LONG)
 
 
 def test_a_callback_that_fails_beside_windows_is_no_silent_loss(pocket, named):
