@@ -13,7 +13,7 @@ from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.controlnet_hints import handed_out
-from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, enabled_units, listed
+from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, listed, units_of
 from motion_module.webui.video_in import VideoIn
 
 IMG2IMG = "img2img"  # the source that its own pictures are
@@ -34,7 +34,8 @@ class Control:
 
     def __init__(self, p: Any, params: VideoParams, video: VideoIn | None) -> None:
         self._p, self._params = p, params
-        self._units = enabled_units(p)
+        self._all = units_of(p)
+        self._units = [unit for unit in self._all if unit.is_on]
         self._last_error = _newest_error()
         of_video = _of_video(video)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
@@ -68,6 +69,7 @@ class Control:
             if source is not None:
                 _check_keyframes(unit, source, frames)
                 unit.give(source, frames, self._p)
+        for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.place] = unit.settings
         return type(self._p.script_args)(values)
 
@@ -152,8 +154,9 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
         return of_video
     if pictures:
         return None  # ControlNet looks at the init picture by itself
+    idle = " (its batch_images count with input_mode batch only)" if unit.has_idle_folder else ""
     raise ParamError(
-        f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture; "
+        f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
         f"give it one, or a batch folder, or set video_path."
     )
 
