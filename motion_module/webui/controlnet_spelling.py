@@ -154,7 +154,7 @@ def _told(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:  # noqa: BLE001 - a picture fails with HTTPException, a tensor with whatever it holds
+    except Exception as error:
         raise ParamError(f"AnimateDiff: {what}: {_one_line(error, default, fields)}") from error
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules import images, sd_samplers_common, shared
+from modules import images, processing, sd_samplers_common, shared
 from motion_module.core.latents import fade_into_noise
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
@@ -25,6 +25,20 @@ from motion_module.webui.frame_masks import Overlay, init_each
 _LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
 _RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
 _PIXELS_PER_LATENT = 8
+
+
+def check_start(p: Any) -> None:
+    """See that a run of img2img has pictures to start from; the host finds out while it encodes them.
+
+    Raises:
+        ParamError: it has none.
+    """
+    pictures = getattr(p, "init_images", None) or [None]
+    if isinstance(p, processing.StableDiffusionProcessingImg2Img) and any(picture is None for picture in pictures):
+        raise ParamError(
+            "AnimateDiff: img2img has no picture to start from; give it one (init_images in the API), or use txt2img, "
+            "where video_path, video_source and ControlNet need none."
+        )
 
 
 class Pictures:

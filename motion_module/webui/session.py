@@ -31,7 +31,7 @@ from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_s
 from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
-from motion_module.webui.pictures import Pictures
+from motion_module.webui.pictures import Pictures, check_start
 from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
@@ -115,6 +115,7 @@ class Session:
         self.params = with_axes(self.p, read_request(args))
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
+        check_start(self.p)
         allowed_paths.check_overrides(self.p)
         interpolation.check(self.params)
         self._open_video()

@@ -1,14 +1,16 @@
 """A ControlNet unit in all the ways in which clients write one: each makes the same frames."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from control_videos import STILL, batch, folder_of, picture, request, unit
+from control_videos import STILL, folder_of, picture, request, unit
 from http_client import png_base64
 from runs import array, make, run, runner_of, video
 
-FRAMES = 3
+FRAMES = 2
+STEPS = 2
 SHOWN = png_base64(picture(1))
 BLACK = png_base64(np.zeros((64, 64, 3)))
 DRAWN = png_base64(picture(3))
@@ -140,7 +142,8 @@ def sent(fields, places):
 
 
 def frames(client, fields, places):
-    reply = client.post("txt2img", request([sent(fields, places)], {"video_length": FRAMES}, steps=2))
+    steps = 6 if "guidance_start" in fields or "guidance" in fields else STEPS  # so that some are without
+    reply = client.post("txt2img", request([sent(fields, places)], {"video_length": FRAMES}, steps=steps))
     assert reply.status == 200, reply.body
     return reply.pictures.astype(int)
 
@@ -156,8 +159,9 @@ def test_each_spelling_makes_the_same_frames(client, places, kind, place):
 
 def test_the_kinds_of_the_table_differ(client, places):
     made = [frames(client, usual, places) for usual, _ in SPELLINGS.values()]
+    made.append(frames(client, {"image": SHOWN, "guidance_start": 0.0, "guidance_end": 1.0}, places))
     for place, one in enumerate(made):
-        assert all(np.abs(one - other).max() > 3 for other in made[:place])
+        assert all(np.abs(one - other).max() > 3 for other in made[:place]), place
 
 
 REFUSED = {
@@ -196,7 +200,7 @@ def test_what_no_spelling_is(client, places, case):
 def test_a_unit_that_is_off_may_be_spelled_as_others(client, places):
     off = {**sent({"image": SHOWN, "control_mode": 2, "input_mode": None}, places), "enabled": False}
     alone = frames(client, {"image": SHOWN}, places)
-    both = client.post("txt2img", request([off, sent({"image": SHOWN}, places)], {"video_length": FRAMES}, steps=2))
+    both = client.post("txt2img", request([off, sent({"image": SHOWN}, places)], {"video_length": FRAMES}, steps=STEPS))
     assert both.status == 200 and np.array_equal(both.pictures, alone)
 
 
@@ -204,7 +208,7 @@ def test_a_video_goes_to_a_unit_whose_image_is_empty(client, places):
     """The client webuiapi sends "" where there is no picture."""
     for empty in ("", {"image": None}, {"image": "", "mask": None}):
         video = {"video_path": places["folder"]}
-        made = client.post("txt2img", request([sent({"image": empty}, places)], video, steps=2))
+        made = client.post("txt2img", request([sent({"image": empty}, places)], video, steps=STEPS))
         assert made.status == 200, made.body
         assert np.array_equal(made.pictures, frames(client, SPELLINGS["a folder"][0], places))
 
@@ -233,7 +237,9 @@ def page_unit(**fields):
     """What the page makes of its fields: it says all of them."""
     args, enums = sys.modules["internal_controlnet.args"], sys.modules["scripts.enums"]
     mode = enums.InputMode(fields.pop("input_mode", "simple"))
-    return args.ControlNetUnit.from_dict({**unit(is_ui=True, output_dir="", loopback=False), "input_mode": mode, **fields})
+    return args.ControlNetUnit.from_dict(
+        {**unit(is_ui=True, output_dir="", loopback=False), "input_mode": mode, **fields}
+    )
 
 
 def test_a_stale_folder_of_the_page_does_not_count(places):
@@ -243,9 +249,9 @@ def test_a_stale_folder_of_the_page_does_not_count(places):
     shown = page_unit(batch_images=places["folder"], image=picture(1))
     single = array(run(page_run([page_unit(image=picture(1))], request_id="a")).images)
     assert np.array_equal(array(run(page_run([shown])).images), single)
-    other = folder_of(__import__("pathlib").Path(places["folder"]).parent / "other", 2, first=1)
+    other = folder_of(Path(places["folder"]).parent / "other", 4, first=1)
     stale = run(page_run([page_unit(batch_images=places["folder"])], video_path=str(other)))
-    assert len(stale.images) == 2
+    assert len(stale.images) == 4
 
 
 def test_an_object_of_another_extension_may_leave_the_mode_out(places):
