@@ -153,6 +153,10 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
     if of_video is not None:
         return of_video
     if pictures:
+        if unit.settings.mask is not None:
+            raise ParamError(
+                f"AnimateDiff: ControlNet unit {unit.number} has a mask, but no picture; give it both or neither."
+            )
         return None  # ControlNet looks at the init picture by itself
     idle = " (its batch_images count with input_mode batch only)" if unit.has_idle_folder else ""
     raise ParamError(

@@ -15,8 +15,9 @@ from typing import Any
 
 from motion_module.errors import ParamError, UserError
 
-_BATCH, _SIMPLE = "batch", "simple"  # values of ControlNet's InputMode
+_BATCH, _SIMPLE, _MERGE = "batch", "simple", "merge"  # values of ControlNet's InputMode
 _IMAGE_FIELDS = ("image", "input_image")
+_PICTURES = (*_IMAGE_FIELDS, "mask", "mask_image")
 _MOST_NAMES = 20  # in a sentence
 
 
@@ -64,13 +65,23 @@ def folder_of(unit: Any) -> str:
 def _spelled_out(default: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a client wrote, in ControlNet's words as far as they are known."""
     said = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
+    merges = getattr(said.get("input_mode"), "value", "") == _MERGE
     for name in _IMAGE_FIELDS:
-        image = said.get(name)
-        if isinstance(image, list) and len(image) == 1 and not isinstance(image[0], dict):
-            said[name] = image[0]
-        if not _is_some(said.get(name)):
-            said.pop(name, None)
-    return said
+        said[name] = _image(said.get(name), merges)
+    return {name: value for name, value in said.items() if name not in _PICTURES or _is_some(value)}
+
+
+def _image(image: Any, merges: bool) -> Any:
+    """A list of plain pictures as ControlNet takes it; to ControlNet two of them are a picture and its mask."""
+    if isinstance(image, dict):
+        return {name: value for name, value in image.items() if _is_some(value)}
+    if not isinstance(image, list):
+        return image
+    if any(isinstance(one, dict) for one in image):
+        return [_image(one, merges) for one in image]
+    if merges or len(image) > 2:
+        return [{"image": one} for one in image]
+    return image[0] if len(image) == 1 else image
 
 
 def _choice(default: Any, value: Any) -> Any:
@@ -90,10 +101,8 @@ def _settle_pictures(unit: Any, number: int) -> None:
         unit.image = None  # ControlNet takes "" for a picture
     if unit.image is None and not _says_mode(unit) and folder_of(unit):
         set_mode(unit, batch=True)
-    if is_batch(unit):
+    if is_batch(unit) or unit.image is None:
         return
-    if unit.image is None and unit.mask is not None:
-        raise ParamError(f"AnimateDiff: ControlNet unit {number} has no picture, only a mask; give it both or neither.")
     count = _count(unit.image)
     if count > 1 and getattr(unit.input_mode, "value", "") == _SIMPLE and not unit.accepts_multiple_inputs:
         raise ParamError(
@@ -107,23 +116,21 @@ def _settle_pictures(unit: Any, number: int) -> None:
 def _says_mode(unit: Any) -> bool:
     """Whether somebody has chosen the mode; the page always does, and keeps the folder of a tab that is not open."""
     said = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
-    return unit.is_ui or said is None or "input_mode" in said
+    return said is None or "input_mode" in said
 
 
 def _is_some(image: Any) -> bool:
     """Whether the field holds a picture; the page's empty canvas is a dict without one."""
     if isinstance(image, dict):
         return _is_some(image.get("image"))
-    if isinstance(image, (list, tuple, str)):
-        return len(image) > 0
-    return image is not None
+    if isinstance(image, (list, tuple)):
+        return any(map(_is_some, image))
+    return image is not None and not (isinstance(image, str) and image == "")
 
 
 def _count(image: Any) -> int:
-    """The pictures in the field: two of a list that are no dicts are a picture and its mask."""
-    if not isinstance(image, (list, tuple)):
-        return 1
-    return 1 if len(image) == 2 and not isinstance(image[0], dict) else len(image)
+    """The pictures in the field; a list that holds no dicts is a picture and its mask."""
+    return len(image) if isinstance(image, (list, tuple)) and isinstance(image[0], dict) else 1
 
 
 def _check_model(external: Any, unit: Any, number: int) -> None:
