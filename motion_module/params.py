@@ -15,6 +15,7 @@ from motion_module.wording import for_page, mention, value_text
 
 FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
 CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
+RETURNED = ("all", "pictures")
 REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
 
 
@@ -276,6 +277,16 @@ class VideoParams:
         "The sound of Video source goes into MP4 and WEBM.",
         group="Video in",
         needs=("video_source",),
+    )
+    returned: str = _knob(
+        "all",
+        "choice",
+        "Returned",
+        "What images holds in the API: pictures leaves MP4 and WEBM out, for clients that open every entry as a "
+        "picture; a video that is nothing else is there as its first frame. The paths of all files are in info.",
+        choices=RETURNED,
+        tabs=(),  # the page shows what it can
+        recorded=False,
     )
 
     @classmethod

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from modules import script_callbacks, scripts
-from motion_module.webui import hooks, i2i_batch, panel, settings, xyz
+from motion_module.webui import hooks, i2i_batch, logs, panel, settings, xyz
 from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks for them late
 
 
@@ -52,6 +52,7 @@ class AnimateDiffScript(scripts.Script):
         hooks.postprocess(p, processed)
 
 
+logs.put_name_on()
 script_callbacks.on_ui_settings(settings.register)
 script_callbacks.on_before_ui(xyz.register)
 i2i_batch.take_over()

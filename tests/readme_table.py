@@ -29,7 +29,8 @@ def table():
     lines = ["| field | on the panel | default | allowed | what it does |", "|---|---|---|---|---|"]
     for name, knob in VideoParams.knobs().items():
         default = json.dumps(VideoParams.default_of(name))
-        lines.append(f"| `{name}` | {knob.label} | `{default}` | {allowed(knob)} | {knob.help} |")
+        label = knob.label if knob.tabs else "(API only)"
+        lines.append(f"| `{name}` | {label} | `{default}` | {allowed(knob)} | {knob.help} |")
     return "\n".join(lines) + "\n"
 
 

@@ -48,6 +48,7 @@ DEFAULTS = {
     "video_end": 0,
     "every_nth": 1,
     "keep_sound": False,
+    "returned": "all",
 }
 
 
@@ -55,6 +56,11 @@ def test_the_defaults_that_clients_rely_on():
     params = dataclasses.asdict(VideoParams())
     assert (params.pop("blend"), params.pop("schedule")) == ("pyramid", "auto"), "chosen by measurement"
     assert params == DEFAULTS
+
+
+def test_the_last_field_is_the_newest():
+    """The panel's arguments come in this order: a new field moves none of the others."""
+    assert list(KNOBS)[-2:] == ["keep_sound", "returned"] and not KNOBS["returned"].recorded
 
 
 @pytest.mark.parametrize(

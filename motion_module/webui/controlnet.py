@@ -15,7 +15,7 @@ from motion_module.media.folders import ReaderError
 from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.controlnet_hints import handed_out
-from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, enabled_units, listed
+from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, listed, units_of
 from motion_module.webui.picture_files import PictureFiles
 from motion_module.webui.video_in import VideoIn
 from motion_module.wording import mention
@@ -39,7 +39,8 @@ class Control:
 
     def __init__(self, p: Any, params: VideoParams, video: VideoIn | None, pictures: PictureFiles) -> None:
         self._p, self._params, self._pictures = p, params, pictures
-        self._units = enabled_units(p)
+        self._all = units_of(p)
+        self._units = [unit for unit in self._all if unit.is_on]
         self._last_error = _newest_error()
         of_video = _of_video(video)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
@@ -74,6 +75,7 @@ class Control:
             if source is not None:
                 _check_keyframes(unit, source, frames)
                 unit.give(self._readable(unit, source, frames), frames, self._p)
+        for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.place] = unit.settings
         return type(self._p.script_args)(values)
 
@@ -169,9 +171,14 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
     if of_video is not None:
         return of_video
     if pictures:
+        if unit.settings.mask is not None:
+            raise ParamError(
+                f"AnimateDiff: ControlNet unit {unit.number} has a mask, but no picture; give it both or neither."
+            )
         return None  # ControlNet looks at the init picture by itself
+    idle = " (its batch_images count with input_mode batch only)" if unit.has_idle_folder else ""
     raise ParamError(
-        f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture; "
+        f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
         f"give it one, or a batch folder, or set {mention('video_path')}."
     )
 

@@ -7,10 +7,9 @@ as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow.
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ from motion_module.errors import ParamError
 from motion_module.media.folders import ReaderError, picture_files
 from motion_module.paths import typed_path
 from motion_module.webui.allowed_paths import check_inside, permitted
+from motion_module.webui.controlnet_spelling import folder_of, is_batch, read_unit, set_mode
 from motion_module.webui.request import script_of, values_of
 
 _EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_BATCH, _SIMPLE = "batch", "simple"  # values of ControlNet's InputMode
 _OWN = "the batch folder"
 
 
@@ -61,7 +60,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Unit:
-    """One enabled unit.
+    """One unit.
 
     Attributes:
         number: which unit it is, from 0, as ControlNet counts them.
@@ -74,16 +73,26 @@ class Unit:
     settings: Any
 
     @property
+    def is_on(self) -> bool:
+        """Whether it is enabled."""
+        return bool(self.settings.enabled)
+
+    @property
     def has_picture(self) -> bool:
         """Whether it has a picture of its own, which counts for all frames."""
         if getattr(self.settings, "ipadapter_input", None) is not None:
             return True
-        return not self._is_batch and _some(self.settings.image)
+        return not is_batch(self.settings) and self.settings.image is not None
 
     @property
     def has_folder(self) -> bool:
         """Whether it has a folder of its own."""
-        return self._is_batch and bool(str(self.settings.batch_images or "").strip())
+        return is_batch(self.settings) and bool(folder_of(self.settings))
+
+    @property
+    def has_idle_folder(self) -> bool:
+        """Whether it has a folder that does not count, because its input mode is another."""
+        return not is_batch(self.settings) and bool(folder_of(self.settings))
 
     @property
     def takes_several(self) -> bool:
@@ -95,17 +104,13 @@ class Unit:
         """Whether it is a SparseCtrl, whose pictures are for single frames: the first, without a `keyframe:` line."""
         return "sparsectrl" in str(self.settings.model).lower()
 
-    @property
-    def _is_batch(self) -> bool:
-        return getattr(self.settings.input_mode, "value", self.settings.input_mode) == _BATCH
-
     def own_files(self) -> Files:
         """The pictures in its own folder.
 
         Raises:
             ParamError: there is no such folder, no picture in it, or a line that says nothing.
         """
-        folder, *lines = str(self.settings.batch_images).strip().splitlines()
+        folder, *lines = folder_of(self.settings).splitlines()
         name = f"{_OWN} of ControlNet unit {self.number}"
         files = listed(typed_path(folder), name)
         masks, keyframes = self._read_lines(lines)
@@ -148,7 +153,7 @@ class Unit:
         if isinstance(files[0], Image.Image):
             _resize_as_img2img(settings, p.resize_mode)
         if self.takes_several:
-            settings.input_mode = type(settings.input_mode)(_SIMPLE)
+            set_mode(settings, batch=False)
             settings.image = [
                 {"image": picture, "mask": mask}
                 for picture, mask in zip(pictures, _masks(masks, len(pictures)), strict=True)
@@ -157,7 +162,7 @@ class Unit:
         folder = files[0].parent if isinstance(files[0], Path) else Path(__file__).parent  # any folder that is there
         lines = [str(folder)] + [f"mask:{masks}"] * bool(masks)
         lines += [f"keyframe:{','.join(map(str, keyframes))}"] if keyframes is not None else []
-        settings.input_mode = type(settings.input_mode)(_BATCH)
+        set_mode(settings, batch=True)
         settings.batch_images = "\n".join(lines)
         settings.batch_modifiers = [lambda files, p: pictures, *settings.batch_modifiers]
         settings.animatediff_batch = True
@@ -188,11 +193,11 @@ class Unit:
         return numbers
 
 
-def enabled_units(p: Any) -> list[Unit]:
-    """The enabled units of a run, as copies; none where ControlNet is not installed.
+def units_of(p: Any) -> list[Unit]:
+    """The units of a run, as copies; none where ControlNet is not installed.
 
     Raises:
-        ParamError: a unit of an API request is none that ControlNet understands.
+        ParamError: as `read_unit`.
     """
     external, script = _external_code(), controlnet_of(p)
     if external is None or script is None:
@@ -200,7 +205,7 @@ def enabled_units(p: Any) -> list[Unit]:
     return [
         Unit(number, script.args_from + number, unit)
         for number, value in enumerate(values_of(p, script))
-        if (unit := _enabled(external, number, value)) is not None
+        if (unit := read_unit(external, number, value)) is not None
     ]
 
 
@@ -237,30 +242,6 @@ def _external_code() -> Any:
     return next((sys.modules[name] for name in _EXTERNAL_CODE if name in sys.modules), None)
 
 
-def _enabled(external: Any, number: int, value: Any) -> Any:
-    try:
-        units = external.get_all_units_from([value]) if _may_be_unit(value) else []
-    except (ValueError, TypeError, AssertionError, KeyError) as error:  # pydantic's errors are ValueErrors
-        raise ParamError(f"AnimateDiff: ControlNet unit {number} is not understood: {_one_line(error)}") from error
-    return next((copy.copy(unit) for unit in units if unit.enabled), None)
-
-
-def _may_be_unit(value: Any) -> bool:
-    """Sparing ControlNet's warning about arguments that are no units."""
-    return isinstance(value, dict) or hasattr(value, "enabled")
-
-
-def _one_line(error: Exception) -> str:
-    return "; ".join(filter(None, map(str.strip, _lines(error))))[:300]
-
-
-def _lines(error: Exception) -> Iterator[str]:
-    found = getattr(error, "errors", None)  # pydantic lists them: where, and what
-    if callable(found):
-        return (f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}" for one in found())
-    return iter(str(error).splitlines())
-
-
 def _for_controlnet(file: Path | Image.Image) -> str | np.ndarray:
     """A picture as ControlNet reads it: a path, or an array (h, w, 3) uint8."""
     return str(file) if isinstance(file, Path) else np.asarray(file)
@@ -278,12 +259,3 @@ def _resize_as_img2img(settings: Any, mode: int) -> None:
     """ControlNet brings img2img's pictures to size as img2img does."""
     modes = list(type(settings.resize_mode))
     settings.resize_mode = modes[mode] if mode < len(modes) else modes[0]  # 3 resizes the latent
-
-
-def _some(image: Any) -> bool:
-    """Whether the field holds a picture; the page's empty canvas is a dict without one."""
-    if isinstance(image, dict):
-        return image.get("image") is not None
-    if isinstance(image, (list, tuple, str)):
-        return len(image) > 0
-    return image is not None

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 FILES_KEY = "AnimateDiff files"
 MESSAGES_KEY = "AnimateDiff messages"
 _VIDEO_ORDER = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG")  # as API clients get them
+_NO_PICTURES = ("MP4", "WEBM")  # what no library for pictures opens
 _MOVES_IN_GALLERY = ("GIF", "WEBP", "AVIF", "APNG")  # what a browser plays inside <img>
 
 
@@ -184,11 +185,11 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     """Put the videos in the place of the pictures of a run.
 
     API clients get base64 strings of the files, video by video in the order GIF, MP4, WEBP, WEBM; then, with `Frame`
-    or where there is no video file, the frames. The page's gallery gets pictures that it shows moving, a script (X/Y/Z
-    plot, prompt matrix) one for each video. Every entry of
-    `processed.images` has its infotext at the same place in `processed.infotexts`. The paths, and what could not be
-    saved, are in the result's JSON under `extra_generation_params`, from which the page makes players and links, and in
-    the comments below the gallery.
+    or where there is no video file, the frames. With `returned: pictures` MP4 and WEBM are left out, and a video of
+    which nothing would be left is there as its first frame. The page's gallery gets pictures that it shows moving, a
+    script (X/Y/Z plot, prompt matrix) one for each video. Every entry of `processed.images` has its infotext at the
+    same place in `processed.infotexts`. The paths, and what could not be saved, are in the result's JSON under
+    `extra_generation_params`, from which the page makes players and links, and in the comments below the gallery.
     """
     to_script = _serves_script(p)
     entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved, to_script))
@@ -297,12 +298,16 @@ def _rescue(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
 
 
 def _for_api(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[str | Image.Image, str]]:
+    left_out = _NO_PICTURES if params.returned == "pictures" else ()
     any_video = False
     for video in saved:
-        for name in _VIDEO_ORDER:
-            for path in video.files.get(name, []):
-                any_video = True
-                yield base64.b64encode(path.read_bytes()).decode("ascii"), video.infotext
+        files = [(name, path) for name in _VIDEO_ORDER for path in video.files.get(name, [])]
+        any_video = any_video or bool(files)
+        shown = [path for name, path in files if name not in left_out]
+        for path in shown:
+            yield base64.b64encode(path.read_bytes()).decode("ascii"), video.infotext
+        if files and not shown and "Frame" not in params.format:
+            yield video.frames[0], video.infotext
     if "Frame" in params.format or not any_video:
         yield from _frames(saved)
 

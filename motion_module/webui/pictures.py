@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules import images, sd_samplers_common, shared
+from modules import images, processing, sd_samplers_common, shared
 from motion_module.core.latents import fade_into_noise
 from motion_module.errors import ParamError
 from motion_module.media.folders import DAMAGE, ReaderError, open_small, reason_of
@@ -32,6 +32,20 @@ _LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
 _RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
 _PIXELS_PER_LATENT = 8
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def check_start(p: Any) -> None:
+    """See that a run of img2img has pictures to start from; the host finds out while it encodes them.
+
+    Raises:
+        ParamError: it has none.
+    """
+    pictures = getattr(p, "init_images", None) or [None]
+    if isinstance(p, processing.StableDiffusionProcessingImg2Img) and any(picture is None for picture in pictures):
+        raise ParamError(
+            "AnimateDiff: img2img has no picture to start from; give it one (init_images in the API), or use txt2img, "
+            "where video_path, video_source and ControlNet need none."
+        )
 
 
 class Pictures:

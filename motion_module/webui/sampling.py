@@ -85,6 +85,7 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
         if any(borrower.places(hires)[1] for hires in (False, True)):
             stack.enter_context(_negatives_of_one_length())
         stack.enter_context(replaced_call(sd_samplers_cfg_denoiser, "cfg_denoiser_callback", loan.around_callbacks))
+        stack.callback(setattr, shared.state, "textinfo", None)  # no step is on while the host decodes
         yield
 
 
@@ -237,12 +238,11 @@ def _step_of(denoiser: Any) -> int:
 
 @contextmanager
 def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
-    """Say which window is on, and stop between two of them as the host stops between two steps."""
+    """Say which step and window is on, and stop between two windows as the host stops between two steps."""
     if shared.state.interrupted or shared.state.skipped:
         raise sd_samplers_common.InterruptedException
-    if model_call.calls > 1:
-        step = f"step {number} of {shared.state.sampling_steps}"
-        shared.state.textinfo = f"AnimateDiff: {step}, window {model_call.number} of {model_call.calls}"
+    window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
+    shared.state.textinfo = f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}"
     yield
 
 

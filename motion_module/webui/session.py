@@ -35,7 +35,7 @@ from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.job_lists import for_videos
 from motion_module.webui.lora import Networks
 from motion_module.webui.picture_files import PictureFiles, img2img_background
-from motion_module.webui.pictures import Pictures
+from motion_module.webui.pictures import Pictures, check_start
 from motion_module.webui.readers import answer_to, answering, comment, fail, told
 from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
@@ -122,6 +122,7 @@ class Session:
         self.params = with_axes(self.p, read_request(args))
         if not self.params.enable or getattr(self.p, "txt2img_upscale", False):
             return  # the button below the gallery upscales one picture
+        check_start(self.p)
         allowed_paths.check_overrides(self.p)
         interpolation.check(self.params)
         pictures = PictureFiles(self._stack, video_in.frames_folder(), img2img_background(self.p))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,30 @@ from motion_module.wording import mention, value_text
 FILE = "xyz_grid.py"
 """The host's script; its module has the list `axis_options` and the class `AxisOption`."""
 
-_TYPES: dict[str, Callable[[Any], Any]] = {"int": int, "number": float}  # the host reads ranges like 8-16 for these two
+_TYPES: dict[str, type] = {"int": int, "number": float}  # the host reads ranges like 8-16 for these two
+
+
+class _Numbers:
+    """The type of an axis of numbers: to the plot's eyes `int` or `float`, but its refusals are sentences of ours."""
+
+    def __init__(self, name: str, knob: Knob) -> None:
+        self._name, self._knob = name, knob
+
+    def __eq__(self, other: object) -> bool:
+        return other is _TYPES[self._knob.kind]  # by which the plot tells that ranges may be written
+
+    def __hash__(self) -> int:
+        return hash(_TYPES[self._knob.kind])
+
+    def __call__(self, value: Any) -> Any:
+        """A value as it is written in the plot.
+
+        Raises:
+            ParamError: one sentence with the field, the value and what is allowed.
+        """
+        with suppress(ValueError):
+            value = float(value)
+        return read_value(self._name, self._knob, value)
 
 
 def register() -> None:
@@ -42,7 +66,7 @@ def _options(kind: Any) -> list[Any]:
     return [
         kind(
             label_of(knob),
-            _TYPES.get(knob.kind, partial(_read, name, knob)),
+            _Numbers(name, knob) if knob.kind in _TYPES else partial(_read, name, knob),
             partial(_apply, name),
             confirm=partial(_confirm, name, knob),
             choices=_choices(name, knob),

@@ -104,12 +104,11 @@ def img2img(
     """Make pictures from the tab's fields, by the chosen script or by the host.
 
     Raises:
-        ValueError: there is no picture, or the denoising strength is not in 0..1.
+        ValueError: there is no picture (which is found out after the scripts' first hooks, as in the WebUI), or the
+            denoising strength is not in 0..1.
     """
     fields = dict(locals())
     image, mask = (images.fix_image(picture) for picture in _picture_and_mask(mode, fields))
-    if mode != BATCH and image is None:
-        raise ValueError("There is no picture to start from.")
     if not 0.0 <= denoising_strength <= 1.0:
         raise ValueError(f"Denoising strength is {denoising_strength}; it must be from 0 to 1.")
     if opts.enable_console_prompts:

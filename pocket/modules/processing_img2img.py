@@ -65,9 +65,12 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         """Encode the pictures and prepare the mask.
 
         Raises:
+            ValueError: there is no picture.
             RuntimeError: there are more pictures than places in a batch.
             NotModelledError: colour correction is asked for.
         """
+        if not self.init_images or any(picture is None for picture in self.init_images):
+            raise ValueError("There is no picture to start from.")
         if opts.img2img_color_correction:
             raise errors.NotModelledError("Colour correction of img2img is not supported by this host.")
         self.extra_generation_params["Denoising strength"] = self.denoising_strength
@@ -172,9 +175,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
                 self.overlay_images = self.overlay_images * self.batch_size
             return np.expand_dims(pictures[0], axis=0).repeat(self.batch_size, axis=0)
         if len(pictures) > self.batch_size:
-            raise RuntimeError(
-                f"bad number of images passed: {len(pictures)}; expecting {self.batch_size} or less"
-            )
+            raise RuntimeError(f"bad number of images passed: {len(pictures)}; expecting {self.batch_size} or less")
         self.batch_size = len(pictures)
         return np.array(pictures)
 
@@ -235,9 +236,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
     def get_token_merging_ratio(self, for_hr: bool = False) -> float:
         """This run's ratio, else the request's, else img2img's, else the settings'."""
         overridden = "token_merging_ratio" in self.override_settings and opts.token_merging_ratio
-        return (
-            self.token_merging_ratio or overridden or opts.token_merging_ratio_img2img or opts.token_merging_ratio
-        )
+        return self.token_merging_ratio or overridden or opts.token_merging_ratio_img2img or opts.token_merging_ratio
 
 
 def _get_mask_blur(p: StableDiffusionProcessingImg2Img) -> int | None:

@@ -237,7 +237,16 @@ REFUSED = {
     "too few keys": ([batch("{folder}", "keyframe:0,1")], {}, ("names 2 frames", "holds 5 pictures")),
     "key beyond": ([batch("{folder}", "keyframe:0,1,2,3,8")], {"video_length": 8}, ("names frame 8", "0 to 7")),
     "no unit": ([unit(module="nonsense")], {}, ("ControlNet unit 0 is not understood", "nonsense")),
-    "no model": ([batch("{folder}", model="nonsense")], {}, ("ControlNet could not prepare its units", "nonsense")),
+    "no model": (
+        [batch("{folder}", model="nonsense")],
+        {},
+        ("ControlNet unit 0", "model is 'nonsense'", "control_tiny"),
+    ),
+    "damaged picture": (
+        [batch("{damaged}")],
+        {},
+        ("ControlNet could not prepare its units", "cannot identify image file"),
+    ),
 }
 
 
@@ -245,7 +254,14 @@ REFUSED = {
 def test_what_cannot_be_is_one_sentence_and_changes_nothing(client, folder, tmp_path, case):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "readme.txt").write_text("nothing")
-    known = {"{folder}": str(folder), "{empty}": str(tmp_path / "empty"), "{png}": png_base64(picture(0))}
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "1.png").write_text("nothing")
+    known = {
+        "{folder}": str(folder),
+        "{damaged}": str(tmp_path / "damaged"),
+        "{empty}": str(tmp_path / "empty"),
+        "{png}": png_base64(picture(0)),
+    }
 
     def filled(value):
         if isinstance(value, dict):

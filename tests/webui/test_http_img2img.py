@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from http_client import SMALL, Client, gif_frames, gradient, png_base64
+from runs import make, run, video
 
 
 @pytest.fixture
@@ -70,3 +71,22 @@ def test_a_picture_for_each_frame(client, monkeypatch):
     frames, plain = client.frames(still, "img2img", **request), client.plain("img2img", batch_size=3, **request)
     assert np.abs(frames - plain).mean() < 1  # the encoder's own noise
     assert np.abs(frames - plain[[1, 2, 0]]).mean() > 10
+
+
+@pytest.mark.parametrize("fields", [{}, {"video_path": "{folder}"}, {"last_frame": "{png}"}], ids=lambda f: str([*f]))
+def test_without_a_picture_img2img_is_refused_in_a_sentence(client, tmp_path, fields):
+    known = {"{folder}": str(tmp_path), "{png}": png_base64(gradient())}
+    video = {"enable": True, "video_length": 2, "batch_size": 8}
+    video |= {name: known[value] for name, value in fields.items()}
+    reply = client.post("img2img", {**SMALL, "init_images": [], "alwayson_scripts": {"AnimateDiff": {"args": [video]}}})
+    assert reply.status == 422 and "AnimateDiff: img2img has no picture to start from" in reply.sentence, reply.body
+    assert "txt2img" in reply.sentence and client.plain().shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("pictures", [[None], [], None])
+@pytest.mark.parametrize("enable", [True, False])
+def test_the_page_without_a_picture(pocket, pictures, enable):
+    """The page's p has None in the place of its picture; without a video the error stays the host's."""
+    says = "AnimateDiff: img2img has no picture" if enable else "There is no picture to start from"
+    with pytest.raises(Exception, match=says):
+        run(make("img2img", video(enable=enable), init_images=pictures))

@@ -224,6 +224,24 @@ def test_the_progress_tells_step_and_window(client, sampler, steps):
     assert values == sorted(values) and values[0] < values[-1] < 1
 
 
+def test_the_progress_tells_the_step_where_one_window_holds_all_frames(client):
+    told = []
+    with before_each_model_call(lambda: told.append(client.get("progress?skip_current_image=true"))):
+        client.frames(steps=3)
+    assert [answer["textinfo"] for answer in told] == [f"AnimateDiff: step {step} of 3" for step in (1, 2, 3)]
+
+
+def test_no_step_is_told_while_the_host_decodes(client, monkeypatch):
+    from modules import processing, shared
+
+    told, decode = [], processing.decode_latent_batch
+    monkeypatch.setattr(
+        processing, "decode_latent_batch", lambda *a, **k: (told.append(shared.state.textinfo), decode(*a, **k))[1]
+    )
+    client.frames(steps=1)
+    assert told == [None]
+
+
 def test_by_default_windows_stay_and_do_not_wrap(client):
     """See tests/quality/windows.md; with `overwrite` they are those of other extensions."""
     steps = {"steps": 2}

@@ -168,3 +168,38 @@ def test_without_a_plot_nothing_happens(pocket):
     xyz.register()
     assert dict(script_callbacks.enumerate_callbacks())["before_ui"] == callbacks
     assert np.array_equal(array(run(make()).images), pictures())
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("video_length", "8", 8),
+        ("video_length", 8, 8),
+        ("video_length", "8.0", 8),
+        ("fps", "12.5", 12.5),
+        ("fps", 8, 8),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(axes, field, text, value):
+    got = axes[field].type(text)
+    assert got == value and (field == "fps" or isinstance(got, int))
+
+
+@pytest.mark.parametrize("text", ["abc", "", "1e", "8 frames", "nan", "inf", "9" * 5000, "0x10", "true"])
+@pytest.mark.parametrize(
+    ("field", "allowed"), [("video_length", "a whole number from 0"), ("fps", "a number from 1 to")]
+)
+def test_what_is_no_number_is_a_sentence(axes, field, allowed, text):
+    """The plot makes every value with the axis's type, and shows what that raises."""
+    from motion_module.errors import ParamError
+
+    with pytest.raises(ParamError, match=f"AnimateDiff: {field} is .*; allowed is {allowed}") as caught:
+        axes[field].type(text)
+    assert len(str(caught.value)) < 200 and caught.value.status_code == 422
+
+
+def test_only_axes_of_numbers_take_ranges(axes):
+    """The plot compares the type with `int` and with `float`."""
+    kinds = {name: [kind for kind in (int, float) if axis.type == kind] for name, axis in axes.items()}
+    assert (kinds["stride"], kinds["effect"], kinds["blend"], kinds["enable"]) == ([int], [float], [], [])
+    assert axes["stride"].type != axes["effect"].type and len({axes["stride"].type, int}) == 1

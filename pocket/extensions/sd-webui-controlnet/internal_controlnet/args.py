@@ -163,6 +163,8 @@ class ControlNetUnit(BaseModel):
         """
         image = self.image
         if image is None:
+            if self.mask is not None:
+                raise AssertionError  # as ControlNet says it: without a word
             return None
         if isinstance(image, dict):
             image = [image]

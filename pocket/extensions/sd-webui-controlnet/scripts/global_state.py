@@ -45,5 +45,5 @@ def find_model(name: str | None) -> str:
     key = name if name in cn_models else cn_models_names.get(word, cn_models_names[holds[0]] if holds else "")
     path = cn_models.get(key)
     if path is None:
-        raise RuntimeError(f"model not found: {name}")
+        raise RuntimeError("model not found: None")  # ControlNet has forgotten the name that was asked for
     return path

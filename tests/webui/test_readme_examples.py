@@ -1,0 +1,80 @@
+"""Every example of the README is run as it stands there, with the models that are here and in a small size."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from control_videos import CONTROL, folder_of
+from http_client import SMALL, Client, mp4_frames
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PROMPT = re.search(r"^### Prompt travel$.*?^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[1]
+SCRIPTS = [text for kind, text in BLOCKS if kind == "python"]
+REQUESTS = [text for kind, text in BLOCKS if kind == "json"]
+MODULE = "mm_tiny_v2.safetensors"
+
+
+@pytest.fixture
+def client(pocket):
+    return Client(pocket)
+
+
+@pytest.fixture
+def here(pocket, tmp_path):
+    """An example with what is here in the place of what people have, and a size in which it takes a second."""
+    url = urlsplit(pocket["url"])
+    changes = {
+        "512": "64",
+        '"steps": 20': '"steps": 1',
+        "steps=20": "steps=1",
+        "127.0.0.1:7860": url.netloc,
+        'host="127.0.0.1", port=7860': f'host="{url.hostname}", port={url.port}',
+        "control_v11p_sd15_canny": CONTROL,
+        "mm_sd_v15_v2.ckpt": MODULE,
+        "/videos/cat": str(folder_of(tmp_path / "cat", 5)),
+    }
+
+    def changed(text):
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        return text
+
+    return changed
+
+
+def test_every_block_is_of_a_kind_that_is_run():
+    others = [text for kind, text in BLOCKS if kind not in ("python", "json") and text != PROMPT]
+    lines = [line for text in others for line in text.splitlines()]
+    commands = {path.stem for path in (Path(__file__).parents[2] / "pocket" / "commands").glob("*.py")}
+    assert all(line.split()[:2] == ["python3", "pocket"] and line.split()[2] in commands for line in lines), lines
+    assert (len(SCRIPTS), len(REQUESTS)) == (2, 1), "give a new example what it needs above"
+
+
+@pytest.mark.parametrize("place", range(len(SCRIPTS)))
+def test_a_script_makes_its_video(here, tmp_path, place):
+    done = subprocess.run(
+        [sys.executable, "-c", here(SCRIPTS[place])], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (video,) = [*tmp_path.glob("*.mp4")] or [Path(done.stdout.strip())]
+    assert mp4_frames(video) == (16, 8, (64, 64))
+
+
+@pytest.mark.parametrize("place", range(len(REQUESTS)))
+def test_a_request_is_served(client, here, place):
+    reply = client.post("txt2img", json.loads(here(REQUESTS[place])))
+    assert reply.status == 200, reply.body
+    assert reply.kinds[:2] == ["GIF", "MP4"] and mp4_frames(reply.paths[0]["MP4"])[0] == 5
+
+
+def test_the_prompt_travels(client):
+    video = {"video_length": 9, "batch_size": 9, "model": MODULE, "effect": 0.0, "same_noise": True}
+    frames = client.frames(video, **{**SMALL, "prompt": PROMPT, "steps": 1, "subseed_strength": 0})
+    away = [np.abs(frame - frames[0]).mean() for frame in frames]
+    assert away == sorted(away) and away[8] > away[4] > away[1] > 0
