@@ -43,8 +43,8 @@ def check_start(p: Any) -> None:
     pictures = getattr(p, "init_images", None) or [None]
     if isinstance(p, processing.StableDiffusionProcessingImg2Img) and any(picture is None for picture in pictures):
         raise ParamError(
-            "AnimateDiff: img2img has no picture to start from; give it one (init_images in the API), or use txt2img, "
-            "where video_path, video_source and ControlNet need none."
+            f"AnimateDiff: img2img has no picture to start from; give it one{either(' (init_images)', '')}, or use "
+            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none."
         )
 
 
