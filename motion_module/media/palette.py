@@ -22,10 +22,12 @@ Planes = NDArray[np.uint8]
 _FINEST_BITS, _FINE_BITS, _COARSE_BITS = 7, 6, 5
 # Above this many occupied cells the fine cube costs more time than it gains in quality; far below it, a finer one
 # costs next to nothing.
-_MOST_FINE_CELLS = 16_384
-_FEW_CELLS = 1_500
-_FIRST_STEPS = 8
+_MOST_FINE_CELLS = 8_192
+_FEW_CELLS, _MANY_CELLS = 1_500, 4_000
+_FIRST_STEPS, _LAST_STEPS = 6, 3
 _SAMPLE = 16_384  # pixels
+# An error that has grown so many times since the frame before is a cut: the palette begins anew.
+_CUT = 1.5
 # Entries of the palette that may move to other colours in one step.
 _MOST_MOVES = 16
 
@@ -35,11 +37,13 @@ class _Cells:
     """The occupied cells of a picture's colour cube.
 
     Attributes:
+        bits: bits per channel of the cube.
         of_pixel: the cell of every pixel, (pixels,), below n.
         colours: mean colour of the pixels in each occupied cell, (n, 3) float32.
         counts: pixels in each, (n,) float32.
     """
 
+    bits: int
     of_pixel: NDArray[np.uint16]
     colours: NDArray[np.float32]
     counts: NDArray[np.float32]
@@ -55,6 +59,8 @@ class PaletteTracker:
     def __init__(self, steps: int = 2) -> None:
         self._steps = steps
         self._palette: NDArray[np.float32] | None = None
+        self.error = 0.0
+        """Squared distance between the pixels that were followed last and their colours, in the mean."""
 
     @property
     def table(self) -> NDArray[np.uint8]:
@@ -74,11 +80,21 @@ class PaletteTracker:
             planes: red, green and blue of the pixels, (3, n) with n > 0.
         """
         cells = _occupied_cells(planes)
-        if self._palette is None:
-            self._palette, nearest = _refine(_first_palette(planes), cells, _FIRST_STEPS)
-        else:
-            self._palette, nearest = _refine(self._palette, cells, self._steps)
+        enough = cells if len(cells.colours) <= _MANY_CELLS else _joined(cells)
+        before = self.error
+        if self._palette is not None:
+            nearest = self._take(_refined(self._palette, enough, self._steps), cells)
+        if self._palette is None or self.error > _CUT * max(before, 1):
+            roughly = _refined(_first_palette(planes), enough, _FIRST_STEPS)
+            nearest = self._take(_refined(roughly, cells, _LAST_STEPS), cells)
         return nearest.astype(np.uint8)[cells.of_pixel]
+
+    def _take(self, palette: NDArray[np.float32], cells: _Cells) -> NDArray[np.intp]:
+        """Go on with a palette; the nearest of its colours for each cell, (n,)."""
+        self._palette = palette
+        nearest, errors = _assign(palette, cells.colours)
+        self.error = float(np.average(errors, weights=cells.counts))
+        return nearest
 
 
 def exact_table(planes: Planes, most: int) -> NDArray[np.uint8] | None:
@@ -104,13 +120,13 @@ def _packed(planes: Planes) -> NDArray[np.int32]:
 
 def _occupied_cells(planes: Planes) -> _Cells:
     """Sort pixels into a cube as fine as the number of their colours allows."""
-    number, counts = _counted(planes, _FINE_BITS)
+    bits = _FINE_BITS
+    number, counts = _counted(planes, bits)
     occupied = int(np.count_nonzero(counts))
-    if occupied > _MOST_FINE_CELLS:
-        number, counts = _counted(planes, _COARSE_BITS)
-    elif occupied < _FEW_CELLS:
-        number, counts = _counted(planes, _FINEST_BITS)
-    return _cells(planes, number, counts)
+    if not _FEW_CELLS < occupied <= _MOST_FINE_CELLS:
+        bits = _COARSE_BITS if occupied > _FEW_CELLS else _FINEST_BITS
+        number, counts = _counted(planes, bits)
+    return _cells(planes, bits, number, counts)
 
 
 def _counted(planes: Planes, bits: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
@@ -120,13 +136,14 @@ def _counted(planes: Planes, bits: int) -> tuple[NDArray[np.int32], NDArray[np.i
     return number, np.bincount(number, minlength=1 << (3 * bits))
 
 
-def _cells(planes: Planes, number: NDArray[np.int32], counts: NDArray[np.intp]) -> _Cells:
+def _cells(planes: Planes, bits: int, number: NDArray[np.int32], counts: NDArray[np.intp]) -> _Cells:
     occupied = np.flatnonzero(counts)
     rank = np.zeros(len(counts), np.uint16)
     rank[occupied] = np.arange(len(occupied))
     of_pixel, counts = rank[number], counts[occupied]
     sums = [np.bincount(of_pixel, plane) for plane in planes]
-    return _Cells(of_pixel, (np.stack(sums, axis=1) / counts[:, None]).astype(np.float32), counts.astype(np.float32))
+    colours = (np.stack(sums, axis=1) / counts[:, None]).astype(np.float32)
+    return _Cells(bits, of_pixel, colours, counts.astype(np.float32))
 
 
 def _first_palette(planes: Planes) -> NDArray[np.float32]:
@@ -139,8 +156,20 @@ def _first_palette(planes: Planes) -> NDArray[np.float32]:
     return np.concatenate([found, np.zeros((COLOURS - len(found), 3), np.float32)])
 
 
-def _refine(palette: NDArray[np.float32], cells: _Cells, steps: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Lloyd's algorithm: the moved palette (255, 3) and the index of the nearest colour for each cell (n,)."""
+def _joined(cells: _Cells) -> _Cells:
+    """The same colours in a cube of half the resolution; good enough to move a palette, but of no pixels."""
+    bits = cells.bits - 1
+    red, green, blue = cells.colours.T.astype(np.int32) >> (8 - bits)
+    number = (red << 2 * bits) | (green << bits) | blue
+    number = np.unique(number, return_inverse=True)[1].reshape(-1)
+    weights = np.bincount(number, cells.counts)
+    sums = [np.bincount(number, cells.counts * cells.colours[:, k]) for k in range(3)]
+    colours = (np.stack(sums, axis=1) / weights[:, None]).astype(np.float32)
+    return _Cells(bits, np.zeros(0, np.uint16), colours, weights.astype(np.float32))
+
+
+def _refined(palette: NDArray[np.float32], cells: _Cells, steps: int) -> NDArray[np.float32]:
+    """Lloyd's algorithm: the moved palette, (255, 3)."""
     for _ in range(steps):
         nearest, error = _assign(palette, cells.colours)
         weights = np.bincount(nearest, cells.counts, COLOURS)
@@ -149,7 +178,7 @@ def _refine(palette: NDArray[np.float32], cells: _Cells, steps: int) -> tuple[ND
         palette = palette.copy()
         palette[used] = np.stack(sums, axis=1)[used] / weights[used, None]
         _move_idle(palette, weights, nearest, error * cells.counts, cells)
-    return palette, _assign(palette, cells.colours)[0]
+    return palette
 
 
 def _assign(palette: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

@@ -23,10 +23,12 @@ KEPT = MOST_COLOURS - 1
 # So near to the wanted colour (1 or 2 levels in each channel), a colour is right however good the palette is.
 _RIGHT = 6
 # A pixel that moves by no more than so many levels a frame belongs to a smooth, slow change. There, the new colour is
-# looked for this share of the way back to the one that is shown: smaller jumps.
-_SLOW, _INERTIA = 2, 0.4
+# looked for so much of the way back to the one that is shown: smaller jumps.
+_SLOW, _INERTIA = 2, 10  # 32nds
 # Dithering that takes a pixel further off than so many times the palette's usual error is not followed.
-_WILDEST = 9
+_WILDEST = 5
+# Pixels that tell early when there are too many colours.
+_SAMPLE = 2048
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,18 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Strokes:
-    """Some pixels and their colours: `where` in the frame, and their `places` in the table, both (n,)."""
+    """Some pixels and their colours.
+
+    Attributes:
+        where: the pixels' numbers in the frame, (n,).
+        places: in the table, (n,).
+        colours: which are there, (3, n).
+        table: (256, 3).
+    """
 
     where: NDArray[np.intp]
     places: NDArray[np.uint8]
+    colours: Planes
     table: NDArray[np.uint8]
 
 
@@ -70,7 +80,6 @@ class SteadyPainter:
         self._before: Planes | None = None  # the frame before
         self._shown: Planes  # the colours that a viewer sees of it
         self._meant: Planes  # the colour that each pixel had when it was drawn
-        self._usual = 0.0  # distance of a colour to the palette
 
     def draw(self, image: Image.Image) -> Drawing:
         """What this frame changes in the picture that the frames before left.
@@ -81,8 +90,10 @@ class SteadyPainter:
         frame = np.stack([np.asarray(plane).reshape(-1) for plane in image.split()])
         strokes = self._first(frame, image.size) if self._before is None else self._next(frame, image.size)
         self._before = frame
-        self._shown[:, strokes.where] = strokes.table[strokes.places].T
-        self._meant[:, strokes.where] = frame[:, strokes.where]
+        for shown, meant, colours, wanted in zip(self._shown, self._meant, strokes.colours, frame, strict=True):
+            shown[strokes.where] = colours
+            if self._dither:
+                meant[strokes.where] = wanted[strokes.where]
         places = np.full(frame.shape[1], KEPT, np.uint8)
         places[strokes.where] = strokes.places
         return Drawing(places.reshape(image.size[::-1]), strokes.table, len(strokes.where) < frame.shape[1])
@@ -109,56 +120,60 @@ class SteadyPainter:
     def _nearest(self, frame: Planes, moved: NDArray[np.uint8], wrong: NDArray[np.int32]) -> _Strokes:
         """The pixels whose colour is wrong, as far as the palette has a better one."""
         slow = moved <= _SLOW
-        limit = np.where(slow, max(_RIGHT, self._usual), _RIGHT)
-        where = np.flatnonzero((moved > 0) & (wrong > limit))
+        good_enough = slow & (wrong <= int(self._tracker.error))
+        where = np.flatnonzero((moved > 0) & (wrong > _RIGHT) & ~good_enough)
         if not len(where):
             return _nothing()
-        wanted = frame[:, where]
-        aim = np.where(slow[where], _held_back(wanted, self._shown[:, where]), wanted)
-        places = self._follow(aim)
-        table = self._tracker.table
-        better = _distance(wanted, table[places].T) < wrong[where]
-        return _Strokes(where[better], places[better], table)
+        wanted = _at(frame, where)
+        places = self._tracker.follow(np.where(slow[where], _held_back(wanted, _at(self._shown, where)), wanted))
+        colours = _looked_up(self._tracker.table, places)
+        better = np.flatnonzero(_distance(wanted, colours) < wrong[where])
+        return _Strokes(where[better], places[better], _at(colours, better), self._tracker.table)
 
     def _dithered(self, frame: Planes, where: NDArray[np.intp], size: tuple[int, int]) -> _Strokes:
         """Pixels from a palette picture of the whole frame, dithered if that is wished for."""
-        nearest = self._follow(frame)
+        places = self._tracker.follow(frame)
         table = self._tracker.table
-        if not self._dither:
-            return _Strokes(where, nearest[where], table)
-        places = dithered(frame, size, table)
-        wild = _distance(frame, table[places].T) > _WILDEST * self._usual
-        return _Strokes(where, np.where(wild, nearest, places)[where], table)
-
-    def _follow(self, aim: Planes) -> NDArray[np.uint8]:
-        places = self._tracker.follow(aim)
-        self._usual = float(_distance(aim, self._tracker.table[places].T).mean())
-        return places
+        if self._dither:
+            spread = dithered(frame, size, table)
+            wild = _distance(frame, _looked_up(table, spread)) > _WILDEST * self._tracker.error
+            places = np.where(wild, places, spread)
+        places = places[where]
+        return _Strokes(where, places, _looked_up(table, places), table)
 
 
 def _nothing() -> _Strokes:
-    return _Strokes(np.zeros(0, np.intp), np.zeros(0, np.uint8), np.zeros((MOST_COLOURS, 3), np.uint8))
+    nothing = np.zeros((3, 0), np.uint8)
+    return _Strokes(np.zeros(0, np.intp), nothing[0], nothing, np.zeros((MOST_COLOURS, 3), np.uint8))
 
 
 def _exact(frame: Planes, where: NDArray[np.intp], most: int) -> _Strokes | None:
     """These pixels without any error; None where they have more than so many colours."""
     if not len(where):
         return _nothing()
-    pixels = frame[:, where]
+    if exact_table(_at(frame, where[:: len(where) // _SAMPLE + 1]), most) is None:
+        return None
+    pixels = _at(frame, where)
     table = exact_table(pixels, most)
-    return None if table is None else _Strokes(where, exact_places(pixels, table), table)
+    return None if table is None else _Strokes(where, exact_places(pixels, table), pixels, table)
 
 
 def _held_back(wanted: Planes, shown: Planes) -> Planes:
     """Colours a little on the way from the wanted ones back to those that are shown."""
     step = wanted.astype(np.int16) - shown
-    return (wanted - np.rint(step * np.float32(_INERTIA)).astype(np.int16)).astype(np.uint8)
+    return (wanted - ((step * _INERTIA + 16) >> 5)).astype(np.uint8)
+
+
+def _at(planes: Planes, where: NDArray[np.intp]) -> Planes:
+    return planes if len(where) == planes.shape[1] else np.stack([plane[where] for plane in planes])
+
+
+def _looked_up(table: NDArray[np.uint8], places: NDArray[np.uint8]) -> Planes:
+    return np.stack([colours[places] for colours in np.ascontiguousarray(table.T)])
 
 
 def _distance(one: Planes, other: Planes) -> NDArray[np.int32]:
     """How far apart the colours of pixels are, (n,)."""
-    total = np.zeros(one.shape[1], np.int32)
-    for first, second in zip(one, other, strict=True):
-        step = first.astype(np.int32) - second
-        total += step * step
-    return total
+    steps = [np.subtract(first, second, dtype=np.int16) for first, second in zip(one, other, strict=True)]
+    red, green, blue = (np.multiply(step, step, dtype=np.int32) for step in steps)
+    return red + green + blue
