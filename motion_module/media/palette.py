@@ -172,7 +172,7 @@ def _refined(palette: NDArray[np.float32], cells: _Cells, steps: int) -> NDArray
     """Lloyd's algorithm: the moved palette, (255, 3)."""
     for _ in range(steps):
         nearest, error = _assign(palette, cells.colours)
-        weights = np.bincount(nearest, cells.counts, COLOURS)
+        weights = np.bincount(nearest, cells.counts, COLOURS).astype(np.float64)
         sums = [np.bincount(nearest, cells.counts * cells.colours[:, k], COLOURS) for k in range(3)]
         used = weights > 0
         palette = palette.copy()

@@ -23,7 +23,7 @@ KEPT = MOST_COLOURS - 1
 # So near to the wanted colour (1 or 2 levels in each channel), a colour is right however good the palette is.
 _RIGHT = 6
 # A pixel that moves by no more than so many levels a frame belongs to a smooth, slow change. There, the new colour is
-# looked for so much of the way back to the one that is shown: smaller jumps.
+# looked for so much of the way back to the one that is shown: smaller jumps, for a little of the PSNR.
 _SLOW, _INERTIA = 2, 10  # 32nds
 # Dithering that takes a pixel further off than so many times the palette's usual error is not followed.
 _WILDEST = 5
@@ -88,8 +88,8 @@ class SteadyPainter:
             image: mode RGB, of the same size as the others.
         """
         frame = np.stack([np.asarray(plane).reshape(-1) for plane in image.split()])
-        strokes = self._first(frame, image.size) if self._before is None else self._next(frame, image.size)
-        self._before = frame
+        before, self._before = self._before, frame
+        strokes = self._first(frame, image.size) if before is None else self._next(frame, before, image.size)
         for shown, meant, colours, wanted in zip(self._shown, self._meant, strokes.colours, frame, strict=True):
             shown[strokes.where] = colours
             if self._dither:
@@ -101,10 +101,10 @@ class SteadyPainter:
     def _first(self, frame: Planes, size: tuple[int, int]) -> _Strokes:
         self._shown, self._meant = np.zeros_like(frame), np.zeros_like(frame)
         everywhere = np.arange(frame.shape[1])
-        return _exact(frame, everywhere, MOST_COLOURS) or self._dithered(frame, everywhere, size)
+        return _exact(frame, everywhere, MOST_COLOURS) or self._whole(frame, everywhere, size)
 
-    def _next(self, frame: Planes, size: tuple[int, int]) -> _Strokes:
-        moved = (np.maximum(frame, self._before) - np.minimum(frame, self._before)).max(axis=0)
+    def _next(self, frame: Planes, before: Planes, size: tuple[int, int]) -> _Strokes:
+        moved = (np.maximum(frame, before) - np.minimum(frame, before)).max(axis=0)
         wrong = _distance(frame, self._shown)
         due = (moved > 0) & (wrong > 0)
         exact = _exact(frame, np.flatnonzero(due), MOST_COLOURS - 1)
@@ -114,11 +114,11 @@ class SteadyPainter:
             return exact
         if self._dither:
             drifted = _distance(frame, self._meant) > _RIGHT
-            return self._dithered(frame, np.flatnonzero(due & drifted), size)
+            return self._whole(frame, np.flatnonzero(due & drifted), size)
         return self._nearest(frame, moved, wrong)
 
     def _nearest(self, frame: Planes, moved: NDArray[np.uint8], wrong: NDArray[np.int32]) -> _Strokes:
-        """The pixels whose colour is wrong, as far as the palette has a better one."""
+        """The pixels whose colour is wrong, where the palette has a better one."""
         slow = moved <= _SLOW
         good_enough = slow & (wrong <= int(self._tracker.error))
         where = np.flatnonzero((moved > 0) & (wrong > _RIGHT) & ~good_enough)
@@ -130,7 +130,7 @@ class SteadyPainter:
         better = np.flatnonzero(_distance(wanted, colours) < wrong[where])
         return _Strokes(where[better], places[better], _at(colours, better), self._tracker.table)
 
-    def _dithered(self, frame: Planes, where: NDArray[np.intp], size: tuple[int, int]) -> _Strokes:
+    def _whole(self, frame: Planes, where: NDArray[np.intp], size: tuple[int, int]) -> _Strokes:
         """Pixels from a palette picture of the whole frame, dithered if that is wished for."""
         places = self._tracker.follow(frame)
         table = self._tracker.table

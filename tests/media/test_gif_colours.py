@@ -9,6 +9,8 @@ from PIL import Image, ImageSequence
 from smooth_clips import CLIPS, Flicker, flicker, gradient, shapes
 
 from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.reader import extract
+from motion_module.media.timing import Selection
 from motion_module.media.writers import WriterOptions
 
 FRAMES, SIZE = 12, 128
@@ -146,6 +148,16 @@ def test_decoders_agree_and_nothing_is_seen_through(save, shown, size, options):
         assert "transparency" not in image.info
         for frame in ImageSequence.Iterator(image):
             assert np.asarray(frame.convert("RGBA"))[..., 3].min() == 255
+
+
+def test_our_own_reader_sees_what_viewers_see(save, shown, tmp_path):
+    frames = CLIPS["confetti on a gradient"](5, SIZE)
+    (path,) = save(Clip(frames, ClipInfo()), ["GIF"]).files["GIF"]
+    folder = tmp_path / "read"
+    folder.mkdir()
+    extract(path, Selection(), folder)
+    read = pixels_of(Image.open(file).convert("RGB") for file in sorted(folder.iterdir()))
+    assert all((one == other).all() for one, other in zip(read, shown(frames), strict=True))
 
 
 def test_backwards_is_as_good_as_forwards(shown):
