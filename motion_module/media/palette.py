@@ -28,6 +28,8 @@ _FIRST_STEPS, _LAST_STEPS = 6, 3
 _SAMPLE = 16_384  # pixels
 # An error that has grown so many times since the frame before is a cut: the palette begins anew.
 _CUT = 1.5
+# Colours whose distances to the palette are looked at together: they fit into the processor's cache.
+_BLOCK = 2048
 # Entries of the palette that may move to other colours in one step.
 _MOST_MOVES = 16
 
@@ -183,9 +185,15 @@ def _refined(palette: NDArray[np.float32], cells: _Cells, steps: int) -> NDArray
 
 def _assign(palette: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For each colour (n, 3) the index of the nearest palette entry, and its squared distance."""
-    distances = colours @ (-2 * palette.T) + (palette * palette).sum(axis=1)
-    nearest = distances.argmin(axis=1)
-    error = distances[np.arange(len(colours)), nearest] + (colours * colours).sum(axis=1)
+    nearest, error = np.empty(len(colours), np.intp), np.empty(len(colours), np.float32)
+    squares = (palette * palette).sum(axis=1)
+    for start in range(0, len(colours), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        distances = colours[block] @ (-2 * palette.T)
+        distances += squares
+        nearest[block] = distances.argmin(axis=1)
+        error[block] = distances.min(axis=1)
+    error += (colours * colours).sum(axis=1)
     return nearest, np.maximum(error, 0)
 
 

@@ -1,6 +1,7 @@
 """The colours of a GIF, read back by independent decoders: right, exact where they can be, and steady."""
 
 import subprocess
+import tracemalloc
 
 import imageio_ffmpeg
 import numpy as np
@@ -9,7 +10,9 @@ from PIL import Image, ImageSequence
 from smooth_clips import CLIPS, Flicker, flicker, gradient, shapes
 
 from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.palette import PaletteTracker
 from motion_module.media.reader import extract
+from motion_module.media.steady import SteadyPainter
 from motion_module.media.timing import Selection
 from motion_module.media.writers import WriterOptions
 
@@ -168,3 +171,20 @@ def test_backwards_is_as_good_as_forwards(shown):
     assert (found[7] == found[8]).all()
     assert psnr(pixels[::-1], found[8:]) > psnr(pixels, found[:8]) - 0.1
     assert flicker([*pixels, *pixels[::-1]], found).largest <= BOUNDS["waves"][0]
+
+
+@pytest.mark.parametrize("name", ["flat shapes, still ground", "pulsing spots"])
+def test_memory_is_bounded_for_few_colours_and_many(name):
+    """The histograms are the largest thing; a frame of 512x512 is 786 kB."""
+    size = 512
+    first, second = CLIPS[name](2, size)
+    painter = SteadyPainter(PaletteTracker())
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            painter.draw(first)
+            painter.draw(second)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 60 * size * size * 3
