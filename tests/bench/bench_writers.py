@@ -224,8 +224,8 @@ def print_flicker(count: int, size: int, repeat: int) -> None:
             print(f"| {clip} | {writer} | {costs} | {steady} |", flush=True)
 
 
-def print_formats(count: int, size: int, repeat: int) -> None:
-    """The table of all writers."""
+def print_formats(count: int, size: int, repeat: int, only: list[str] | None) -> None:
+    """The table of all writers, or of some; the plain way of a format is needed for ratios."""
     frames = [moving_picture(number / count, size) for number in range(count)]
     plain = {"GIF": pillow_default, "MP4": imageio_default}
     others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
@@ -244,6 +244,8 @@ def print_formats(count: int, size: int, repeat: int) -> None:
         *named.items(),
         *best.items(),
     ]:
+        if only and name not in only:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             seconds, path = timed(write, frames, Path(folder), repeat)
             length, (exact, seen, alike) = bytes_in(path), quality(frames, path)
@@ -261,12 +263,13 @@ def main() -> None:
     parser.add_argument("--flicker", action="store_true", help="measure how steady GIFs are instead")
     parser.add_argument("--frames", type=int, help="64, or 16 with --flicker")
     parser.add_argument("--size", type=int, help="512, or 256 with --flicker")
+    parser.add_argument("--only", nargs="+", metavar="WRITER", help="names from the table's first column")
     parser.add_argument("--repeat", type=int, default=1, help="the best of so many runs counts")
     asked = parser.parse_args()
     if asked.flicker:
         print_flicker(asked.frames or 16, asked.size or 256, asked.repeat)
     else:
-        print_formats(asked.frames or 64, asked.size or 512, asked.repeat)
+        print_formats(asked.frames or 64, asked.size or 512, asked.repeat, asked.only)
 
 
 if __name__ == "__main__":
