@@ -6,11 +6,19 @@ Ratios are what counts: seconds depend on the machine and on what else it does. 
 and with ffmpeg's palettes (one for the whole clip, or one for each frame, dithered as ffmpeg does by default), MP4 with
 the default of imageio's ffmpeg plugin. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
 the eye averages dithering.
+
+    python tests/bench/bench_writers.py --flicker [--frames 16] [--size 256] [--repeat 1]
+
+How steady the colours of GIFs are: of all pixels that differ by at most 2 levels between two neighbouring frames, how
+much the GIF's neighbouring frames differ (largest, 99.9th percentile, mean), on smooth pictures and on frames that the
+bundled model makes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +32,10 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageSequence
 from scipy.ndimage import uniform_filter
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "media"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from smooth_clips import CLIPS, flicker
 
 from motion_module.media.clip import Clip, ClipInfo
 from motion_module.media.names import claimed
@@ -147,13 +158,75 @@ def bytes_in(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir()) if path.suffix == ".png" else path.stat().st_size
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=64)
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--repeat", type=int, default=1, help="the best of so many runs counts")
-    asked = parser.parse_args()
-    frames = [moving_picture(number / asked.frames, asked.size) for number in range(asked.frames)]
+def timed(
+    write: Callable[[list[Image.Image], Path], Path], frames: list[Image.Image], folder: Path, repeat: int
+) -> tuple[float, Path]:
+    """The seconds of the best of some runs, and the file of the last."""
+    seconds = []
+    for run in range(repeat):
+        place = folder / str(run)
+        place.mkdir(parents=True)
+        start = time.perf_counter()
+        path = write(frames, place)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), path
+
+
+def model_frames(count: int) -> list[Image.Image]:
+    """Frames of the bundled model: the demo's request, as PNG."""
+    video = {"enable": True, "video_length": count, "format": ["PNG"], "model": "pocket_mm_v2"}
+    body = {
+        "prompt": "a yellow star moving left, purple background",
+        "seed": 1,
+        "steps": 20,
+        "width": 64,
+        "height": 64,
+        "cfg_scale": 3.0,
+        "sampler_name": "Euler",
+        "alwayson_scripts": {"AnimateDiff": {"args": [video]}},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        request = Path(folder) / "request.json"
+        request.write_text(json.dumps(body), encoding="utf-8")
+        places = ["--out", f"{folder}/out", "--data-dir", f"{folder}/data"]
+        command = [sys.executable, str(Path(__file__).parents[2] / "pocket"), "generate", *places, str(request)]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "POCKET_PYTHON": "current"})
+        return [Image.open(path).convert("RGB") for path in sorted(Path(folder, "out").glob("*.png"))]
+
+
+def print_flicker(count: int, size: int, repeat: int) -> None:
+    """A table of how steady GIFs are: each clip by Pillow's default and by ours."""
+    clips = {name: make(count, size) for name, make in CLIPS.items()}
+    clips["bundled model, 64x64"] = small = model_frames(count)
+    clips["bundled model, enlarged"] = [frame.resize((size, size), Image.Resampling.BICUBIC) for frame in small]
+    clips["grain"] = [moving_picture(number / 64, size) for number in range(count)]
+    writers = {
+        "Pillow": pillow_default,
+        "GIF": ours("GIF", WriterOptions()),
+        "GIF, best-looking": ours("GIF", WriterOptions(optimize_gif_palette=True)),
+    }
+    print(f"{count} frames of {size}x{size}")
+    print("| clip | writer | ms a frame | kB a frame | PSNR | largest | 99.9 % | mean |")
+    print("|---|---|---|---|---|---|---|---|")
+    for clip, frames in clips.items():
+        pixels = [np.asarray(frame) for frame in frames]
+        for writer, write in writers.items():
+            with tempfile.TemporaryDirectory() as folder:
+                seconds, path = timed(write, frames, Path(folder), repeat)
+                pictures = list(decoded(path, frames[0].size))
+                kilobytes = bytes_in(path) / 1e3
+            if len(pictures) != len(frames):
+                raise SystemExit(f"{writer}: {len(pictures)} of {len(frames)} frames of {clip}")
+            found = flicker(pixels, [np.asarray(picture) for picture in pictures])
+            exact = float(np.mean([psnr(*pair) for pair in zip(frames, pictures, strict=True)]))
+            costs = f"{seconds * 1e3 / len(frames):.1f} | {kilobytes / len(frames):.1f} | {exact:.1f}"
+            steady = f"{found.largest} | {found.nearly_largest:.0f} | {found.mean:.2f}"
+            print(f"| {clip} | {writer} | {costs} | {steady} |", flush=True)
+
+
+def print_formats(count: int, size: int, repeat: int, only: list[str] | None) -> None:
+    """The table of all writers, or of some; the plain way of a format is needed for ratios."""
+    frames = [moving_picture(number / count, size) for number in range(count)]
     plain = {"GIF": pillow_default, "MP4": imageio_default}
     others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
     best = {
@@ -161,7 +234,7 @@ def main() -> None:
         "MP4, crf 25 as imageio": ours("MP4", WriterOptions(mp4_crf=25)),
     }
     named = {name: ours(name, WriterOptions()) for name in available_formats() if name != "TXT"}
-    print(f"{asked.frames} frames of {asked.size}x{asked.size}")
+    print(f"{count} frames of {size}x{size}")
     print("| writer | seconds | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
     print("|---|---|---|---|---|---|---|---|---|")
     reference: dict[str, tuple[float, int, float]] = {}
@@ -171,24 +244,32 @@ def main() -> None:
         *named.items(),
         *best.items(),
     ]:
-        seconds = []
+        if only and name not in only:
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            for run in range(asked.repeat):
-                place = Path(folder) / str(run)
-                place.mkdir()
-                start = time.perf_counter()
-                path = write(frames, place)
-                seconds.append(time.perf_counter() - start)
-            size, (exact, seen, alike) = bytes_in(path), quality(frames, path)
+            seconds, path = timed(write, frames, Path(folder), repeat)
+            length, (exact, seen, alike) = bytes_in(path), quality(frames, path)
         kind = name.split(",")[0]
-        base = reference.setdefault(kind, (min(seconds), size, exact))
+        base = reference.setdefault(kind, (seconds, length, exact))
         ratios = (
-            f"{min(seconds) / base[0]:.3f} | {size / base[1]:.2f} | {exact - base[2]:+.1f} dB"
-            if kind in plain
-            else "| |"
+            f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB" if kind in plain else "| |"
         )
-        row = f"| {name} | {min(seconds):.2f} | {size / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} | {ratios} |"
+        row = f"| {name} | {seconds:.2f} | {length / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} | {ratios} |"
         print(row, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flicker", action="store_true", help="measure how steady GIFs are instead")
+    parser.add_argument("--frames", type=int, help="64, or 16 with --flicker")
+    parser.add_argument("--size", type=int, help="512, or 256 with --flicker")
+    parser.add_argument("--only", nargs="+", metavar="WRITER", help="names from the table's first column")
+    parser.add_argument("--repeat", type=int, default=1, help="the best of so many runs counts")
+    asked = parser.parse_args()
+    if asked.flicker:
+        print_flicker(asked.frames or 16, asked.size or 256, asked.repeat)
+    else:
+        print_formats(asked.frames or 64, asked.size or 512, asked.repeat, asked.only)
 
 
 if __name__ == "__main__":

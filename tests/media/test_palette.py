@@ -1,10 +1,8 @@
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from motion_module.media.palette import PaletteTracker
+from motion_module.media.palette import COLOURS, PaletteTracker, dithered, exact_places, exact_table
 
 
 def picture(seed, colours=None, size=(96, 64)):
@@ -17,55 +15,79 @@ def picture(seed, colours=None, size=(96, 64)):
     return Image.fromarray((np.clip(waves + rng.normal(0, 0.02, waves.shape), 0, 1) * 255).astype(np.uint8))
 
 
+def planes(image):
+    return np.asarray(image).reshape(-1, 3).T
+
+
+def quantized(tracker, image):
+    places = tracker.follow(planes(image))
+    assert places.max() < COLOURS  # the last place stands for no colour
+    return Image.fromarray(tracker.table[places].reshape(*image.size[::-1], 3))
+
+
 def error(image, quantized):
     return float(np.square(np.asarray(image, float) - np.asarray(quantized.convert("RGB"), float)).mean())
 
 
 def test_few_colours_are_nearly_exact():
     image = picture(1, colours=40)
-    assert error(image, PaletteTracker().quantize(image)) < 3  # half a cell of 4 levels
+    assert error(image, quantized(PaletteTracker(), image)) < 3  # half a cell of 4 levels
+
+
+@pytest.mark.parametrize("colours", [1, 2, 40, 255, 256])
+def test_tables_of_few_colours_are_exact(colours):
+    image = picture(1, colours=colours, size=(97, 64))
+    table = exact_table(planes(image), colours)
+    assert table.shape == (256, 3)
+    assert (planes(image) == table[exact_places(planes(image), table)].T).all()
+    assert exact_table(planes(image), colours - 1) is None
 
 
 def test_better_than_pillows_default_along_a_clip():
     tracker = PaletteTracker()
     for step in range(8):
         image = picture(step / 10)
-        assert error(image, tracker.quantize(image)) < error(image, image.quantize())
+        assert error(image, quantized(tracker, image)) < error(image, image.quantize())
 
 
 def test_a_cut_is_followed():
     tracker = PaletteTracker()
     for step in range(3):
-        tracker.quantize(picture(step))
+        quantized(tracker, picture(step))
     after = picture(9, colours=200)
-    tracker.quantize(after)
-    assert error(after, tracker.quantize(after)) < 3 * error(after, PaletteTracker(steps=4).quantize(after)) + 3
+    quantized(tracker, after)
+    assert error(after, quantized(tracker, after)) < 3 * error(after, quantized(PaletteTracker(steps=4), after)) + 3
 
 
 def test_a_still_picture_stays_still():
     tracker = PaletteTracker()
     image = picture(1)
-    shown = [np.asarray(tracker.quantize(image).convert("RGB"), int) for _ in range(12)]
+    shown = [np.asarray(quantized(tracker, image), int) for _ in range(12)]
     assert np.abs(shown[-1] - shown[-2]).mean() < 0.5
+
+
+def test_no_colour_is_far_off():
+    """A few pixels of a colour that nothing else has get an entry of their own, from one that others can replace."""
+    pixels = np.asarray(picture(1)).copy()
+    pixels[10:12, 10:12] = (255, 0, 255)
+    tracker = PaletteTracker()
+    shown = np.asarray(quantized(tracker, Image.fromarray(pixels)), int)
+    assert np.abs(shown[10:12, 10:12] - (255, 0, 255)).max() <= 4
+
+
+def test_a_palette_needs_pixels():
+    with pytest.raises(ValueError, match="no pixels"):
+        PaletteTracker().table  # noqa: B018
 
 
 def test_dithering_keeps_local_averages():
     """A grey ramp too fine for its palette bands without dithering."""
     ramp = np.tile(np.linspace(100, 140, 512), (64, 1))
-    image = Image.fromarray(np.stack([ramp, ramp, 255 - ramp], -1).astype(np.uint8))
-    few = PaletteTracker(dither=True)
-    few._palette = np.repeat(np.array([[100, 100, 155], [120, 120, 135], [140, 140, 115]], np.float32), 86, 0)[:256]
-    few._steps = 0
-    shown = np.asarray(few.quantize(image).convert("RGB"), float)
+    image = np.stack([ramp, ramp, 255 - ramp], -1).astype(np.uint8)
+    few = np.repeat(np.array([[100, 100, 155], [120, 120, 135], [140, 140, 115]], np.uint8), 86, 0)[:256]
+    places = dithered(image.reshape(-1, 3).T, (512, 64), few)
+    assert places.max() < COLOURS
+    shown = few[places].reshape(64, 512, 3).astype(float)
     blocks = shown[:, :, 0].reshape(8, 8, 64, 8).mean((1, 3))
     wanted = ramp.reshape(8, 8, 64, 8).mean((1, 3))
     assert np.abs(blocks - wanted).mean() < 2
-
-
-@pytest.mark.parametrize("image", [Image.new("RGB", (1, 1)), Image.new("RGB", (5, 3), (9, 9, 9)), picture(0)])
-def test_quantized_pictures_have_no_transparency(image):
-    quantized = PaletteTracker().quantize(image)
-    assert quantized.mode == "P"
-    assert quantized.size == image.size
-    assert "transparency" not in quantized.info
-    quantized.save(io.BytesIO(), "GIF")

@@ -1,4 +1,8 @@
-"""GIF: frames streamed one by one, so that memory stays flat, and none is merged or made transparent."""
+"""GIF: frames streamed one by one, so that memory stays flat; none is merged, and none shows what is behind the GIF.
+
+Each frame leaves the pixels of the frame before in place where they are still right, by its transparent colour. The
+first frame has none, so a viewer never sees through.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from motion_module.media.palette import PaletteTracker
+from motion_module.media.steady import KEPT, Drawing, SteadyPainter
 from motion_module.media.writers.base import Writer
 
 logger = logging.getLogger(__name__)
@@ -20,7 +25,7 @@ logger = logging.getLogger(__name__)
 # Browsers show a frame with a delay of 0 or 1 hundredths of a second for 10 of them.
 _SHORTEST, _LONGEST = 2, 65_535
 _EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
-_LEAVE_IN_PLACE = 1 << 2
+_LEAVE_IN_PLACE, _HAS_TRANSPARENT = 1 << 2, 1
 _BEST_STEPS = 4
 _GIFSICLE_LIMIT_S = 600
 
@@ -36,19 +41,21 @@ class GifWriter(Writer):
 
     def open(self) -> None:
         best = self.options.optimize_gif_palette
-        self._palette = PaletteTracker(steps=_BEST_STEPS, dither=True) if best else PaletteTracker()
+        self._painter = SteadyPainter(PaletteTracker(_BEST_STEPS) if best else PaletteTracker(), dither=best)
         self._file: BinaryIO = self.part.open("wb")
         self._table = b""
 
     def add(self, image: Image.Image) -> None:
-        table, picture = _encoded(self._palette.quantize(image))
+        drawing = self._painter.draw(image)
+        table, picture = _encoded(drawing)
         if not self.frames_written:
             self._table = table
             self._file.write(_header(image.size, table) + _loop(self.info.loop) + _comment(self.info.infotext))
         delay = _delay(self.frames_written, self.info.fps)
-        self._file.write(bytes([_EXTENSION, 0xF9, 4, _LEAVE_IN_PLACE]))
+        see_through = _HAS_TRANSPARENT if drawing.keeps else 0
+        self._file.write(bytes([_EXTENSION, 0xF9, 4, _LEAVE_IN_PLACE | see_through]))
         self._delay_at = self._file.tell()
-        self._file.write(struct.pack("<HBB", delay, 0, 0))
+        self._file.write(struct.pack("<HBB", delay, KEPT if drawing.keeps else 0, 0))
         own = b"" if table == self._table else table
         flags = 0x80 | _size_bits(own) if own else 0
         self._file.write(struct.pack("<BHHHHB", _IMAGE, 0, 0, *image.size, flags) + own + picture)
@@ -77,9 +84,11 @@ def _delay(frame: int, fps: float) -> int:
     return min(max(exact, _SHORTEST), _LONGEST)
 
 
-def _encoded(image: Image.Image) -> tuple[bytes, bytes]:
-    """Colour table and compressed pixels of a palette picture, as Pillow writes them for a GIF of one frame."""
+def _encoded(drawing: Drawing) -> tuple[bytes, bytes]:
+    """Colour table and compressed pixels of a drawing, as Pillow writes them for a GIF of one frame."""
     buffer = io.BytesIO()
+    image = Image.fromarray(drawing.places, "P")
+    image.putpalette(drawing.table.tobytes())
     image.save(buffer, "GIF", optimize=False, interlace=False)
     data = buffer.getvalue()
     table_end = 13 + 3 * (2 << (data[10] & 7))
