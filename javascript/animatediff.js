@@ -28,5 +28,14 @@
         }
     }
 
+    // What an empty number field is waiting for stands in it; gradio tells nobody that a field has been emptied.
+    function sayWhatIsMissing() {
+        for (const box of gradioApp().querySelectorAll("[id^=script_][id*=_animatediff_] input[type=number]")) {
+            const [low, high] = [box.min, box.max].map((limit) => Number(limit).toLocaleString("en"));
+            box.placeholder = `${low} to ${high}`;
+        }
+    }
+
     onAfterUiUpdate(dim);
+    onAfterUiUpdate(sayWhatIsMissing);
 })();

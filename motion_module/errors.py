@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 
-class UserError(Exception):
-    """Something in the request or in the person's files is wrong; the sentence says what to do.
+from motion_module.wording import for_client
+
+
+def as_text(name: str) -> str:
+    """What an answer can hold: bytes in file names that are not UTF-8 are lone surrogates, here written as \\udcff."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class SaidError(Exception):
+    """An error that is one sentence for whoever asked.
 
     The WebUI's API answers with the *instance* attributes `status_code` and `detail` of an exception.
+
+    Args:
+        sentence: names fields by `motion_module.wording.mention`, so that people on the page can be told their labels.
     """
 
+    status: ClassVar[int]
+
     def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status_code = 422
-        self.detail = sentence
+        sentence = as_text(sentence)
+        Exception.__init__(self, sentence)  # the next in line may be an HTTP exception, which wants a status
+        self.status_code = self.status
+        self.detail = for_client(sentence)
+
+    def __str__(self) -> str:
+        return self.detail
+
+    @property
+    def sentence(self) -> str:
+        """The sentence with its mentions, for whoever shows it or puts it into another one."""
+        return str(self.args[0])
+
+
+class UserError(SaidError):
+    """Something in the request or in the person's files is wrong; the sentence says what to do."""
+
+    status = 422
 
 
 class ParamError(UserError):
@@ -23,10 +52,7 @@ class CheckpointError(UserError):
     """A file is not the motion module, or not the kind of it, that was expected."""
 
 
-class HostError(Exception):
+class HostError(SaidError):
     """The extension or its host is at fault, not the person."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status_code = 500
-        self.detail = sentence
+    status = 500

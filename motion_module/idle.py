@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from motion_module.params import VideoParams
+from motion_module.wording import either, mention
 
 _OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable")
 
@@ -15,13 +16,13 @@ def idle_fields(params: VideoParams, frames: int | None) -> dict[str, str]:
         frames: of the video; None where nobody knows yet.
 
     Returns:
-        Field name -> why, in a few words.
+        Field name -> why, in a few words with mentions.
     """
     found = _without_what_they_need(params)
     if params.effect == 0:
-        found["motion_scale"] = "Effect is 0"
+        found["motion_scale"] = f"{mention('effect')} is 0"
     if params.reverse and 0 not in params.reverse:
-        found["reverse"] = f"it needs {params.knobs()['reverse'].labels[0]}"
+        found["reverse"] = f"it needs {either('0', params.knobs()['reverse'].labels[0])}"
     if params.same_noise:
         found["freenoise_enable"] = "every frame starts from the same noise"
     if frames is not None and frames <= params.batch_size:
@@ -47,4 +48,4 @@ def _without_what_they_need(params: VideoParams) -> dict[str, str]:
     table = params.knobs()
     unset = {name for name in table if getattr(params, name) == params.default_of(name)}
     waiting = {name: knob.needs for name, knob in table.items() if knob.needs and unset.issuperset(knob.needs)}
-    return {name: f"it needs {' or '.join(table[needed].label for needed in needs)}" for name, needs in waiting.items()}
+    return {name: f"it needs {' or '.join(map(mention, needs))}" for name, needs in waiting.items()}

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motion_module.errors import ParamError
+from motion_module.errors import ParamError, as_text
 from motion_module.paths import typed_path
+from motion_module.wording import either, mention, number_text, value_text
 
 Kind = Literal["bool", "int", "number", "choice", "choices", "text", "path", "image", "video"]
 
@@ -62,28 +63,37 @@ def read_value(name: str, knob: Knob, value: Any) -> Any:
 
 
 def _refuse(name: str, value: Any, allowed: str) -> ParamError:
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return ParamError(f"AnimateDiff: {name} is {shown}; allowed is {allowed}.")
+    return ParamError(f"AnimateDiff: {mention(name)} is {value_text(value)}; allowed is {allowed}.")
+
+
+def range_text(knob: Knob) -> str:
+    """The range of a number in words."""
+    return f"{number_text(knob.low)} to {number_text(knob.high)}"
+
+
+def _choices_text(knob: Knob) -> str:
+    """The choices as clients send them, and as the panel calls them."""
+    names = ", ".join(map(str, knob.choices))
+    return either(names, ", ".join(knob.labels)) if knob.labels else names
 
 
 def _read_bool(name: str, knob: Knob, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _refuse(name, value, "true or false")
+        raise _refuse(name, value, either("true or false", "on or off"))
     return value
 
 
 def _read_number(name: str, knob: Knob, value: Any) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and knob.low <= value <= knob.high
     if not good:  # NaN fails the comparison, too
-        raise _refuse(name, value, f"a number from {knob.low:g} to {knob.high:g}")
+        raise _refuse(name, value, f"a number from {range_text(knob)}")
     return value
 
 
 def _read_int(name: str, knob: Knob, value: Any) -> int:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and knob.low <= value <= knob.high
     if not good or value != int(value):
-        raise _refuse(name, value, f"a whole number from {knob.low:g} to {knob.high:g}")
+        raise _refuse(name, value, f"a whole number from {range_text(knob)}")
     return int(value)
 
 
@@ -92,6 +102,8 @@ def _read_text(name: str, knob: Knob, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise _refuse(name, value, "a text")
+    if as_text(value) != value:  # no answer could hold it, and the host repeats it
+        raise _refuse(name, value, "a text in Unicode; rename files whose names are in another encoding")
     if "\0" in value or (knob.pattern and not re.fullmatch(knob.pattern, value)):
         raise _refuse(name, value, knob.pattern_help or "a text without zero bytes")
     return value
@@ -102,12 +114,12 @@ def _read_choice(name: str, knob: Knob, value: Any) -> Any:
         return "A" if value else "R-P"
     picked = _pick(knob, value)
     if picked is None:
-        raise _refuse(name, value, f"one of {', '.join(map(str, knob.choices))}")
+        raise _refuse(name, value, f"one of {_choices_text(knob)}")
     return picked
 
 
 def _read_choices(name: str, knob: Knob, value: Any) -> list[Any]:
-    allowed = f"a list of {', '.join(map(str, knob.choices))}"
+    allowed = f"a list of {_choices_text(knob)}"
     items = [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
     if not isinstance(items, Sequence) or isinstance(items, (bytes, str)):
         raise _refuse(name, value, allowed)
@@ -140,7 +152,7 @@ def _read_path(name: str, knob: Knob, value: Any) -> str:
 def _read_image(name: str, knob: Knob, value: Any) -> Any:
     if value is None or value == "" or isinstance(value, str) or hasattr(value, "getbands"):
         return value or None
-    raise _refuse(name, value, "a picture, as base64 text in the API")
+    raise _refuse(name, value, either("a picture, as base64 text", "a picture"))
 
 
 _READERS: dict[str, Callable[[str, Knob, Any], Any]] = {

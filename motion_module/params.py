@@ -11,6 +11,7 @@ from typing import Any
 from motion_module.errors import ParamError
 from motion_module.knobs import Kind, Knob, read_value
 from motion_module.windows import BLENDS, SCHEDULES
+from motion_module.wording import for_page, mention, value_text
 
 FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
 CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
@@ -317,6 +318,11 @@ class VideoParams:
         """The default of a field, as a new object where it is a list."""
         return getattr(cls(), name)
 
+    @classmethod
+    def told_on_page(cls, sentence: str) -> str:
+        """A sentence with mentions, as people on the page read it."""
+        return for_page(sentence, {name: knob.label for name, knob in cls.knobs().items()})
+
     def check(self) -> None:
         """Refuse what each field allows but all of them together do not.
 
@@ -324,16 +330,20 @@ class VideoParams:
             ParamError: one sentence that names the field.
         """
         if not set(self.format) - {"TXT"}:
-            raise ParamError(f"AnimateDiff: format is {self.format}; choose at least one besides TXT.")
+            raise ParamError(
+                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides TXT."
+            )
         if self.video_source and self.video_path:
-            raise ParamError("AnimateDiff: video_source and video_path are both set; choose one of them.")
+            both = f"{mention('video_source')} and {mention('video_path')}"
+            raise ParamError(f"AnimateDiff: {both} are both set; choose one of them.")
         if self.video_end and self.video_end < self.video_start:
             raise ParamError(
-                f"AnimateDiff: video_end is {self.video_end}; allowed is 0, or what is not before video_start, "
-                f"which is {self.video_start}."
+                f"AnimateDiff: {mention('video_end')} is {self.video_end}; allowed is 0, or what is not before "
+                f"{mention('video_start')}, which is {self.video_start}."
             )
         if self.closed_loop == "N" and self.stride > 1:
-            raise ParamError(f"AnimateDiff: stride is {self.stride}; with closed_loop N it has to be 1.")
+            loop = f"{mention('closed_loop')} N"
+            raise ParamError(f"AnimateDiff: {mention('stride')} is {self.stride}; with {loop} it has to be 1.")
 
     def recorded(self) -> dict[str, Any]:
         """The fields that the infotext keeps, with their values."""

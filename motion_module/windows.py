@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from motion_module.errors import ParamError
+from motion_module.wording import mention, number_text
 
 Window = list[int]
 BLENDS = ("overwrite", "flat", "pyramid", "linear")
@@ -22,7 +23,7 @@ def context_windows(
         frames: N, frames of the video.
         context: B, frames of a window.
         stride: largest exponent of the distance between a window's frames: 1, 2, 4, ... up to 2**(stride - 1).
-        overlap: O, frames that neighbouring windows share; -1 is a quarter of the context; kept within 0..B-1.
+        overlap: O, frames that neighbouring windows share; -1 is a quarter of the context; see `resolve_overlap`.
         closed_loop: "N" nothing wraps, "R-P" and "R+P" as little as the schedule gives, "A" wraps fully.
         schedule: "uniform" (that of the AnimateDiff command line) or "static" (the same windows at every step).
 
@@ -38,9 +39,10 @@ def context_windows(
     if schedule == "static":
         return _static(frames, context, overlap)
     if schedule != "uniform":
-        raise ParamError(f"schedule is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
+        raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
     if closed_loop == "N" and stride > 1:
-        raise ParamError("closed_loop N needs stride 1: windows that take every second frame reach over the end.")
+        needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
+        raise ParamError(f"{needs}: windows that take every second frame reach over the end.")
     windows = list(_uniform(step, frames, context, stride, overlap, wraps=closed_loop == "A"))
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 
@@ -59,8 +61,27 @@ def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -
 
 
 def resolve_overlap(overlap: int, context: int) -> int:
-    """The overlap that is used: -1 is a quarter of the context, anything else is kept within 0..context-1."""
-    return context // 4 if overlap == -1 else min(max(overlap, 0), context - 1)
+    """The overlap that is used: -1 is a quarter of the context; one that leaves no step forward is half of it."""
+    if overlap == -1:
+        return context // 4
+    return context // 2 if overlap >= context else max(overlap, 0)
+
+
+def overlap_note(frames: int, context: int, stride: int, overlap: int, closed_loop: str, schedule: str) -> str:
+    """What an overlap of more than half the context costs, as a sentence; "" where it is less, or there is one window.
+
+    Args:
+        frames, context, stride, overlap, closed_loop, schedule: as of `context_windows`.
+    """
+    if frames <= context or overlap <= context // 2:
+        return ""
+    counts = [len(context_windows(0, frames, context, stride, o, closed_loop, schedule)) for o in (overlap, -1)]
+    work = f"{number_text(counts[0])} windows a step instead of {number_text(counts[1])}"
+    used = resolve_overlap(overlap, context)
+    if used == overlap:
+        return f"{mention('overlap')} {overlap} makes {work}."
+    too_much = f"{mention('overlap')} is {overlap}, and {mention('batch_size')} is {context}"
+    return f"{too_much}: two windows share half of it, {used} frames, which makes {work}."
 
 
 def window_weights(name: str, context: int, overlap: int) -> list[float]:
@@ -75,7 +96,7 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
         ParamError: no such way of blending.
     """
     if name not in BLENDS:
-        raise ParamError(f"blend is {name!r}; allowed are {', '.join(BLENDS)}.")
+        raise ParamError(f"{mention('blend')} is {name!r}; allowed are {', '.join(BLENDS)}.")
     return [_WEIGHTS[name](min(k, context - 1 - k), overlap) for k in range(context)]
 
 

@@ -20,6 +20,8 @@ from typing import IO, NoReturn
 
 from interpreter import REQUIRED, PocketError, find_python
 
+import stopping
+
 POCKET = Path(__file__).resolve().parent
 ROOT = POCKET.parent
 SPACE_NEEDED = 3 * 2**30
@@ -284,4 +286,5 @@ def _restart(layout: Layout, argv: list[str]) -> NoReturn:
     if os.name == "nt":
         sys.exit(subprocess.run(command).returncode)  # exec does not wait on Windows
     sys.stdout.flush()
-    os.execv(command[0], command)
+    with stopping.blocked():
+        os.execv(command[0], command)

@@ -10,36 +10,47 @@ import sys
 from pathlib import Path
 
 import bootstrap
+from commands.model_files import bundled
+from stopping import SIGNALS, Stopped, exit_code
 
 
 def _add_host_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", type=Path, metavar="F", help="Stable Diffusion checkpoint (.safetensors)")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="F", help="Stable Diffusion checkpoint (.safetensors); else the bundled one"
+    )
     parser.add_argument("--config", type=Path, metavar="F", help="the model's .yaml; else the one beside it")
     parser.add_argument("--motion-modules", type=Path, metavar="DIR", help="folder of motion modules")
     parser.add_argument("--lora-dir", type=Path, metavar="DIR", help="folder of LoRA files")
     parser.add_argument("--controlnet-dir", type=Path, metavar="DIR", help="folder of ControlNet models")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where settings and pictures are kept")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="where settings and pictures are kept (POCKET_DATA_DIR, else .pocket/data in the repository)",
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands except the arguments of `test`, which are pytest's."""
-    parser = argparse.ArgumentParser(prog="python3 pocket", description="A small WebUI that makes videos.")
+    model = bundled()
+    shown = {"epilog": model.about if model else "", "formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser(prog="python3 pocket", description="A small WebUI that makes videos.", **shown)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="make a GIF and an MP4")
+    demo = commands.add_parser("demo", help="make a GIF and an MP4", **shown)
     demo.add_argument("--prompt", default=None, help="what to show")
     demo.add_argument("--out", type=Path, default=Path("outputs", "demo"), metavar="DIR", help="folder for the files")
     demo.add_argument("--frames", type=_count, default=16, metavar="N", help="number of frames (16)")
     demo.add_argument("--seed", type=int, default=1, metavar="S", help="seed (1)")
     _add_host_options(demo)
 
-    generate = commands.add_parser("generate", help="run an API request from a JSON file")
+    generate = commands.add_parser("generate", help="run an API request from a JSON file", **shown)
     generate.add_argument("request", type=Path, metavar="REQUEST.json", help="the body of an /sdapi/v1 request")
     generate.add_argument("--img2img", action="store_true", help="the body is for img2img (else txt2img)")
     generate.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     _add_host_options(generate)
 
-    serve = commands.add_parser("serve", help="the page and the API on this machine")
+    serve = commands.add_parser("serve", help="the page and the API on this machine", **shown)
     serve.add_argument("--port", type=_port, default=7860, metavar="P", help="port (7860; 0 takes a free one)")
     _add_host_options(serve)
 
@@ -72,13 +83,16 @@ def main(argv: list[str]) -> int:
     """Runs one command inside the pocket's own environment and returns its exit code."""
     args = parse(argv)
     try:
-        bootstrap.enter_environment(argv, with_tests=args.command == "test")
+        with SIGNALS.clearing_away():
+            bootstrap.enter_environment(argv, with_tests=args.command == "test")
         with contextlib.redirect_stdout(io.StringIO()):  # ldm prints which packages it lacks
             command = importlib.import_module(f"commands.{args.command}")
         return command.run(args)
     except bootstrap.PocketError as error:
         print(f"pocket: {error}", file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        return exit_code(stopped.number)
     except KeyboardInterrupt:
         print("pocket: stopped; run the same command again to go on.", file=sys.stderr)
         return 130

@@ -15,7 +15,9 @@ def allowed(knob):
     if knob.choices:
         return ", ".join(f"`{choice}`" for choice in knob.choices)
     if knob.kind in ("int", "number"):
-        return f"{knob.low:g} to {knob.high:g}"
+        from motion_module.knobs import range_text
+
+        return range_text(knob)
     kinds = {"bool": "true, false", "image": "a picture", "video": "a video file", "path": "a folder"}
     return kinds.get(knob.kind, knob.pattern_help or "text")
 

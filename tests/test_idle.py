@@ -4,6 +4,7 @@ import pytest
 
 from motion_module.idle import idle_fields, without_effect
 from motion_module.params import VideoParams
+from motion_module.wording import for_client
 
 ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
 OF_OTHERS = {name: knob.needs for name, knob in VideoParams.knobs().items() if knob.needs}
@@ -40,8 +41,10 @@ def test_idle_fields(fields, frames, idle):
 def test_a_field_waits_for_the_one_it_needs():
     found = idle_fields(VideoParams(), 17)
     assert set(found) == set(OF_OTHERS)
-    assert found["freeinit_iters"] == "it needs FreeInit" and found["interp_x"] == "it needs Frame interpolation"
-    assert found["video_start"] == "it needs Video source or Video path"
+    page = {name: VideoParams.told_on_page(why) for name, why in found.items()}
+    assert page["freeinit_iters"] == "it needs FreeInit" and page["interp_x"] == "it needs Frame interpolation"
+    assert page["video_start"] == "it needs Video source or Video path"
+    assert for_client(found["video_start"]) == "it needs video_source or video_path"
     for needed in SET:
         left = idle_fields(VideoParams(**{needed: SET[needed]}), 17)
         assert set(left) == {name for name, others in OF_OTHERS.items() if needed not in others}
@@ -50,7 +53,11 @@ def test_a_field_waits_for_the_one_it_needs():
 def test_only_changed_fields_are_worth_a_word():
     asked = VideoParams(stride=2, overlap=3, interp_x=4, fps=9, freenoise_enable=True)
     why = "16 frames fit into one window of 16"
-    expected = {"stride": why, "overlap": why, "freenoise_enable": why, "interp_x": "it needs Frame interpolation"}
-    assert without_effect(asked, 16) == expected
-    assert without_effect(asked, 17) == {"interp_x": "it needs Frame interpolation"}
+    waits = "it needs interp"
+
+    def told(frames):
+        return {name: for_client(why) for name, why in without_effect(asked, frames).items()}
+
+    assert told(16) == {"stride": why, "overlap": why, "freenoise_enable": why, "interp_x": waits}
+    assert told(17) == {"interp_x": waits}
     assert without_effect(VideoParams(), 16) == {}

@@ -8,12 +8,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "motion_module"
-BOTTOM = {"errors", "idle", "knobs", "params", "patching", "paths", "travel", "windows"}
+BOTTOM = {"errors", "idle", "knobs", "params", "patching", "paths", "travel", "travel_lines", "windows", "wording"}
 ALLOWED = {  # layer -> the third-party packages and the layers of ours it may import
     "bottom": (set(), set()),
     "core": ({"torch", "einops", "safetensors"}, {"core"}),
     "media": ({"PIL", "numpy", "imageio", "imageio_ffmpeg"}, {"media"}),
-    "webui": ({"torch", "PIL", "numpy", "gradio", "modules"}, {"core", "media", "webui"}),
+    "webui": ({"torch", "PIL", "numpy", "gradio", "fastapi", "modules"}, {"core", "media", "webui"}),
     "scripts": ({"gradio", "modules", "scripts"}, {"webui"}),
 }
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py")])

@@ -36,6 +36,12 @@ SPARSE_CTRL = MotionKind("SparseCtrl", "SD1.5", False, "linear")
 
 LCM_FRAMES = 64
 
+# More than any UNet has; a file that asks for more is no motion module.
+LARGEST_WIDTH = 4096  # channels; SDXL's refiner has 1536
+MOST_FRAMES = 4096  # learnt positions; LongAnimateDiff has 64
+MOST_BLOCKS = 4  # transformer blocks in a row; motion modules have one
+MOST_ATTENTIONS = 4  # in a block; motion modules have two
+
 
 @dataclass(frozen=True)
 class ModuleSpec:

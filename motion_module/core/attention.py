@@ -10,15 +10,19 @@ from torch.nn import functional
 
 from motion_module.core.call import CallFrames
 from motion_module.errors import ParamError
+from motion_module.wording import mention
 
 MAX_BATCH_HEADS = 65_535  # a CUDA grid's second and third dimension end here, and kernels put batch*heads there
 
 
 def sinusoid(frames: int, width: int) -> Tensor:
-    """Positions as in "Attention Is All You Need", 1706.03762 section 3.5: (1, frames, width), float32."""
-    position = torch.arange(frames, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
-    table = torch.zeros(1, frames, width)
+    """Positions as in "Attention Is All You Need", 1706.03762 section 3.5: (1, frames, width), float32, on the CPU.
+
+    Also where a model is built on the device "meta", whose sines take torch seconds to prepare.
+    """
+    position = torch.arange(frames, dtype=torch.float32, device="cpu")[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * (-math.log(10000.0) / width))
+    table = torch.zeros(1, frames, width, device="cpu")
     table[0, :, 0::2] = torch.sin(position * rate)
     table[0, :, 1::2] = torch.cos(position * rate)
     return table
@@ -38,7 +42,7 @@ class Positions(nn.Module):
         if frames > learnt:
             raise ParamError(
                 f"This motion module has learnt {learnt} frames at a time, but the context window has {frames}: "
-                f"set the context batch size to {learnt} or less."
+                f"set {mention('batch_size')} to {learnt} or less."
             )
         return x + self.pe[0, :frames].to(x.dtype)
 

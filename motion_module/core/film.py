@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from motion_module.errors import CheckpointError
+from motion_module.core.stored import DAMAGE, MissingError, UnreadableError, open_file
+from motion_module.core.torch_file import open_archive
+from motion_module.errors import CheckpointError, as_text
 
 _MULTIPLE = 64  # the network halves its pictures six times
+_MOST_CODE = 16 << 20  # bytes of source code, which is compressed in the file
 _INPUTS = 3  # first picture, second picture, place
 
 
@@ -58,17 +61,44 @@ def load_film(path: Path, device: torch.device | str = "cpu") -> Film:
     Raises:
         CheckpointError: the file is damaged or something else than FILM.
     """
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path.name} is damaged or no TorchScript file; please download it again.")
+    _check_archive(path)
     try:
         network = torch.jit.load(str(path), map_location="cpu")
         inputs = len(network.forward.schema.arguments) - 1  # without self
-    except (RuntimeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"{path.name} is damaged or no TorchScript file; please download it again.") from error
+    except (*DAMAGE, AttributeError, TypeError, OSError) as error:
+        raise _damaged(path) from error
     if inputs != _INPUTS:
-        raise CheckpointError(f"{path.name} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three.")
+        raise CheckpointError(
+            f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three."
+        )
     kept = next((weights.dtype for weights in network.parameters()), torch.float32)
     return Film(network, device, torch.float32 if torch.device(device).type == "cpu" else kept)
+
+
+def _check_archive(path: Path) -> None:
+    """See that every byte of the archive is as it was written: torch's own loader may end the process otherwise.
+
+    Raises:
+        CheckpointError: it is not, it cannot be read, or it would unpack to far more than it is.
+    """
+    try:
+        with open_file(path) as file:
+            archive = open_archive(file)
+            size = os.fstat(file.fileno()).st_size
+            whole = sum(entry.file_size for entry in archive.infolist()) <= 2 * size + _MOST_CODE
+            if whole and archive.testzip() is None:
+                return
+    except MissingError as error:
+        raise CheckpointError(f"There is no file {as_text(path.name)}.") from error
+    except UnreadableError as error:
+        raise CheckpointError(f"{as_text(path.name)} {error.phrase}; FILM's TorchScript file was expected.") from error
+    except (*DAMAGE, OSError) as error:
+        raise _damaged(path) from error
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{as_text(path.name)} is damaged or no TorchScript file; please download it again.")
 
 
 def _padded(picture: Tensor) -> Tensor:

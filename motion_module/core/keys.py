@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from motion_module.core.arch import LCM_FRAMES, ModuleSpec, kind_of
+from motion_module.core.arch import (
+    LARGEST_WIDTH,
+    LCM_FRAMES,
+    MOST_ATTENTIONS,
+    MOST_BLOCKS,
+    MOST_FRAMES,
+    ModuleSpec,
+    kind_of,
+)
+from motion_module.errors import CheckpointError
 
 # "module.unet.down_blocks.0.motion_modules.1.<part>"; HotShot-XL says temporal_attentions.
 _PLACE = re.compile(
@@ -26,19 +35,37 @@ _POSITIONS = "pos_encoder.pe"
 _GROUPS = 32  # of the GroupNorm before the temporal transformer
 
 
-def normalise_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def is_motion_key(key: str) -> bool:
+    """Whether a name in a file means a part of a motion module."""
+    return _PLACE.search(key) is not None
+
+
+def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[str, Tensor]:
     """The motion layers among `state`, under the names of the paper's own checkpoints; everything else is dropped.
 
     Understands wrapping prefixes, the `MotionAdapter` layout of diffusers (one table of positions for both
     attentions) and HotShot-XL's names. Positions come out as (1, frames, c).
+
+    Args:
+        state: names in the file -> tensors, which need not have values.
+        name: of the file, for messages.
+
+    Raises:
+        CheckpointError: two names mean the same part.
     """
     found: dict[str, Tensor] = {}
+    origin: dict[str, str] = {}
     for key, value in state.items():
         place = _PLACE.search(key)
         if place is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
             continue
         head = f"{place['block']}.motion_modules.{place['index']}.temporal_transformer."
         for part in _published_parts(place["part"]):
+            if head + part in origin:
+                raise CheckpointError(
+                    f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}."
+                )
+            origin[head + part] = key
             found[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value
     return found
 
@@ -52,20 +79,25 @@ def inspect(weights: Mapping[str, Tensor]) -> ModuleSpec | None:
     widths = tuple(weights[key].shape[0] for key in sorted(weights) if _FIRST_NORM.fullmatch(key))
     positions = [value for key, value in weights.items() if key.endswith(_POSITIONS)]
     has_mid = any(key.startswith("mid_block.") for key in weights)
-    kind = kind_of(len(widths), has_mid, positions[0].shape[1] if positions else None)
+    frames = positions[0].shape[1] if positions else LCM_FRAMES
+    kind = kind_of(len(widths), has_mid, frames if positions else None)
+    attentions, blocks = _count(weights, "attention_blocks"), _count(weights, "transformer_blocks")
     if (
         kind is None
-        or any(width % _GROUPS for width in widths)
+        or any(width % _GROUPS or width > LARGEST_WIDTH for width in widths)
         or not any(key.startswith("up_blocks.") for key in weights)
+        or attentions > MOST_ATTENTIONS
+        or blocks > MOST_BLOCKS
+        or frames > MOST_FRAMES
     ):
         return None
     return ModuleSpec(
         kind=kind,
         widths=widths,
-        frames=positions[0].shape[1] if positions else LCM_FRAMES,
+        frames=frames,
         has_mid=has_mid,
-        attentions=_count(weights, "attention_blocks"),
-        depth=_count(weights, "transformer_blocks"),
+        attentions=attentions,
+        depth=blocks,
     )
 
 
@@ -79,5 +111,6 @@ def _published_parts(part: str) -> list[str]:
 
 
 def _count(keys: Iterable[str], list_name: str) -> int:
+    """How many there are; that they are numbered from 0 shows when the names are compared with those of the kind."""
     pattern = re.compile(rf"\.{list_name}\.(\d+)\.")
-    return max((int(found[1]) + 1 for key in keys if (found := pattern.search(key))), default=0)
+    return len({found[1] for key in keys if (found := pattern.search(key))})

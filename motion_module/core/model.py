@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor, nn
 
 from motion_module.core.arch import ModuleSpec
 from motion_module.core.attention import sinusoid
-from motion_module.core.checkpoint import read_motion_weights
+from motion_module.core.checkpoint import open_motion_file
 from motion_module.core.layers import MotionModule
 from motion_module.errors import CheckpointError
 
 DOWN_MODULES, UP_MODULES = 2, 3  # in each level of the UNet
+_POSITIONS = "pos_encoder.pe"
 
 
 class MotionLevel(nn.Module):
@@ -64,10 +66,24 @@ def load_motion_model(path: Path | str, device: torch.device | str, dtype: torch
     """The motion module in a file, ready for inference.
 
     Raises:
-        CheckpointError: the file is not a motion module, or parts of it are missing or have another shape.
+        CheckpointError: the file is not a motion module, parts of it are missing or have another shape, or its values
+            are no numbers; the sentence names the file.
     """
-    spec, weights = read_motion_weights(path)
-    return build_motion_model(spec, weights, Path(path).name, device, dtype)
+    with open_motion_file(path) as file:
+        _check_shapes(file.spec, file.shapes, file.name)
+        weights = file.read(dtype)
+    return build_motion_model(file.spec, weights, file.name, device, dtype)
+
+
+def inspect_motion_file(path: Path | str) -> ModuleSpec:
+    """The shape of the motion module in a file that is whole as far as its header says; no values are read.
+
+    Raises:
+        CheckpointError: as in `load_motion_model`.
+    """
+    with open_motion_file(path) as file:
+        _check_shapes(file.spec, file.shapes, file.name)
+        return file.spec
 
 
 def build_motion_model(
@@ -78,10 +94,9 @@ def build_motion_model(
     Raises:
         CheckpointError: parts are missing, too many, or have another shape.
     """
-    with torch.device("meta"):  # no memory and no random numbers for weights that are about to be replaced
-        model = MotionModel(spec, name)
+    _check_shapes(spec, {key: tuple(value.shape) for key, value in weights.items()}, name)
+    model = _without_values(spec, name)
     weights = {key: value.to(device, dtype) for key, value in _with_positions(model, spec, weights).items()}
-    _check_shapes(model, weights)
     model.load_state_dict(weights, strict=True, assign=True)
     return model.requires_grad_(False).eval()
 
@@ -95,15 +110,39 @@ def _with_positions(model: MotionModel, spec: ModuleSpec, weights: Mapping[str, 
     made = {
         key: sinusoid(spec.frames, empty.shape[-1])
         for key, empty in model.state_dict().items()
-        if key.endswith("pos_encoder.pe")
+        if key.endswith(_POSITIONS)
     }
     stored = any(key in weights for key in made)
     return dict(weights) if stored else {**weights, **made}
 
 
-def _check_shapes(model: MotionModel, weights: Mapping[str, Tensor]) -> None:
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in weights.items()}
+def _without_values(spec: ModuleSpec, name: str) -> MotionModel:
+    with torch.device("meta"):  # no memory and no random numbers for weights that are about to be replaced
+        return MotionModel(spec, name)
+
+
+@lru_cache(maxsize=16)
+def expected_shapes(spec: ModuleSpec) -> Mapping[str, tuple[int, ...]]:
+    """The shape of every tensor in the state dict of a `MotionModel`, without building all of it."""
+    places = [(f"down_blocks.{i}", width, DOWN_MODULES) for i, width in enumerate(spec.widths)]
+    if spec.has_up:
+        places += [(f"up_blocks.{i}", width, UP_MODULES) for i, width in enumerate(spec.widths[::-1])]
+    if spec.has_mid:
+        places.append(("mid_block", spec.widths[-1], 1))
+    with torch.device("meta"):
+        layers = {width: MotionModule(width, spec).state_dict() for width in set(spec.widths)}
+    return {
+        f"{block}.motion_modules.{i}.{key}": tuple(value.shape)
+        for block, width, count in places
+        for i in range(count)
+        for key, value in layers[width].items()
+    }
+
+
+def _check_shapes(spec: ModuleSpec, found: Mapping[str, tuple[int, ...]], name: str) -> None:
+    expected = expected_shapes(spec)
+    if not any(key.endswith(_POSITIONS) for key in found):  # they are made
+        expected = {key: shape for key, shape in expected.items() if not key.endswith(_POSITIONS)}
     for problem, keys in (
         ("lacks", expected.keys() - found.keys()),
         ("has an unknown part", found.keys() - expected.keys()),
@@ -111,4 +150,4 @@ def _check_shapes(model: MotionModel, weights: Mapping[str, Tensor]) -> None:
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise CheckpointError(f"{model.name} looks like {model.spec.kind.name}, but {problem} {min(keys)}{more}.")
+            raise CheckpointError(f"{name} looks like {spec.kind.name}, but {problem} {min(keys):.200}{more}.")

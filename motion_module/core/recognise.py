@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import NamedTuple
-
-from torch import Tensor
 
 EXPECTED = (
     "but a motion module was expected (AnimateDiff v1, v2 or v3, AnimateLCM, AnimateDiff-SDXL, HotShot-XL or "
@@ -41,11 +39,11 @@ _WITHOUT_MOTION = (
 )
 
 
-def seems_to_be(state: Mapping[str, Tensor]) -> str | None:
+def seems_to_be(state: Collection[str]) -> str | None:
     """A phrase ("seems to be a VAE") for a file that is no motion module; None for one that has motion layers.
 
     Args:
-        state: the tensors by the names in the file.
+        state: the names of the tensors in the file.
     """
     has_motion = any(re.search(_MOTION, key) for key in state)
     for look in _LOOKS if has_motion else _LOOKS + _WITHOUT_MOTION:
@@ -53,4 +51,4 @@ def seems_to_be(state: Mapping[str, Tensor]) -> str | None:
             return look.phrase
     if has_motion:
         return None
-    return f"seems to be something else (it holds {min(state, key=len)!r})"
+    return f"seems to be something else (it holds {min(state, key=len)!r:.100})"

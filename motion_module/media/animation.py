@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
 
-from motion_module.media.decode import on_white
-from motion_module.media.folders import ReaderError, reason_of
+from motion_module.media.folders import DAMAGE, ReaderError, check_size, open_small, reason_of
+from motion_module.media.pixels import as_rgb
 from motion_module.media.timing import Selection, Timeline
 
 _FORMATS = ("GIF", "WEBP", "PNG")
-_BROKEN = (OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _TOO_SHORT_MS = 10  # browsers show such a frame for 100 ms
 _INSTEAD_MS = 100
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file is a picture in a format that may be animated."""
+    """Whether a file is a picture in a format that may be animated.
+
+    Raises:
+        ReaderError: it is, but too large.
+    """
     try:
-        with Image.open(path, formats=_FORMATS):
+        with open_small(path, _FORMATS):
             return True
-    except _BROKEN:
+    except DAMAGE:
         return False
 
 
@@ -37,7 +39,7 @@ class Animation:
         self._path, self._selection = path, selection
 
     def __enter__(self) -> Animation:
-        self._picture = Image.open(self._path, formats=_FORMATS)
+        self._picture = open_small(self._path, _FORMATS)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,10 +73,11 @@ class Animation:
         try:
             for place in range(hidden, getattr(picture, "n_frames", 1)):
                 picture.seek(place)
+                check_size(*picture.size)  # a GIF grows with the frames that are larger than itself
                 picture.load()  # only then the frame's duration is there
-                yield on_white(picture if picture.mode == "RGB" else picture.convert("RGBA"))
-        except _BROKEN as error:
-            if place <= hidden:
+                yield as_rgb(picture)
+        except (ReaderError, *DAMAGE) as error:
+            if isinstance(error, (ReaderError, Image.DecompressionBombError)) or place <= hidden:
                 raise ReaderError(f"it cannot be decoded ({reason_of(error)})") from error
             self.complaints.append(reason_of(error))
 

@@ -12,8 +12,9 @@ from typing import IO
 from PIL import Image
 
 from motion_module.media.child import NO_WINDOW, Child, plain
-from motion_module.media.folders import ReaderError
-from motion_module.media.probe import Probe, input_options, reading_ffmpeg
+from motion_module.media.folders import ReaderError, check_size, reason_of
+from motion_module.media.pixels import as_rgb
+from motion_module.media.probe import Probe, input_options, reading_ffmpeg, size_limit
 from motion_module.media.timing import Selection, Timeline
 
 _COLOURS = "flags=bicubic+accurate_rnd+full_chroma_int"
@@ -47,7 +48,7 @@ class Decoding:
         try:
             self._child = Child(self._command)
         except OSError as error:
-            raise ReaderError(f"ffmpeg does not start: {error}") from error
+            raise ReaderError(f"ffmpeg does not start: {reason_of(error)}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,18 +136,12 @@ def read_pam(stream: IO[bytes]) -> Image.Image | None:
         mode = {3: "RGB", 4: "RGBA"}[depth]
     except (KeyError, ValueError) as error:
         raise ReaderError("ffmpeg wrote something that is no picture") from error
+    check_size(width, height)
     data = stream.read(width * height * depth)
     if len(data) < width * height * depth:
         return None
-    return on_white(Image.frombytes(mode, (width, height), data))
-
-
-def on_white(picture: Image.Image) -> Image.Image:
-    """An RGB picture; what is transparent shows white, as in the host's img2img."""
-    if picture.mode == "RGB":
-        return picture
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    picture = Image.frombytes(mode, (width, height), data)
+    return picture if mode == "RGB" else as_rgb(picture)
 
 
 def _command(path: Path, probe: Probe, selection: Selection, notes: Path) -> list[str]:
@@ -160,7 +155,7 @@ def _command(path: Path, probe: Probe, selection: Selection, notes: Path) -> lis
     pixels = "rgba" if probe.alpha else "rgb24"
     pictures = ["-vf", f"{chosen},{_SQUARE}:{_COLOURS},setsar=1", *every, *wanted, "-c:v", "pam", "-pix_fmt", pixels]
     times = ["-vf", "crop=2:2:0:0", *every, *met, "-c:v", "rawvideo", "-enc_time_base", f"1:{_MICRO}"]
-    head = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", *input_options(path)]
+    head = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", *size_limit(), *input_options(path)]
     noted = [*times, "-flush_packets", "1", "-f", "framecrc", f"file:{notes}"]
     return [*head, *film, *pictures, "-f", "image2pipe", "pipe:1", *film, *noted]
 
@@ -172,5 +167,5 @@ def _passthrough(ffmpeg: str) -> tuple[str, str]:
     try:
         told = subprocess.run(command, capture_output=True, timeout=60, creationflags=NO_WINDOW)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ReaderError(f"ffmpeg does not start: {error}") from error
+        raise ReaderError(f"ffmpeg does not start: {reason_of(error)}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")

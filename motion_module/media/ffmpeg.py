@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from motion_module.media.child import NO_WINDOW, Child, failure
+from motion_module.wording import system_says
 
 
 class WriterError(Exception):
@@ -105,7 +106,7 @@ class FrameProcess:
         try:
             self._child = Child(self._command, stdin=subprocess.PIPE, stdout=self._output)
         except OSError as error:
-            raise WriterError(f"ffmpeg does not start: {error}.") from error
+            raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
         return self
 
     def write(self, frame: bytes) -> None:
@@ -182,7 +183,7 @@ def _run(command: Sequence[str], limit_s: float) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise WriterError(f"ffmpeg did not end within {limit_s:g} seconds.") from error
     except OSError as error:
-        raise WriterError(f"ffmpeg does not start: {error}.") from error
+        raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
     if done.returncode:
         raise WriterError(failure(done.returncode, done.stderr.decode("utf-8", errors="replace").split("\n")))
     return done.stdout

@@ -4,21 +4,64 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import struct
 import warnings
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from PIL import Image
 
+from motion_module.errors import as_text
+from motion_module.wording import system_says
+
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 _NUMBER = re.compile(r"(\d+)")
-_SMALL = (64, 64)  # JPEG decodes to about this size in a fraction of the time
-_BROKEN = (OSError, EOFError, SyntaxError, ValueError, OverflowError, Image.DecompressionBombError)
+_MOST_PIXELS = 89_478_485  # where another extension has switched off Pillow's own limit, which is this one
+_SMALL = (64, 64)  # JPEG decodes to about this size
+_THUMBNAIL = 254, 1  # a tag of TIFF, and its bit that says "this page is another one, only smaller"
+
+# Pillow's decoders raise whatever a damaged file leads them to.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 class ReaderError(Exception):
     """A video, a picture or a folder cannot be read; the sentence says why."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(as_text(sentence))
+
+
+class PictureError(ReaderError):
+    """A picture file cannot be read.
+
+    Args:
+        file: which.
+        why: in a few words.
+    """
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"the picture {file} cannot be read ({why})")
+        self.why = why
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
@@ -38,15 +81,27 @@ def pictures_in(folder: Path) -> list[Path]:
         raise ReaderError(f"there is no folder {str(folder)[:200]}")
     if not os.path.isdir(folder):
         raise ReaderError(f"{folder} is a file, not a folder")
-    try:
-        names = sorted((path.name for path in folder.iterdir()), key=natural_key)
-    except OSError as error:
-        raise ReaderError(f"the folder {folder} cannot be read ({error.strerror})") from error
-    files = [folder / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in PICTURES]
-    files = [file for file in files if file.is_file()]
+    files = sorted(picture_files(folder), key=lambda file: natural_key(file.name))
     if not files:
         kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURES))
         raise ReaderError(f"the folder {folder} has no pictures ({kinds})")
+    return files
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """What is called a picture in a folder, in any order. One that cannot be opened shifts all that follow it.
+
+    Raises:
+        ReaderError: the folder cannot be read, or one of them is no file but a pipe, or a link that leads nowhere.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise ReaderError(f"the folder {folder} cannot be read ({system_says(error)})") from error
+    files = [folder / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in PICTURES]
+    files = [file for file in files if not os.path.isdir(file)]
+    for file in files:
+        check_regular(file)
     return files
 
 
@@ -64,15 +119,53 @@ def frames_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
     return pictures_in(folder), []
 
 
+def check_regular(file: Path) -> None:
+    """See that a picture is a file, and not something that only looks like one in a list.
+
+    Raises:
+        PictureError: it is a link to nowhere, or a pipe, which would never come to its end.
+    """
+    try:
+        mode = os.stat(file).st_mode
+    except (OSError, ValueError) as error:
+        link = os.path.islink(file)
+        why = "it is a link that leads nowhere" if link else reason_of(error)
+        raise PictureError(file, why) from error
+    if not stat.S_ISREG(mode):
+        raise PictureError(file, f"it is no file, but {kind_of(mode)}")
+
+
+def check_size(width: int, height: int) -> None:
+    """See that a picture is not so large that it would fill the memory.
+
+    Raises:
+        ReaderError: it is.
+    """
+    if width * height > most_pixels():
+        raise ReaderError(
+            f"its pictures of {width}x{height} are too large: that exceeds limits ({most_pixels()} pixels)"
+        )
+
+
+def most_pixels() -> int:
+    """How many pixels a picture may have."""
+    return Image.MAX_IMAGE_PIXELS or _MOST_PIXELS
+
+
 def check_picture(file: Path) -> None:
     """Decode a picture once, so that a broken one is found before work begins.
 
     Raises:
-        ReaderError: it is empty, damaged or too large.
+        PictureError: it is empty, damaged, too large, or several in one; names the file.
     """
     with opened_picture(file) as picture:
-        picture.draft("RGB", _SMALL)
-        picture.load()
+        load_small(picture)
+
+
+def load_small(picture: Image.Image) -> None:
+    """Decode a picture, in a fraction of the time where nobody needs its pixels and its format has a way to."""
+    picture.draft(picture.mode, _SMALL)
+    picture.load()
 
 
 @contextmanager
@@ -80,24 +173,78 @@ def opened_picture(file: Path) -> Iterator[Image.Image]:
     """A picture, to be decoded inside the block.
 
     Raises:
-        ReaderError: it is empty, damaged or too large.
+        PictureError: it is empty, damaged, too large, or several in one; names the file.
     """
+    check_regular(file)
     try:
-        if not file.stat().st_size:
-            raise ReaderError(f"the picture {file} is empty")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # beyond twice that size it is an error
-            picture = Image.open(file)
-        with picture:
+        with open_small(file) as picture:
+            _check_alone(picture)
             yield picture
-    except _BROKEN as error:
-        raise ReaderError(f"the picture {file} cannot be read ({reason_of(error)})") from error
+    except (ReaderError, *DAMAGE) as error:
+        raise PictureError(file, reason_of(error)) from error
+
+
+def open_small(source: Path | IO[bytes], formats: Sequence[str] | None = None) -> Image.Image:
+    """Open a picture that is not too large; only its first bytes are read.
+
+    Args:
+        source: the file.
+        formats: Pillow's names of those to try; None for all.
+
+    Raises:
+        ReaderError: it is empty or too large.
+        Exception: one of `DAMAGE`: it is no picture.
+    """
+    if isinstance(source, Path) and not source.stat().st_size:
+        raise ReaderError("it is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at below
+        try:
+            picture = Image.open(source, formats=formats)
+        except Image.DecompressionBombError as error:
+            raise ReaderError(reason_of(error)) from error
+    try:
+        check_size(*picture.size)
+    except ReaderError:
+        picture.close()
+        raise
+    return picture
+
+
+def _check_alone(picture: Image.Image) -> None:
+    """One file of a folder is one frame. A phone's second picture and a page that is a thumbnail do not count."""
+    if picture.format == "MPO" or getattr(picture, "n_frames", 1) == 1:
+        return
+    pages = picture.n_frames
+    if picture.format == "TIFF":
+        pages = sum(not _is_thumbnail(picture, page) for page in range(pages))
+        picture.seek(0)
+    if pages > 1:
+        raise ReaderError(f"there are {pages} pictures in it; save each as a file of its own")
+
+
+def _is_thumbnail(picture: Any, page: int) -> bool:
+    tag, bit = _THUMBNAIL
+    picture.seek(page)
+    return bool(int(picture.tag_v2.get(tag, 0)) & bit)
+
+
+def kind_of(mode: int) -> str:
+    """What `stat` found that is no regular file, in words."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def reason_of(error: BaseException) -> str:
     """An error of Pillow or of the system in a few words."""
+    if isinstance(error, ReaderError):
+        return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is too large: {str(error).partition(', could be')[0]}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return system_says(error)
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is no picture"
     return str(error).rstrip(".") or type(error).__name__

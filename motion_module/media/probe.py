@@ -10,7 +10,8 @@ from pathlib import Path
 
 from motion_module.media.child import NO_WINDOW
 from motion_module.media.ffmpeg import WriterError, ffmpeg_path
-from motion_module.media.folders import ReaderError
+from motion_module.media.folders import ReaderError, check_size, most_pixels
+from motion_module.wording import system_says
 
 # Files that hold pictures themselves. A playlist, which names other files, is none of them.
 _CONTAINERS = (
@@ -23,6 +24,8 @@ _SIZE = re.compile(r"(?:^|[ ,])(\d+)x(\d+)(?=[ ,\[]|$)")
 _RATE = re.compile(r"([\d.]+)(k?) (?:fps|tbr)\b")
 _UNIT = re.compile(r"([\d.]+)(k?) tbn\b")
 _ALPHA = re.compile(r"\b(?:yuva\w+|rgba\w*|argb\w*|bgra\w*|abgr\w*|gbrap\w*|ya8|ya16\w*|pal8)\b")
+_SHAPE = re.compile(r"\bSAR (\d+):(\d+)")
+_REFUSED = re.compile(r"Picture size (\d+)x(\d+) (?:is invalid|exceeds)")
 _REASON = re.compile(r"^(?:\[[^]]*\] )?(?:Error opening input: )?(.*?)\.?$")
 _TIMEOUT_S = 60
 _FASTEST = 240  # some files say 100,000 frames per second and mean that they do not know
@@ -34,7 +37,7 @@ class Probe:
 
     Attributes:
         stream: which of the file's video streams is the film (not a cover, nor the still picture of an AVIF).
-        size: width and height in pixels, as stored.
+        size: width and height in pixels, as shown.
         alpha: it may be transparent.
         seconds: how long it says it is; None where it does not.
         rate: frames per second, as it says, to about 2 digits; None where it does not.
@@ -66,6 +69,11 @@ def input_options(path: Path, formats: str = _CONTAINERS) -> list[str]:
     return ["-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{path}"]
 
 
+def size_limit() -> list[str]:
+    """ffmpeg's option, to stand before those of a file, for decoding no pictures that fill the memory."""
+    return ["-max_pixels", str(most_pixels())]
+
+
 def reading_ffmpeg() -> str:
     """Path of the bundled ffmpeg.
 
@@ -88,13 +96,13 @@ def probe(path: Path) -> Probe:
 
 
 def _told(path: Path) -> str:
-    command = [reading_ffmpeg(), "-hide_banner", "-nostdin", *input_options(path)]
+    command = [reading_ffmpeg(), "-hide_banner", "-nostdin", *size_limit(), *input_options(path)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, creationflags=NO_WINDOW)
     except subprocess.TimeoutExpired as error:
         raise ReaderError(f"ffmpeg did not find out within {_TIMEOUT_S} seconds what it is") from error
     except OSError as error:
-        raise ReaderError(f"ffmpeg does not start: {error}") from error
+        raise ReaderError(f"ffmpeg does not start: {system_says(error)}") from error
     return done.stderr.decode("utf-8", errors="replace")
 
 
@@ -105,19 +113,30 @@ def _read(told: str) -> Probe:
     films = [text for kind, text in streams if kind == "Video"]
     moving = [place for place, text in enumerate(films) if "(attached pic)" not in text and _SIZE.search(text)]
     if not moving:
+        for width, height in _REFUSED.findall(told):
+            check_size(int(width), int(height))
         raise ReaderError("it has no pictures in it, only sound" if streams else "it has no pictures in it")
     # A phone's film comes first; an animated AVIF begins with a still picture of its first frame.
     best = max(moving, key=lambda place: (_number(_RATE, films[place]) > 0, _number(_UNIT, films[place]) > 1, -place))
-    size = _SIZE.search(films[best])
     return Probe(
         stream=best,
-        size=(int(size.group(1)), int(size.group(2))) if size else (0, 0),
+        size=_shown_size(films[best]),
         alpha=bool(_ALPHA.search(films[best])),
         seconds=_seconds(told),
         rate=_number(_RATE, films[best]) or None,
         tick=1 / (_number(_UNIT, films[best]) or Fraction(1000)),
         sound=any(kind == "Audio" for kind, _ in streams),
     )
+
+
+def _shown_size(stream: str) -> tuple[int, int]:
+    """Width and height of a stream's line, as players show pixels that are not square."""
+    size, shape = _SIZE.search(stream), _SHAPE.search(stream)
+    if size is None:
+        return 0, 0
+    width, height = int(size.group(1)), int(size.group(2))
+    across, down = (int(shape.group(1)), int(shape.group(2))) if shape else (1, 1)
+    return (max(1, round(width * across / down)) if across and down else width), height
 
 
 def _number(pattern: re.Pattern[str], stream: str) -> Fraction:

@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from motion_module.media.animation import Animation, is_animation
 from motion_module.media.child import NO_WINDOW
 from motion_module.media.decode import Decoding
 from motion_module.media.duplicates import DuplicateFinder
-from motion_module.media.folders import ReaderError
+from motion_module.media.folders import ReaderError, check_size
 from motion_module.media.probe import Probe, input_options, probe, reading_ffmpeg
 from motion_module.media.timing import Selection, rate_of
+from motion_module.wording import mention
 
 _FAST = 1  # of PNG; the files are temporary
 _HEARD = ["-ac", "1", "-ar", "8000", "-f", "s16le", "pipe:1"]
@@ -120,9 +119,7 @@ def _opened(path: Path, selection: Selection, most: int, notes: Path) -> Animati
     if is_animation(path):
         return Animation(path, selection)
     found = probe(path)
-    pixels = found.size[0] * found.size[1]
-    if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
-        raise ReaderError(f"its pictures of {found.size[0]}x{found.size[1]} are too large")
+    check_size(*found.size)
     expected = _expected(found, selection)
     if expected > 1.1 * most:
         raise ReaderError(_too_many(f"about {expected:.0f}", most))
@@ -138,11 +135,13 @@ def _expected(found: Probe, selection: Selection) -> float:
 
 
 def _too_many(frames: str, most: int) -> str:
-    return f"it has {frames} frames, {most} are allowed; take fewer with video_length, video_end or every_nth"
+    fewer = f"{mention('video_length')}, {mention('video_end')} or {mention('every_nth')}"
+    return f"it has {frames} frames, {most} are allowed; take fewer with {fewer}"
 
 
 def _nothing_left(selection: Selection, frames: int, complaints: list[str]) -> str:
     if not frames:
         why = f" ({complaints[0]})" if complaints else ""
         return f"it has no pictures in it that can be decoded{why}"
-    return f"it has {frames} frames, so nothing is left from frame {selection.start} (video_start) on"
+    first = f"{selection.start} ({mention('video_start')})"
+    return f"it has {frames} frames, so nothing is left from frame {first} on"

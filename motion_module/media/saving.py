@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import queue
 import threading
@@ -15,6 +14,7 @@ from PIL import Image
 from motion_module.media.clip import Clip
 from motion_module.media.names import Claim
 from motion_module.media.writers import WRITERS, Writer, WriterError, WriterOptions
+from motion_module.wording import system_says
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +133,6 @@ def describe(error: Exception) -> str:
     """What went wrong, in words for a person."""
     if isinstance(error, WriterError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "there is no space left on the disk"
+    if isinstance(error, OSError) and error.errno is not None:
+        return system_says(error)
     return f"{type(error).__name__}: {error}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ from modules import paths_internal, shared
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.paths import Folders, split_folders
+from motion_module.wording import either, mention
 
 SETTING = "animatediff_allowed_folders"
+_ON_PAGE = "the setting for allowed folders (Settings, AnimateDiff)"
 PATH_SETTINGS = ("animatediff_model_path", "animatediff_frame_extract_path", SETTING)
 """The settings that name folders: nobody changes them through the API, nor where `--hide-ui-dir-config` hides them."""
 
@@ -52,11 +53,15 @@ def check_fields(params: VideoParams) -> None:
     """
     for name, knob in VideoParams.knobs().items():
         if knob.kind in ("path", "video"):
-            permitted(name, getattr(params, name) or "")
+            permitted(mention(name), getattr(params, name) or "")
 
 
-def check_files(name: str, files: Iterable[Path]) -> None:
-    """See that no file in a folder that may be read is a link to one that may not.
+def check_inside(name: str, folder: Path) -> None:
+    """See that nothing in a folder that may be read is a link to what may not, before any of it is looked at.
+
+    Args:
+        name: the field, or what to call it in a sentence.
+        folder: of pictures, or with folders `image` and `mask` of them inside.
 
     Raises:
         ParamError: one is.
@@ -64,9 +69,10 @@ def check_files(name: str, files: Iterable[Path]) -> None:
     if not is_limited():
         return
     allowed = Folders(roots())
-    for file in files:
-        if not allowed.hold(str(file)):
-            raise _refusal(name, str(file))
+    for part in (folder, folder / "image", folder / "mask"):
+        for entry in _entries(part):
+            if not allowed.hold(str(entry)):
+                raise _refusal(name, str(entry))
 
 
 def check_overrides(p: Any) -> None:
@@ -124,6 +130,13 @@ def _is_whole_disk(folder: str) -> bool:
     return os.path.dirname(real) == real
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # there is no such folder, or it cannot be read: its reader says so
+        return []
+
+
 def _chosen() -> list[str]:
     return split_folders(str(getattr(shared.opts, SETTING, "") or ""))
 
@@ -144,5 +157,5 @@ def _is_loopback(server: str) -> bool:
 def _refusal(name: str, text: str) -> ParamError:
     return ParamError(
         f"AnimateDiff: {name} is {text!r:.200}; allowed are paths inside the WebUI's own output and temporary folders, "
-        f"and inside those that the setting {SETTING} names."
+        f"and inside those that {either(f'the setting {SETTING}', _ON_PAGE)} names."
     )

@@ -12,6 +12,7 @@ from motion_module.core.sparsectrl import MotionModuleType as MotionModuleType
 from motion_module.core.sparsectrl import MotionWrapper as MotionWrapper
 from motion_module.travel import Travel
 from motion_module.webui import hooks
+from motion_module.webui.readers import answered
 from motion_module.webui.request import request_of, script_of
 
 
@@ -59,6 +60,7 @@ class VideoArgument:
     prompt_scheduler: PromptScheduler = field(default_factory=PromptScheduler)
 
 
+@answered
 def get_animatediff_arg(p: Any) -> VideoArgument | None:
     """What the run of `p` asks of us, before or after our own hooks have read it; None where we are not in its tab.
 

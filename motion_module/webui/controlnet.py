@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from modules import errors
 from motion_module.core.sliding import AroundCall, ModelCall
 from motion_module.errors import ParamError, UserError
+from motion_module.media.folders import ReaderError
 from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.controlnet_hints import handed_out
 from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, listed, units_of
+from motion_module.webui.picture_files import PictureFiles
 from motion_module.webui.video_in import VideoIn
+from motion_module.wording import mention
 
 IMG2IMG = "img2img"  # the source that its own pictures are
 _SAMPLE_BELOW = "sample_before_CN_hack"  # where ControlNet keeps the `sample` it has replaced
@@ -27,13 +31,14 @@ class Control:
         p: the host's processing object.
         params: what was asked for.
         video: the request's video, if there is one.
+        pictures: makes copies of what ControlNet would misread.
 
     Raises:
         ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
     """
 
-    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None) -> None:
-        self._p, self._params = p, params
+    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None, pictures: PictureFiles) -> None:
+        self._p, self._params, self._pictures = p, params, pictures
         self._all = units_of(p)
         self._units = [unit for unit in self._all if unit.is_on]
         self._last_error = _newest_error()
@@ -47,7 +52,8 @@ class Control:
                 else "no ControlNet unit is enabled that could take its frames; enable one"
             )
             asked = str(getattr(params, of_video.name))[:200]
-            raise ParamError(f"AnimateDiff: {of_video.name} is {asked!r}, but {why}, or leave {of_video.name} empty.")
+            name = mention(of_video.name)
+            raise ParamError(f"AnimateDiff: {name} is {asked!r}, but {why}, or leave {name} empty.")
 
     @property
     def limits(self) -> dict[str, int]:
@@ -61,17 +67,29 @@ class Control:
         The units are copies, so that neither those of the page nor an API client's are ever changed.
 
         Raises:
-            ParamError: a keyframe is beyond the last frame.
+            ParamError: a keyframe is beyond the last frame, or a picture cannot be read.
         """
         values = list(self._p.script_args)
         for unit in self._units:
             source = self._sources[unit.number]
             if source is not None:
                 _check_keyframes(unit, source, frames)
-                unit.give(source, frames, self._p)
+                unit.give(self._readable(unit, source, frames), frames, self._p)
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.place] = unit.settings
         return type(self._p.script_args)(values)
+
+    def _readable(self, unit: Unit, source: Files, frames: int) -> Files:
+        """The pictures and masks that a unit is given, as ControlNet reads them rightly."""
+        files = source.taken(frames)
+        try:
+            if source.name != "video_source":  # whose frames we have written ourselves
+                files = tuple(map(self._pictures.plain_picture, files))
+            masks = unit.masks_of(source, len(files))
+            folder = str(self._pictures.plain_masks(masks)) if masks else ""
+        except ReaderError as error:
+            raise ParamError(f"AnimateDiff: ControlNet unit {unit.number} takes {source.name}; {error}.") from error
+        return replace(source, files=files, masks=folder)
 
     def check_ready(self) -> None:
         """See that ControlNet has taken its units; the host has printed and forgotten its error.
@@ -161,7 +179,7 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
     idle = " (its batch_images count with input_mode batch only)" if unit.has_idle_folder else ""
     raise ParamError(
         f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
-        f"give it one, or a batch folder, or set video_path."
+        f"give it one, or a batch folder, or set {mention('video_path')}."
     )
 
 

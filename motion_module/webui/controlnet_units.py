@@ -19,8 +19,9 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import ParamError
+from motion_module.media.folders import ReaderError, picture_files
 from motion_module.paths import typed_path
-from motion_module.webui.allowed_paths import check_files, permitted
+from motion_module.webui.allowed_paths import check_inside, permitted
 from motion_module.webui.controlnet_spelling import folder_of, is_batch, read_unit, set_mode
 from motion_module.webui.request import script_of, values_of
 
@@ -35,7 +36,8 @@ class Files:
 
     Attributes:
         name: what to call them in a sentence.
-        files: one for each frame, or one for each keyframe; one alone counts for all frames.
+        files: one for each frame, or one for each keyframe; one alone counts for all frames. 8-bit RGB, when a unit
+            is given them.
         masks: a folder of masks, or "".
         keyframes: the frames the pictures are for; None where there is one for each frame.
     """
@@ -50,6 +52,10 @@ class Files:
         """How many frames there are pictures for, None where that is no limit."""
         alone = len(self.files) == 1 and self.name != "video_source"  # what is left of a film is as long as it is
         return None if alone or self.keyframes is not None else len(self.files)
+
+    def taken(self, frames: int) -> tuple[Path | Image.Image, ...]:
+        """Those that a unit takes in a video of so many frames."""
+        return self.files[: frames if self.keyframes is None else len(self.keyframes)]
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,20 @@ class Unit:
             )
         return Files(name, files, masks, (0,) if keyframes is None and self.places_pictures else keyframes)
 
+    def masks_of(self, source: Files, pictures: int) -> list[Path]:
+        """The masks that this unit takes with so many pictures: none, one for all, or one for each.
+
+        Raises:
+            ParamError: their folder has none.
+        """
+        if not source.masks or not self._takes_masks(source):
+            return []
+        masks = listed(source.masks, f"mask: of ControlNet unit {self.number}")
+        return list(masks[: pictures if len(masks) >= pictures else 1])
+
+    def _takes_masks(self, source: Files) -> bool:
+        return source.name.startswith(_OWN) or bool(getattr(self.settings, "is_inpaint", False))
+
     def give(self, source: Files, frames: int, p: Any) -> None:
         """Hand the unit its pictures.
 
@@ -125,11 +145,11 @@ class Unit:
         """
         settings = self.settings
         keyframes = source.keyframes
-        files = source.files[: frames if keyframes is None else len(keyframes)]
+        files = source.taken(frames)
         if len(files) == 1 and keyframes is not None and not (self.places_pictures or self.takes_several):
             files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
         pictures = [_for_controlnet(file) for file in files]
-        masks = source.masks if source.name.startswith(_OWN) or getattr(settings, "is_inpaint", False) else ""
+        masks = source.masks if self._takes_masks(source) else ""
         if isinstance(files[0], Image.Image):
             _resize_as_img2img(settings, p.resize_mode)
         if self.takes_several:
@@ -207,10 +227,14 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
     folder = permitted(name, folder)
     if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
         raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no such folder.")
+    check_inside(name, Path(folder))
+    try:
+        picture_files(Path(folder))
+    except ReaderError as error:
+        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}; {error}.") from error
     files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
     if not files:
         raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no picture in it.")
-    check_files(name, files)
     return files
 
 
@@ -219,10 +243,8 @@ def _external_code() -> Any:
 
 
 def _for_controlnet(file: Path | Image.Image) -> str | np.ndarray:
-    """A picture as ControlNet reads it: a path, or an array (h, w, c) uint8."""
-    if isinstance(file, Path):
-        return str(file)
-    return np.asarray(file if file.mode in ("RGB", "RGBA") else file.convert("RGB"))
+    """A picture as ControlNet reads it: a path, or an array (h, w, 3) uint8."""
+    return str(file) if isinstance(file, Path) else np.asarray(file)
 
 
 def _masks(folder: str, count: int) -> list[str | None]:

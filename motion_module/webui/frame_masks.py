@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules import images, masking
+from modules import masking
 from motion_module.errors import ParamError
+from motion_module.media.folders import ReaderError
+from motion_module.media.pixels import read_mask
 from motion_module.patching import replaced, replaced_call
 from motion_module.webui.video_in import VideoIn
+from motion_module.wording import mention
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
@@ -58,19 +61,18 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
     """The masks that a request brings along: none, one for all frames, or one for each.
 
     Raises:
-        ParamError: there are as many as neither this video nor the one that comes in has frames.
+        ParamError: there are as many as neither this video nor the one that comes in has frames, or one cannot be read.
     """
     count = len(video.masks)
     if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
         raise ParamError(
-            f"AnimateDiff: {video.name} has {count} masks for {frames} frames; "
+            f"AnimateDiff: {mention(video.name)} has {count} masks for {frames} frames; "
             f"allowed is one mask, or one for each frame."
         )
-    masks = []
-    for file in video.masks[: max(1, frames)]:
-        masks.append(images.read(file))
-        masks[-1].load()
-    return masks
+    try:
+        return [read_mask(file) for file in video.masks[: max(1, frames)]]
+    except ReaderError as error:
+        raise ParamError(f"AnimateDiff: {video.name} has masks; {error}.") from error
 
 
 def init_each(

@@ -13,6 +13,7 @@ import gradio as gr
 from motion_module.errors import ParamError
 from motion_module.idle import idle_fields, without_effect
 from motion_module.params import VideoParams
+from motion_module.wording import mention
 
 _SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
 _FILES = ("image", "video")
@@ -52,10 +53,9 @@ def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *
     try:
         params = VideoParams.from_json({**asked, **files})
     except ParamError as error:
-        return _as_html([str(error)], {})
+        return _as_html([error.sentence], {})
     frames = params.video_length or (None if _length_comes_from_elsewhere(params, is_img2img) else params.batch_size)
-    labels = {name: knob.label for name, knob in VideoParams.knobs().items()}
-    said = [f"{labels[name]} has no effect: {why}." for name, why in without_effect(params, frames).items()]
+    said = [f"{mention(name)} has no effect: {why}." for name, why in without_effect(params, frames).items()]
     idle = idle_fields(params, frames)
     return _as_html(said, {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids})
 
@@ -66,5 +66,7 @@ def _length_comes_from_elsewhere(params: VideoParams, is_img2img: bool) -> bool:
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
     """For the page's script (javascript/animatediff.js) the element carries what is to be dimmed."""
-    text = "<br>".join(html.escape(sentence) for sentence in sentences)
+    told = VideoParams.told_on_page
+    text = "<br>".join(html.escape(told(sentence)) for sentence in sentences)
+    idle = {elem_id: told(why) for elem_id, why in idle.items()}
     return f'<div class="animatediff-hint" data-idle="{html.escape(json.dumps(idle))}">{text}</div>'

@@ -8,19 +8,22 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
+from typing import Any, TypeVar
 
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
-from motion_module.errors import ParamError, UserError
+from motion_module.errors import ParamError, UserError, as_text
+from motion_module.media.folders import PictureError, ReaderError, opened_picture, picture_files
+from motion_module.media.pixels import read_mask, read_rgb
 from motion_module.patching import replaced, replaced_call
 from motion_module.paths import typed_path
-from motion_module.webui.allowed_paths import check_files, permitted
+from motion_module.webui.allowed_paths import check_inside, permitted
 from motion_module.webui.batch import Batch
 from motion_module.webui.frame_masks import fitted
+from motion_module.webui.picture_files import img2img_background
+from motion_module.webui.readers import answered, comment
 from motion_module.webui.request import request_of
+from motion_module.wording import mention
 
 _INPUT = "the input directory"  # of the batch tab, in sentences
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # as the host's batch tab
@@ -32,6 +35,7 @@ _OF_INFOTEXT = {  # attribute of p -> its name in an infotext, and its type
 }
 
 
+_Read = TypeVar("_Read")
 _TAKEN = "animatediff_has_batch_tab"  # attribute of the host's module: an `import scripts.animatediff` asks again
 
 
@@ -47,6 +51,7 @@ def take_over() -> None:
 
 
 def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
+    @answered
     @functools.wraps(process_batch)
     def ours_or_theirs(p: Any, *args: Any, **kwargs: Any) -> Any:
         make = animatediff_i2i_batch if request_of(p).enable else process_batch
@@ -55,6 +60,7 @@ def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
     return ours_or_theirs
 
 
+@answered
 def animatediff_i2i_batch(
     p: Any,
     input_dir: str | Sequence[Any],
@@ -86,8 +92,9 @@ def animatediff_i2i_batch(
         UserError: one sentence with what does not fit.
     """
     frames, mask_files = _files(input_dir, typed_path(inpaint_mask_dir), request_of(p).video_length)
-    pictures = [_read(file) for file in frames]
-    masks = [fitted(_read(file), picture) for file, picture in zip(mask_files, pictures, strict=False)]
+    background = img2img_background(p)
+    pictures = [_readable(file, lambda path: read_rgb(path, background)) for file in frames]
+    masks = [fitted(_readable(file, read_mask), picture) for file, picture in zip(mask_files, pictures, strict=False)]
     batch = Batch([Path(file).stem for file in frames], masks if len(masks) > 1 else [], output_dir.strip())
     processing.fix_seed(p)
     changes: dict[str, Any] = {"init_images": pictures}
@@ -96,7 +103,7 @@ def animatediff_i2i_batch(
     if to_scale:
         changes["width"], changes["height"] = (int(side * scale_by) for side in pictures[0].size)
     if use_png_info:
-        changes |= _own_parameters(p, frames[0], pictures[0], png_info_props or [], png_info_dir)
+        changes |= _own_parameters(p, frames[0], png_info_props or [], png_info_dir)
     if batch.output_dir:
         changes["outpath_samples"] = batch.output_dir
     with ExitStack() as stack:
@@ -125,7 +132,7 @@ def _files(source: str | Sequence[Any], mask_dir: str, wanted: int) -> tuple[lis
         raise ParamError(f"AnimateDiff: there are no pictures in {folder}; allowed are {', '.join(PICTURES)}.")
     if wanted > len(files):
         raise ParamError(
-            f"AnimateDiff: video_length is {wanted}, but {folder} has {len(files)} pictures; "
+            f"AnimateDiff: {mention('video_length')} is {wanted}, but {folder} has {len(files)} pictures; "
             f"allowed is at most {len(files)}, or 0 for all of them."
         )
     frames = files[: wanted or None]
@@ -144,9 +151,12 @@ def _listed(name: str, folder: str) -> list[str]:
     folder = permitted(name, folder)
     if not os.path.isdir(folder):
         raise ParamError(f"AnimateDiff: {name} is {folder!r}; allowed is a folder that exists.")
-    files = [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
-    check_files(name, map(Path, files))
-    return files
+    check_inside(name, Path(folder))
+    try:
+        picture_files(Path(folder))
+    except ReaderError as error:
+        raise ParamError(f"AnimateDiff: {name} is {folder!r}; {error}.") from error
+    return [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
 
 
 def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
@@ -171,32 +181,34 @@ def _natural(file: str) -> list[Any]:
     return shared.natural_sort_key(os.path.basename(file))
 
 
-def _read(file: str) -> Image.Image:
+def _readable(file: str, read: Callable[[Path], _Read]) -> _Read:
     """Raises: UserError: the file is no picture; left out, all later frames would be at the wrong place."""
     try:
-        picture = Image.open(file)
-        picture.load()  # before the host's fix_image, which swallows what is wrong with it
-        picture = host_images.fix_image(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"AnimateDiff: {file} cannot be read as a picture; take it out of the folder.") from error
-    return picture
+        return read(Path(file))
+    except PictureError as error:
+        raise UserError(
+            f"AnimateDiff: {as_text(file)} cannot be read as a picture ({error.why}); take it out of the folder."
+        ) from error
 
 
-def _own_parameters(
-    p: Any, file: str, picture: Image.Image, props: Iterable[str], folder: str | None
-) -> dict[str, Any]:
+def _infotext_of(file: Path) -> str | None:
+    with opened_picture(file) as picture:
+        picture.load()  # texts may follow the pixels
+        return host_images.read_info_from_image(picture)[0]
+
+
+def _own_parameters(p: Any, file: str, props: Iterable[str], folder: str | None) -> dict[str, Any]:
     """What the first picture's infotext changes of `p`, as the host's batch tab reads it; a video has one of each."""
-    if folder:
-        beside = permitted("the PNG info directory", os.path.join(typed_path(folder), os.path.basename(file)))
-        if not os.path.isfile(beside):
-            raise ParamError(f"AnimateDiff: the PNG info directory has no {os.path.basename(file)}.")
-        picture = _read(beside)
-    text, _ = host_images.read_info_from_image(picture)
+    beside = os.path.join(typed_path(folder), os.path.basename(file)) if folder else file
+    beside = permitted("the PNG info directory", beside)
+    if not os.path.isfile(beside):
+        raise ParamError(f"AnimateDiff: the PNG info directory has no {os.path.basename(file)}.")
+    text = _readable(beside, _infotext_of)
     wanted = set(props)
     parsed = infotext_utils.parse_generation_parameters(text) if text else {}
     found = {name: value for name, value in parsed.items() if name in wanted}
     if not found:
-        p.comment(f"AnimateDiff: {os.path.basename(file)} has no infotext with what was to be taken from it.")
+        comment(p, f"AnimateDiff: {os.path.basename(file)} has no infotext with what was to be taken from it.")
     changes: dict[str, Any] = {
         attribute: kind(found[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in found
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from motion_module.media.interpolation import (
 )
 from motion_module.params import VideoParams
 from motion_module.webui.models import DEFAULT_FOLDER
+from motion_module.wording import mention
 
 # As published, and as some packages rename it. A TorchScript file is a program, so neither the names nor the folders
 # come from a request or from a setting, which a request may override.
@@ -97,7 +99,7 @@ def check(params: VideoParams) -> None:
         try:
             check_motion_compensation()
         except WriterError as error:
-            raise ParamError(f"AnimateDiff: interp is FFMPEG. {error}") from error
+            raise ParamError(f"AnimateDiff: {mention('interp')} is FFMPEG. {error}") from error
 
 
 def film_folders() -> list[Path]:
@@ -114,11 +116,11 @@ def film_path() -> Path:
     """
     for folder in film_folders():
         for name in FILM_NAMES:
-            if (folder / name).is_file():
+            if os.path.isfile(folder / name):
                 return folder / name
     deforum, _, own = film_folders()
     raise ParamError(
-        f"AnimateDiff: interp is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
+        f"AnimateDiff: {mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
     )
 
 

@@ -167,9 +167,8 @@ class Networks:
         return converted
 
     def _fail(self, error: CheckpointError) -> CheckpointError:
-        """Keep the first error, as a sentence for the API's answer, which is UTF-8 where names of files need not be."""
-        sentence = f"AnimateDiff: {error}".encode(errors="replace").decode()
-        self._error = self._error or CheckpointError(sentence)
+        """Keep the first error."""
+        self._error = self._error or CheckpointError(f"AnimateDiff: {error.sentence}")
         return error
 
     def _check(self, state: Any, name: str) -> None:

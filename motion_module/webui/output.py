@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from modules import shared
+from modules import shared, ui_tempdir
 from motion_module.errors import HostError
 from motion_module.media.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.names import Claim, claimed
@@ -24,6 +24,7 @@ from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
 from motion_module.webui import interpolation, previews
 from motion_module.webui.batch import batch_of
+from motion_module.webui.readers import told
 from motion_module.webui.sound import sound_for
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
@@ -157,16 +158,17 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     or where there is no video file, the frames. With `returned: pictures` MP4 and WEBM are left out, and a video of
     which nothing would be left is there as its first frame. The page's gallery gets pictures that it shows moving.
     Every entry of `processed.images` has its infotext at the same place in `processed.infotexts`. The paths, and what
-    could not be saved, are in the result's JSON under `extra_generation_params` and in the comments below the gallery.
+    could not be saved, are in the result's JSON under `extra_generation_params`, from which the page makes players and
+    links, and in the comments below the gallery.
     """
     entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved))
     processed.images = [image for image, _ in entries]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
-    messages = [message for video in saved for message in video.messages]
-    told = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
-    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **told}
+    messages = [told(p, message) for video in saved for message in video.messages]
+    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     processed.comments += "".join(f"{line}\n" for line in lines)
 
@@ -271,6 +273,7 @@ def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple
     any_video = False
     previews.forget_old()
     for video in saved:
+        _allow_page(video)
         shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
         if not shown and set(video.files) & set(_VIDEO_ORDER):
             embedded = video.infotext if _setting("enable_pnginfo", True) else ""
@@ -282,6 +285,14 @@ def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple
             yield picture, video.infotext
     if "Frame" in params.format or not any_video:
         yield from _frames(saved)
+
+
+def _allow_page(video: SavedVideo) -> None:
+    """Let the page load the video's files (javascript/animatediff_videos.js), wherever the person had them saved."""
+    page = getattr(shared, "demo", None)
+    for name, paths in video.files.items():
+        for path in paths if name != "PNG" else ():
+            ui_tempdir.register_tmp_file(page, str(path))
 
 
 def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:

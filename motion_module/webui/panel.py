@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from modules import shared
 from modules.ui_components import InputAccordion
@@ -16,6 +17,7 @@ from motion_module.params import VideoParams
 from motion_module.webui import hints, infotext, models
 
 _ANIMATIONS = [".gif", ".webp", ".apng", ".png", ".avif", ".mkv"]  # what browsers do not count as video
+_UNREADABLE = (OSError, ValueError, SyntaxError, AssertionError, KeyError, TypeError, Image.DecompressionBombError)
 InfotextField = tuple[Any, Callable[[dict[str, Any]], Any]]
 
 
@@ -81,14 +83,38 @@ def _widget(name: str, knob: Knob, visible: bool, elem_id: str) -> Any:
         choices = list(knob.labels or knob.choices)
         return gr.CheckboxGroup(choices=choices, value=default, **common)
     if knob.kind == "image":
-        return gr.Image(type="pil", label=knob.label, elem_id=elem_id, visible=visible)
+        return _read_by_us(gr.Image(type="pil", label=knob.label, elem_id=elem_id, visible=visible))
     if knob.kind == "video":
-        return gr.File(file_types=["video", *_ANIMATIONS], label=knob.label, elem_id=elem_id, visible=visible)
+        types = ["video", *_ANIMATIONS]
+        return _read_by_us(gr.File(file_types=types, label=knob.label, elem_id=elem_id, visible=visible))
     if knob.kind in ("int", "number"):
         whole = 0 if knob.kind == "int" else None
         limits = {"minimum": knob.low, "maximum": knob.high, "step": knob.step}
-        return gr.Number(value=default, precision=whole, **limits, **common)
+        return _read_by_us(gr.Number(value=default, precision=whole, **limits, **common))
     return gr.Textbox(value=default, **common)
+
+
+def _read_by_us(field: Any) -> Any:
+    """Let what gradio refuses in a component of ours come to our own check, which names the field.
+
+    Gradio's refusal would be a message that does not, over the old picture, and a progress bar that waits for ever. The
+    limits stay in the page as a help for the person. The component keeps its class, by which the host knows whose
+    defaults it can save.
+    """
+    field.preprocess = _as_sent if isinstance(field, gr.Number) else partial(_opened_or_as_sent, field.preprocess)
+    return field
+
+
+def _as_sent(value: Any) -> Any:
+    return value
+
+
+def _opened_or_as_sent(preprocess: Callable[[Any], Any], value: Any) -> Any:
+    """The uploaded file or picture, or the file's name or the text, where it is gone or no picture."""
+    try:
+        return preprocess(value)
+    except _UNREADABLE:
+        return value.get("name") if isinstance(value, dict) else value
 
 
 def _default(name: str) -> Any:

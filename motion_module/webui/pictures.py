@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,14 +18,20 @@ from torch import Tensor
 from modules import images, processing, sd_samplers_common, shared
 from motion_module.core.latents import fade_into_noise
 from motion_module.errors import ParamError
+from motion_module.media.folders import DAMAGE, ReaderError, open_small, reason_of
+from motion_module.media.pixels import as_rgb
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
 from motion_module.webui.encoding import encoding_once
 from motion_module.webui.frame_masks import Overlay, init_each
+from motion_module.webui.picture_files import img2img_background
+from motion_module.webui.readers import comment
+from motion_module.wording import either, mention
 
 _LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
 _RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
 _PIXELS_PER_LATENT = 8
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def check_start(p: Any) -> None:
@@ -36,8 +43,8 @@ def check_start(p: Any) -> None:
     pictures = getattr(p, "init_images", None) or [None]
     if isinstance(p, processing.StableDiffusionProcessingImg2Img) and any(picture is None for picture in pictures):
         raise ParamError(
-            "AnimateDiff: img2img has no picture to start from; give it one (init_images in the API), or use txt2img, "
-            "where video_path, video_source and ControlNet need none."
+            f"AnimateDiff: img2img has no picture to start from; give it {either('one in init_images', 'one')}, or use "
+            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none."
         )
 
 
@@ -57,14 +64,14 @@ class Pictures:
         self._p, self._params = p, params
         self._masks = masks
         self._overlays: list[Overlay] = []
-        self._picture = read_picture(params.last_frame)
+        self._picture = read_picture(params.last_frame, img2img_background(p))
         self._last: Tensor | None = None
         pictures = len(getattr(p, "init_images", None) or [])
         if self._picture is not None and not pictures:
-            raise ParamError("AnimateDiff: last_frame needs a first one; use it with img2img.")
+            raise ParamError(f"AnimateDiff: {mention('last_frame')} needs a first one; use it with img2img.")
         self._fades = pictures == 1
         if self._picture is not None and not self._fades:
-            p.comment("AnimateDiff: last_frame has no effect where each frame has a picture of its own.")
+            comment(p, f"AnimateDiff: {mention('last_frame')} has no effect where each frame has a picture of its own.")
 
     def init(
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
@@ -100,26 +107,44 @@ class Pictures:
             args.mask_for_overlay = overlay.mask
 
 
-def read_picture(value: Any) -> Image.Image | None:
-    """The last frame of a request: a picture, or one in base64 (with or without `data:` prefix).
+def read_picture(value: Any, background: str = "white") -> Image.Image | None:
+    """The last frame of a request as 8-bit RGB: a picture, or one in base64 as the host takes its init pictures.
+
+    Args:
+        value: the picture or the text, which may have line ends in it, and a head `data:image/png;base64,`.
+        background: the colour behind what is transparent.
 
     Raises:
-        ParamError: the text is no picture.
+        ParamError: the text is no picture, or what the picture's numbers mean cannot be told.
     """
-    if value is None or isinstance(value, Image.Image):
-        return value
+    if value is None:
+        return None
     try:
-        data = base64.b64decode(value.partition("base64,")[2] or value, validate=True)
-        picture = Image.open(io.BytesIO(data))
-        picture.load()  # before the host's fix_image, which swallows what is wrong with it
-        return images.fix_image(picture)
-    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ParamError(f"AnimateDiff: last_frame is {value!r:.40}; allowed is a picture in base64.") from error
+        return as_rgb(value if isinstance(value, Image.Image) else _decoded(value), background)
+    except (ReaderError, *DAMAGE) as error:
+        shown = repr(value[:40] if isinstance(value, str) else value)
+        allowed = either("a picture in base64", "a picture")
+        raise ParamError(
+            f"AnimateDiff: {mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}."
+        ) from error
+
+
+def _decoded(text: str) -> Image.Image:
+    """Raises: ReaderError, or one of DAMAGE: it is no picture."""
+    text = text.strip()
+    if text[:5].lower() == "data:":
+        text = text.partition(",")[2]
+    elif _URL.match(text):
+        raise ReaderError("it is a URL, and nothing is downloaded")
+    return open_small(io.BytesIO(base64.b64decode(text)))  # what is no base64 in it does not count
+
+
+def _why(error: Exception) -> str:
+    return "it is no base64" if isinstance(error, binascii.Error) else reason_of(error)
 
 
 def _encoded(p: Any, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:
     """1 c h/8 w/8: resized, or cut out, as the host does it with its init pictures."""
-    picture = images.flatten(picture, shared.opts.img2img_background_color)
     paste_to = overlays[-1].paste_to if overlays else p.paste_to
     if paste_to is not None:
         left, top, width, height = paste_to

@@ -8,6 +8,7 @@ from typing import Any
 
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.wording import mention, value_text
 
 _AXES = "animatediff_axes"  # attribute of a cell's `p`: field -> value
 
@@ -74,7 +75,7 @@ def read_request(args: Sequence[Any]) -> VideoParams:
         return VideoParams()  # what else an unused panel holds, a field left empty, is nobody's concern
     if first is True:
         return VideoParams.from_json(dict(zip(VideoParams.knobs(), args, strict=False)))
-    raise ParamError(f"AnimateDiff: args[0] is {first!r:.80}; allowed is an object with fields, or false.")
+    raise ParamError(f"AnimateDiff: args[0] is {value_text(first)}; allowed is an object with fields, or false.")
 
 
 def _joined(args: Sequence[Any]) -> dict[str, Any]:
@@ -85,6 +86,6 @@ def _joined(args: Sequence[Any]) -> dict[str, Any]:
             break
         for name, value in part.items():
             if name in fields:
-                raise ParamError(f"AnimateDiff: {name} is given twice; send it once.")
+                raise ParamError(f"AnimateDiff: {mention(name)} is given twice; send it once.")
             fields[name] = value
     return fields

@@ -11,6 +11,7 @@ from modules.styles import merge_prompts
 from motion_module.errors import ParamError
 from motion_module.travel import Between, Travel, parse, with_style
 from motion_module.travel_lines import key_lines, looks_like_key, without_comments
+from motion_module.wording import either
 
 _log = logging.getLogger(__name__)
 _PROMPTS = {  # of the first pass and the hires pass: as typed -> for each picture
@@ -21,6 +22,12 @@ _PROMPTS = {  # of the first pass and the hires pass: as typed -> for each pictu
 }
 _FIRST_PASS = ("prompts", "negative_prompts")
 _HIRES_PASS = ("hr_prompts", "hr_negative_prompts")
+_LABELS_ON_PAGE = {
+    "prompt": "Prompt",
+    "negative_prompt": "Negative prompt",
+    "hr_prompt": "Hires prompt",
+    "hr_negative_prompt": "Hires negative prompt",
+}
 _LABELS = {  # in the infotext
     "prompts": "Prompt travel",
     "negative_prompts": "Negative prompt travel",
@@ -118,7 +125,8 @@ def _texts(prompt: Any) -> list[str]:
 def _check_characters(name: str, text: str) -> None:
     half = next((sign for sign in text if "\ud800" <= sign <= "\udfff"), None)
     if half is not None:
-        raise ParamError(f"AnimateDiff: {name} holds {half!r}, which is half a character; send whole characters.")
+        field = either(name, _LABELS_ON_PAGE[name])
+        raise ParamError(f"AnimateDiff: {field} holds {half!r}, which is half a character; send whole characters.")
 
 
 def _styled(p: Any, name: str, text: str) -> str:

@@ -7,6 +7,7 @@ and runs of both tabs never meet. Everything it changes is undone by `end`, whic
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import weakref
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from motion_module.core.call import CallFrames
 from motion_module.core.model import MotionModel
 from motion_module.core.noise import free_noise, same_noise
 from motion_module.core.schedule import alpha_schedule
-from motion_module.errors import HostError, ParamError, UserError
+from motion_module.errors import CheckpointError, HostError, ParamError, SaidError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
 from motion_module.patching import StandIn, given_original, replaced, replaced_call, settled
@@ -31,18 +32,20 @@ from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_s
 from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
 from motion_module.webui.lora import Networks
+from motion_module.webui.picture_files import PictureFiles, img2img_background
 from motion_module.webui.pictures import Pictures, check_start
+from motion_module.webui.readers import answer_to, answering, comment, fail, told
 from motion_module.webui.request import read_request, with_axes
 from motion_module.webui.route import Route
 from motion_module.webui.sampling import Borrower, chosen_schedule, sampling_scope, window_options
 from motion_module.webui.video_in import VideoIn
-from motion_module.webui.videos import frames_of, one_video_each
-from motion_module.windows import resolve_overlap
+from motion_module.webui.videos import frames_of, idle_batch_size, one_video_each
+from motion_module.windows import overlap_note, resolve_overlap
+from motion_module.wording import mention, system_says
 
 _log = logging.getLogger(__name__)
 NAME = "animatediff_session"  # of the attribute of `p` that is its session
 _ABSENT = object()
-_OURS = ("AnimateDiff", "Prompt travel")
 
 
 class Session:
@@ -94,11 +97,11 @@ class Session:
         """
         try:
             step()
-        except (UserError, HostError) as error:
+        except SaidError as error:
             self._fail(method, error)
         except Exception as error:  # noqa: BLE001 - anything else is a fault of ours, and must not pass unseen either
             _log.exception("AnimateDiff could not go on")
-            failure = HostError(f"AnimateDiff: {type(error).__name__}: {error}")
+            failure = HostError(f"AnimateDiff: {_why(error)}")
             failure.__cause__ = error
             self._fail(method, failure)
         except BaseException:  # the program ends; the host does not swallow this one
@@ -118,8 +121,9 @@ class Session:
         check_start(self.p)
         allowed_paths.check_overrides(self.p)
         interpolation.check(self.params)
-        self._open_video()
-        self._control = Control(self.p, self.params, self.video)
+        pictures = PictureFiles(self._stack, video_in.frames_folder(), img2img_background(self.p))
+        self._open_video(pictures)
+        self._control = Control(self.p, self.params, self.video, pictures)
         self.frames, self._fewer = frames_of(self.p, self.params, self._control.limits)
         script_args = self._control.script_args(self.frames)
         if len(getattr(self.p, "init_images", None) or []) > self.frames:
@@ -129,8 +133,12 @@ class Session:
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name, why in {**without_effect(self.params, self.frames), **self._idle_masks()}.items():
-            self.p.comment(f"AnimateDiff: {name} has no effect: {why}.")
+            comment(self.p, f"AnimateDiff: {mention(name)} has no effect: {why}.")
+        for note in (idle_batch_size(self.p, self.frames), self._overlap_note()):
+            if note:
+                comment(self.p, f"AnimateDiff: {note}")
         if self._fewer:
+            self._fewer = told(self.p, self._fewer)
             _log.warning("%s", self._fewer)
             self.p.comment(f"AnimateDiff: {self._fewer}.")
         self._attach()
@@ -214,9 +222,9 @@ class Session:
         self._stack.close()
         self._model = self._networks = self._control = self.video = self._pictures = self._route = None
 
-    def _open_video(self) -> None:
+    def _open_video(self, pictures: PictureFiles) -> None:
         """Read the video that comes in; its rate is the rate of what is made."""
-        self.video = self._stack.enter_context(video_in.opened(self.params))
+        self.video = self._stack.enter_context(video_in.opened(self.params, pictures))
         if self.video is not None and self.video.fps is not None:
             self.params = dataclasses.replace(self.params, fps=self.video.fps)
 
@@ -225,6 +233,11 @@ class Session:
         alone = self.video is not None and not self.video.files
         pictures = getattr(self.p, "init_images", None)
         return {"mask_path": "there is neither a picture to inpaint nor a video"} if alone and not pictures else {}
+
+    def _overlap_note(self) -> str:
+        asked = window_options(self.params)
+        windows = asked.context, asked.stride, asked.overlap, asked.closed_loop, asked.schedule
+        return overlap_note(self.frames, *windows)
 
     def _attach(self) -> None:
         self._change(NAME, self)
@@ -240,9 +253,14 @@ class Session:
         before = settled(vars(self.p).get(name, _ABSENT))
         if name in self._changed:
             before = self._changed[name][1]
-        ours = self._stack.enter_context(replaced_call(self.p, name, given_original(replacement), original))
+        answers = given_original(functools.partial(self._answering, replacement))
+        ours = self._stack.enter_context(replaced_call(self.p, name, answers, original))
         self._changed[name] = (ours, before)
         return ours
+
+    def _answering(self, replacement: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with answering(self.p):
+            return replacement(*args, **kwargs)
 
     def _change_sample(self) -> None:
         original = settled(sample_of(self.p))
@@ -269,7 +287,7 @@ class Session:
                 "(it has replaced p.sample); switch that extension off for videos."
             )
 
-    def _fail(self, method: str, error: UserError | HostError) -> None:
+    def _fail(self, method: str, error: SaidError) -> None:
         control = self._control
 
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -278,12 +296,10 @@ class Session:
             self.end()
             if method == "close":
                 original(*args, **kwargs)
-            raise error
+            fail(answer)
 
         self.failed = True
-        error.detail = str(error) if str(error).startswith(_OURS) else f"AnimateDiff: {error}"
-        error.args = (error.detail,)
-        _log.error("%s", error)
+        answer = answer_to(self.p, error)
         self.end()
         self._attach()
         self._wrap(method, stop)
@@ -313,8 +329,16 @@ class Session:
         self._module = models.resolve(self.params.model)
         asked, learnt = self.params.batch_size, self._module.spec.frames
         if min(self.frames, asked) > learnt:
-            raise ParamError(f"AnimateDiff: batch_size is {asked}; {self._module.name} sees {learnt} frames at most.")
-        self._model = models.load(self._module)
+            raise ParamError(
+                f"AnimateDiff: {mention('batch_size')} is {asked}; {self._module.name} sees {learnt} frames at most."
+            )
+        try:
+            self._model = models.load(self._module)
+        except CheckpointError as error:
+            if self.params.model:
+                raise
+            comment(self.p, f"AnimateDiff: {error.sentence}")
+            self._choose_module()  # the next one: the damaged one is left out from now on
 
     def _infotext(self, module: models.ModuleFile) -> str:
         actual = dataclasses.replace(self.params, model=module.name, video_length=self.frames)
@@ -338,8 +362,8 @@ class Session:
             original()
             return
         for message in self._route.check(self.p):
-            _log.warning("%s", message)
-            self.p.comment(message)
+            _log.warning("%s", told(self.p, message))
+            comment(self.p, message)
         if not (self.p.styles and self._route.travels(self.p)):
             original()
             return
@@ -384,3 +408,10 @@ class Session:
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self._give_up()
             raise
+
+
+def _why(error: Exception) -> str:
+    """What went wrong inside, in one line."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{system_says(error)} ({error.filename})" if error.filename else system_says(error)
+    return f"{type(error).__name__}: {error}"

@@ -75,6 +75,18 @@ def _of_saving() -> _Settings:
             gr.Checkbox,
             {},
         ),
+        "animatediff_frame_extract_days": (
+            7,
+            "Keep the frames of a video source for so many days after their last use (0: for ever)",
+            gr.Number,
+            {"precision": 0, "minimum": 0},
+        ),
+        "animatediff_frame_extract_gb": (
+            10,
+            "Keep so many GB of frames of video sources, those that were used last (0: any number)",
+            gr.Number,
+            {"minimum": 0},
+        ),
         "animatediff_optimize_gif_palette": (False, "GIF: the best-looking palette (slower)", gr.Checkbox, {}),
         "animatediff_optimize_gif_gifsicle": (False, "GIF: make smaller with gifsicle, if installed", gr.Checkbox, {}),
         "animatediff_webp_quality": (

@@ -7,6 +7,7 @@ from motion_module.media.clip import Sound
 from motion_module.media.writers import WITH_SOUND
 from motion_module.params import VideoParams
 from motion_module.webui.video_in import VideoIn
+from motion_module.wording import mention
 
 
 def sound_for(
@@ -23,11 +24,17 @@ def sound_for(
     if source is None or source.sound is None:
         return None, []
     if backwards:
-        return None, ["AnimateDiff: keep_sound puts in no sound, because frames play backwards."]
+        return None, [f"AnimateDiff: {mention('keep_sound')} puts in no sound, because frames play backwards."]
     if params.interp != "Off" and getattr(shared.opts, "animatediff_interp_slow", False):
-        return None, ["AnimateDiff: keep_sound puts in no sound, because the video plays slower than its source."]
+        return None, [
+            f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays slower than its source."
+        ]
     if not set(params.format) & set(WITH_SOUND):
-        return None, [f"AnimateDiff: keep_sound has no effect; sound goes into {' and '.join(WITH_SOUND)} only."]
+        return None, [
+            f"AnimateDiff: {mention('keep_sound')} has no effect; sound goes into {' and '.join(WITH_SOUND)} only."
+        ]
     if not source.sound.is_file():
-        return None, [f"AnimateDiff: keep_sound puts in no sound, because {source.title} is not there any more."]
+        return None, [
+            f"AnimateDiff: {mention('keep_sound')} puts in no sound, because {source.title} is not there any more."
+        ]
     return Sound(source.sound, source.sound_start, frames / params.fps), []

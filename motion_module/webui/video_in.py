@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,19 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules import shared
-from motion_module.errors import HostError, ParamError, UserError
+from motion_module.errors import HostError, ParamError, as_text
 from motion_module.media.duplicates import DuplicateFinder
-from motion_module.media.folders import ReaderError, check_picture, frames_and_masks, opened_picture, pictures_in
+from motion_module.media.folders import (
+    ReaderError,
+    check_picture,
+    frames_and_masks,
+    kind_of,
+    pictures_in,
+    reason_of,
+)
 from motion_module.media.frame_store import Stored, stored
+from motion_module.media.pixels import read_rgb
 from motion_module.media.reader import Extract, extract, sound_in
 from motion_module.media.saving import describe
 from motion_module.media.timing import Selection
 from motion_module.params import VideoParams
 from motion_module.paths import typed_path
-from motion_module.webui.allowed_paths import check_fields, check_files
+from motion_module.webui.allowed_paths import check_fields, check_inside
+from motion_module.webui.picture_files import PictureFiles, frame_bounds, stop_if_interrupted
+from motion_module.webui.sent_videos import check_path
+from motion_module.wording import mention, number_text
 
 _log = logging.getLogger(__name__)
 MOST = int(VideoParams.knobs()["video_length"].high)
+_RATE = VideoParams.knobs()["fps"]
 
 
 @dataclass(frozen=True)
@@ -54,26 +67,34 @@ class VideoIn:
 
 
 @contextmanager
-def opened(params: VideoParams) -> Iterator[VideoIn | None]:
+def opened(params: VideoParams, pictures: PictureFiles | None = None) -> Iterator[VideoIn | None]:
     """The video and the masks of a request, None where it names none.
 
     Frames of a video file are written to a temporary folder, which the settings choose; it goes when the block ends,
-    if the settings say so.
+    if the settings say so. So do copies of the pictures of a folder that are not 8-bit RGB.
+
+    Args:
+        params: of the request.
+        pictures: makes and keeps these copies; None for some that go when the block ends.
 
     Raises:
         ParamError: one sentence that names the field: it may not be read, there is no such video or folder, it is
             damaged or empty.
         HostError: the frames cannot be written.
     """
+    if params.video_source:
+        with _told("video_source", params.video_source):
+            check_path(params.video_source)
     check_fields(params)
     with ExitStack() as stack:
         if params.video_source:
             video = _from_file(stack, params, _path(params.video_source))
         elif params.video_path:
-            video = _from_folder(params, _path(params.video_path))
+            files = pictures or PictureFiles(stack, frames_folder())
+            video = _from_folder(params, _path(params.video_path), files)
         elif params.mask_path:
             folder = _path(params.mask_path)
-            video = VideoIn("mask_path", masks=_checked_masks(folder), title=folder.name)
+            video = VideoIn("mask_path", masks=_checked_masks(folder), title=as_text(folder.name))
         else:
             video = None
         yield video
@@ -89,7 +110,7 @@ def _told(name: str, value: object) -> Iterator[None]:
     try:
         yield
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {name} is {str(value)!r:.200}; {error}.") from error
+        raise ParamError(f"AnimateDiff: {mention(name)} is {str(value)!r:.200}; {error}.") from error
 
 
 def _selection(params: VideoParams) -> Selection:
@@ -112,20 +133,43 @@ def _from_file(stack: ExitStack, params: VideoParams, path: Path) -> VideoIn:
     messages = []
     if found.complaint:
         messages.append(
-            f"AnimateDiff: {path.name} is damaged ({found.complaint}); {len(found.places)} frames of it could be read."
+            f"AnimateDiff: {as_text(path.name)} is damaged ({found.complaint}); "
+            f"{len(found.places)} frames of it could be read."
         )
-    video = VideoIn("video_source", frames.files, masks, found.fps, title=path.name, messages=tuple(messages))
-    return _with_sound(video, path, found) if params.keep_sound else video
+    fps, said = _possible_rate(found.fps, as_text(path.name), params.keep_sound)
+    messages += said
+    video = VideoIn("video_source", frames.files, masks, fps, title=as_text(path.name), messages=tuple(messages))
+    return _with_sound(video, path, found) if params.keep_sound and not said else video
+
+
+def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[float | None, list[str]]:
+    """The nearest rate that the field FPS takes, so that an infotext can be pasted, with a word where it is another."""
+    low, high = _RATE.low, _RATE.high
+    if fps is None or low <= fps <= high:
+        return fps, []
+    possible = min(max(fps, low), high)
+    few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
+    slower = fps > possible
+    hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
+    said = f"AnimateDiff: {name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    said += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
+    silent = f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays at another speed."
+    return possible, [said, silent] if keep_sound else [said]
 
 
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
-            raise ReaderError("it is a folder; allowed is a video file (a folder of frames goes into video_path)")
-        if not path.is_file():
+            raise ReaderError(
+                f"it is a folder; allowed is a video file (a folder of frames goes into {mention('video_path')})"
+            )
+        if not os.path.lexists(path):
             raise ReaderError("allowed is the path of a video file on the server, and there is none")
-    except OSError as error:  # a whole video in base64 makes no file name
-        raise ReaderError("allowed is the path of a video file on the server") from error
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # a name that is too long, a link in a circle
+        raise ReaderError(f"allowed is the path of a video file on the server ({reason_of(error)})") from error
+    if not stat.S_ISREG(mode):
+        raise ReaderError(f"it is no file, but {kind_of(mode)}; allowed is a video file")
 
 
 def _frames_of(stack: ExitStack, path: Path, selection: Selection) -> Stored:
@@ -136,7 +180,7 @@ def _frames_of(stack: ExitStack, path: Path, selection: Selection) -> Stored:
         return extract(path, selection, folder, MOST, _progress)
 
     try:
-        return stack.enter_context(stored(root, path, repr(selection), make, remove))
+        return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds()))
     except OSError as error:
         raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
 
@@ -149,28 +193,28 @@ def frames_folder() -> Path:
 
 def _progress(frames: int) -> None:
     shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
-    if shared.state.interrupted:  # a skip may be the last run's: the host forgets it later
-        raise UserError("AnimateDiff: reading of the video source was interrupted.")
+    stop_if_interrupted("video source")
 
 
 def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
     if seconds and sound_in(path, found.start, seconds):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: keep_sound finds no sound in this part of {path.name}."
+    message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {as_text(path.name)}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
-def _from_folder(params: VideoParams, folder: Path) -> VideoIn:
+def _from_folder(params: VideoParams, folder: Path, pictures: PictureFiles) -> VideoIn:
+    check_inside(mention("video_path"), folder)
     with _told("video_path", folder):
         frames, masks = frames_and_masks(folder)
-        check_files("video_path", [*frames, *masks])
-        places = _places(frames, _selection(params))
+        places = _places(frames, _selection(params), pictures)
         chosen = _masks_for(params, masks, places, len(frames))
-    return VideoIn("video_path", tuple(frames[place] for place in places), chosen, title=folder.name)
+        files = tuple(pictures.plain(frames[place]) for place in places)
+    return VideoIn("video_path", files, chosen, title=as_text(folder.name))
 
 
-def _places(frames: Sequence[Path], selection: Selection) -> list[int]:
+def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles) -> list[int]:
     """Which pictures of a folder are wanted; each of them has been decoded once.
 
     Raises:
@@ -178,20 +222,21 @@ def _places(frames: Sequence[Path], selection: Selection) -> list[int]:
     """
     candidates = [place for place in range(len(frames)) if selection.wants(place)]
     if not candidates:
-        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {selection.start} (video_start) on")
+        first = f"{selection.start} ({mention('video_start')})"
+        raise ReaderError(f"it has {len(frames)} pictures, so nothing is left from {first} on")
     most = min(MOST, selection.limit or MOST)
     if selection.limit is None and not selection.drop_duplicates and len(candidates) > MOST:
-        raise ReaderError(f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with video_end")
+        raise ReaderError(
+            f"it has {len(candidates)} pictures, {MOST} are allowed; take fewer with {mention('video_end')}"
+        )
     kept: list[int] = []
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
     for place in candidates:
         if duplicates is None:
-            check_picture(frames[place])
+            pictures.plain(frames[place])
             kept.append(place)
-        else:
-            with opened_picture(frames[place]) as picture:
-                if duplicates.is_new(picture):
-                    kept.append(place)
+        elif duplicates.is_new(read_rgb(frames[place], pictures.background)):
+            kept.append(place)
         if len(kept) == most:
             break
         _progress(len(kept))
@@ -233,9 +278,8 @@ def _matched(masks: Sequence[Path], places: Sequence[int], frames: int | None) -
 
 
 def _masks_in(folder: Path) -> list[Path]:
-    masks = pictures_in(folder)
-    check_files("mask_path", masks)
-    return masks
+    check_inside(mention("mask_path"), folder)
+    return pictures_in(folder)
 
 
 def _checked_masks(folder: Path) -> tuple[Path, ...]:

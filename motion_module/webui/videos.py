@@ -8,6 +8,7 @@ from typing import Any
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.webui.batch import batch_of
+from motion_module.wording import either, mention
 
 
 def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = None) -> tuple[int, str]:
@@ -33,8 +34,17 @@ def frames_of(p: Any, params: VideoParams, limits: Mapping[str, int] | None = No
         )
     if not limits or shortest is None or 0 < asked <= limits[shortest]:
         return asked or params.batch_size, ""
-    fewer = f"{limits[shortest]} frames instead of {asked}: {shortest} holds no more" if asked else ""
+    fewer = f"{limits[shortest]} frames instead of {asked}: {mention(shortest)} holds no more" if asked else ""
     return limits[shortest], fewer
+
+
+def idle_batch_size(p: Any, frames: int) -> str:
+    """A sentence where the WebUI's batch size was set, but each video is a batch of its frames; else ""."""
+    if p.batch_size in (1, frames):
+        return ""
+    size = f"{either('batch_size', 'Batch size')} of the {either('request', 'WebUI')}"
+    count = either("n_iter", "Batch count")
+    return f"{size}, {p.batch_size}, has no effect: all {frames} frames of a video are one batch; use {count}."
 
 
 def one_video_each(p: Any, frames: int) -> dict[str, Any]:

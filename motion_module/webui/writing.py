@@ -17,6 +17,7 @@ from motion_module.media.names import Claim
 from motion_module.media.saving import WriteReport, describe, write_clip
 from motion_module.media.writers import WriterError, WriterOptions
 from motion_module.webui.interpolation import Interpolation
+from motion_module.wording import for_client
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +82,10 @@ def write_frames(
         try:
             return _interpolated(frames, info, formats, claim, between, keep)
         except Exception as error:  # whatever breaks it must not cost the generated frames
-            why = str(error).removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
+            why = error.sentence.removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
             message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
-            logger.warning("%s", message, exc_info=unexpected)
+            logger.warning("%s", for_client(message), exc_info=unexpected)
         written = write_frames(frames, info, formats, claim)
         return replace(written, messages=[message])
     return Written(frames, info.fps, _write(frames, info, formats, claim, len(frames)))

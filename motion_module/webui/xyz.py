@@ -12,7 +12,9 @@ from motion_module.errors import ParamError
 from motion_module.knobs import Knob, read_value
 from motion_module.params import VideoParams
 from motion_module.webui import models
+from motion_module.webui.readers import answering
 from motion_module.webui.request import give_axis, request_of
+from motion_module.wording import mention, value_text
 
 FILE = "xyz_grid.py"
 """The host's script; its module has the list `axis_options` and the class `AxisOption`."""
@@ -40,7 +42,8 @@ class _Numbers:
         """
         with suppress(ValueError):
             value = float(value)
-        return read_value(self._name, self._knob, value)
+        with answering(None):  # the plot reads its axes without a run; they are called by labels
+            return read_value(self._name, self._knob, value)
 
 
 def register() -> None:
@@ -90,7 +93,8 @@ def _read(name: str, knob: Knob, text: str) -> Any:
     """A value as it is written in the plot."""
     if knob.kind == "bool" and text.strip().lower() in ("true", "false"):
         return text.strip().lower() == "true"
-    return read_value(name, knob, text.strip())
+    with answering(None):  # the plot reads its axes without a run; they are called by labels
+        return read_value(name, knob, text.strip())
 
 
 def _confirm(name: str, knob: Knob, p: Any, values: Sequence[Any]) -> None:
@@ -99,12 +103,14 @@ def _confirm(name: str, knob: Knob, p: Any, values: Sequence[Any]) -> None:
     Raises:
         ParamError: one sentence with the field, the value and what is allowed.
     """
-    if not request_of(p).enable:
-        raise ParamError(f"AnimateDiff: enable is False, so the axis {label_of(knob)} has no effect; switch it on.")
-    for value in values:
-        read_value(name, knob, value)
-        if name == "model":
-            models.resolve(value)
+    with answering(p):
+        if not request_of(p).enable:
+            off = f"{mention('enable')} is {value_text(False)}"
+            raise ParamError(f"AnimateDiff: {off}, so the axis {label_of(knob)} has no effect; switch it on.")
+        for value in values:
+            read_value(name, knob, value)
+            if name == "model":
+                models.resolve(value)
 
 
 def _apply(name: str, p: Any, value: Any, _values: Sequence[Any]) -> None:

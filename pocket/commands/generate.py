@@ -14,6 +14,7 @@ from bootstrap import say
 from commands.host import run_request, start_host
 from commands.results import write_images, write_response
 from modules.web_app import create_api
+from stopping import SIGNALS
 
 
 def read_request(path: Path) -> dict[str, Any]:
@@ -39,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
     start_host(args)
     api = create_api()
     started = time.perf_counter()
-    response = run_request(api, body, img2img=args.img2img)
-    paths = write_images(response["images"], args.out)
-    paths.append(write_response(response, paths, args.out))
+    with SIGNALS.clearing_away():
+        response = run_request(api, body, img2img=args.img2img)
+        paths = write_images(response, args.out)
+        paths.append(write_response(response, paths, args.out))
     for path in paths:
         print(path)
     say(f"{len(paths) - 1} files in {time.perf_counter() - started:.1f} s")

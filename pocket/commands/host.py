@@ -11,7 +11,7 @@ from interpreter import PocketError
 from pydantic import ValidationError
 
 from bootstrap import ROOT
-from commands.model_files import default_model
+from commands.model_files import model_of
 from modules import initialize_pocket, shared
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def start_host(args: argparse.Namespace) -> None:
     config = _checked(args.config, "--config", folder=False)
     lora_dir = _checked(args.lora_dir, "--lora-dir", folder=True)
     controlnet_dir = _checked(args.controlnet_dir, "--controlnet-dir", folder=True)
-    if checkpoint is None:
-        model = default_model()
+    model = model_of(checkpoint)
+    if model is not None:
         checkpoint, motion_modules = model.checkpoint, motion_modules or model.motion_modules
         lora_dir = lora_dir or model.loras
     try:
@@ -51,6 +51,8 @@ def start_host(args: argparse.Namespace) -> None:
             lora_dir=lora_dir,
             controlnet_dir=controlnet_dir,
             ui=False,
+            ui_config=model.page_defaults if model else None,
+            about_model=model.about if model else "",
         )
     except (OSError, ValueError) as error:
         raise PocketError(f"{checkpoint} cannot be loaded: {one_line(error)}") from error

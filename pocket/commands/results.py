@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 LONGEST_TEXT = 4000
 """Characters; longer strings in a response are pictures in base64, which the files hold already."""
+
+NOT_RETURNED = {"PNG", "TXT"}
+"""What the extension saves, but does not return as a file of the video."""
 
 _SIGNS = (
     (0, b"\x89PNG\r\n\x1a\n", "png"),
@@ -31,19 +36,41 @@ def extension_of(data: bytes) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file beside and renames it, so that it appears whole or not at all."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def write_images(images: list[str], folder: Path) -> list[Path]:
-    """Writes each base64 text as `00000.gif`, `00001.mp4`, ... by its content, and returns the paths."""
+def write_images(response: dict[str, Any], folder: Path) -> list[Path]:
+    """Writes each base64 text of `images`, with an ending by its content, and returns the paths.
+
+    The files of one video have one number (`00000.gif` and `00000.mp4`), pictures and frames one each behind them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number, text in enumerate(images):
+    for number, text in zip(_numbers(response), response["images"], strict=False):
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
         paths.append(folder / f"{number:05}.{extension_of(data)}")
         write_whole(paths[-1], data)
     return paths
+
+
+def _numbers(response: dict[str, Any]) -> Iterator[int]:
+    """The number of each image. The extension says which files each video has, in the order of the images."""
+    videos = _info(response).get("extra_generation_params", {}).get("AnimateDiff files", [])
+    for number, files in enumerate(videos):
+        yield from (number for name in files if name not in NOT_RETURNED)
+    yield from itertools.count(len(videos) if any(set(files) - NOT_RETURNED for files in videos) else 0)
+
+
+def _info(response: dict[str, Any]) -> dict[str, Any]:
+    try:
+        info = json.loads(response["info"])
+    except ValueError:
+        return {}
+    return info if isinstance(info, dict) else {}
 
 
 def _without_pictures(value: Any) -> Any:

@@ -9,10 +9,11 @@ from interpreter import PocketError
 from bootstrap import say
 from commands.host import start_host
 from modules import web_app
+from stopping import SIGNALS, exit_code
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until it is stopped with Ctrl+C."""
+    """Serves until Ctrl+C or SIGTERM."""
     try:
         listener = web_app.listen(args.port)
     except OSError as error:
@@ -23,5 +24,6 @@ def run(args: argparse.Namespace) -> int:
         say("loading")
         start_host(args)
         server = web_app.Server(web_app.create_app(), lambda url: say(f"ready at {url} (the API: {url}/docs)"))
-        server.run(sockets=[listener])
-    return 0
+        with SIGNALS.clearing_away(server.stop):
+            server.run(sockets=[listener])
+    return 0 if SIGNALS.received is None else exit_code(SIGNALS.received)

@@ -1,5 +1,6 @@
 """One generation at a time, in the order they were asked for; and the page's way of running and reporting them."""
 
+import ctypes
 import html
 import threading
 import time
@@ -9,7 +10,20 @@ from functools import wraps
 from types import TracebackType
 from typing import Any
 
+from fastapi.exceptions import HTTPException
+
 from modules import devices, errors, progress, shared
+
+
+class ServerStopped(HTTPException):
+    """The server ends before a job is done; the client gets status 503."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "The server was stopped before this was done.")
+
+
+class _JobStopped(BaseException):
+    """Raised in the thread of a running job. Not an Exception, so that no handler of a script catches it."""
 
 
 class FIFOLock:
@@ -18,19 +32,29 @@ class FIFOLock:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._held = False
+        self._closed = False
+        self._holder: int | None = None
         self._waiting: deque[threading.Event] = deque()
 
     def acquire(self, blocking: bool = True) -> bool:
-        """Takes the lock, waiting for one's turn if `blocking`."""
+        """Takes the lock, waiting for one's turn if `blocking`.
+
+        Raises:
+            ServerStopped: the lock is closed, before or while one waits.
+        """
         with self._guard:
+            self._check_open()
             if not self._held:
-                self._held = True
+                self._held, self._holder = True, threading.get_ident()
                 return True
             if not blocking:
                 return False
             turn = threading.Event()
             self._waiting.append(turn)
         turn.wait()
+        with self._guard:
+            self._check_open()
+            self._holder = threading.get_ident()
         return True
 
     def release(self) -> None:
@@ -38,10 +62,29 @@ class FIFOLock:
         with self._guard:
             if not self._held:
                 raise RuntimeError("release of a lock that nobody holds")
+            self._holder = None
             if self._waiting:
                 self._waiting.popleft().set()
             else:
                 self._held = False
+
+    def close(self) -> None:
+        """The server ends: those that wait are sent away, and the job that runs is ended where it is.
+
+        Its thread goes on to the end of the operation it is in; then everything that it began is undone.
+        """
+        with self._guard:
+            self._closed = True
+            for turn in self._waiting:
+                turn.set()
+            self._waiting.clear()
+            if self._holder is not None:
+                raised = ctypes.py_object(_JobStopped)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._holder), raised)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServerStopped
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -50,6 +93,8 @@ class FIFOLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+        if kind is _JobStopped:
+            raise ServerStopped from None
 
 
 queue_lock = FIFOLock()
@@ -127,7 +172,8 @@ def wrap_gradio_call_no_job(
         try:
             result = list(func(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the page must say so and go on
-            errors.report("Error completing request", exc_info=True)
+            if not isinstance(error, ServerStopped):
+                errors.report("Error completing request", exc_info=True)
             message = html.escape(f"{type(error).__name__}: {error}")
             result = [*([None, ""] if extra_outputs is None else extra_outputs), f"<div class='error'>{message}</div>"]
         devices.torch_gc()

@@ -42,6 +42,8 @@ def start(
     controlnet_dir: Path | None = None,
     extensions: Iterable[Path] = (Path(paths_internal.script_path).parent,),
     ui: bool = True,
+    ui_config: Path | None = None,
+    about_model: str = "",
 ) -> None:
     """Start the host; once in a process.
 
@@ -54,6 +56,8 @@ def start(
         controlnet_dir: folder of ControlNet models; given, the host's own small ControlNet is loaded.
         extensions: folders of extensions besides the built-in ones; the repository itself by default.
         ui: make the scripts' panels, without a page. A server makes them with its page and says False.
+        ui_config: the page's defaults that suit the model, where the person keeps none in `data_dir/ui-config.json`.
+        about_model: what the page says about the model.
 
     Raises:
         RuntimeError: the host was started before.
@@ -63,6 +67,9 @@ def start(
         raise RuntimeError("The host has been started already; a process can do it once.")
     use_data_dir(data_dir)
     _set_arguments(checkpoint, config, lora_dir, controlnet_dir)
+    if ui_config is not None and not os.path.exists(cmd_opts.ui_config_file):
+        cmd_opts.ui_config_file = str(ui_config.absolute())
+    shared.about_model = about_model
     opts.load(shared.config_filename)
     if motion_modules is not None:
         opts.data[MOTION_MODULES_OPTION] = str(motion_modules.absolute())

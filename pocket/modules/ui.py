@@ -16,6 +16,7 @@ from modules import (
     shared,
     txt2img,
     ui_common,
+    ui_loadsave,
     ui_settings,
 )
 from modules.call_queue import (  # noqa: F401 - extensions take them from here
@@ -23,7 +24,6 @@ from modules.call_queue import (  # noqa: F401 - extensions take them from here
     wrap_gradio_gpu_call,
     wrap_queued_call,
 )
-from modules.paths_internal import data_path
 from modules.ui_common import create_refresh_button  # noqa: F401
 from modules.ui_components import FormGroup, FormHTML, FormRow, InputAccordion, ToolButton  # noqa: F401
 from modules.ui_gradio_extensions import allowed_paths, reload_javascript
@@ -54,7 +54,9 @@ def gr_show(visible: bool = True) -> dict[str, Any]:
 
 
 def _checkpoint_choice() -> None:
-    """The dropdown for the checkpoint over the tabs."""
+    """The dropdown for the checkpoint over the tabs, and what the bundled one can do."""
+    if shared.about_model:
+        gr.HTML(plaintext_to_html(shared.about_model), elem_id="about_model")
     with gr.Row(elem_id="quicksettings", variant="compact"):
         chosen = gr.Dropdown(
             label="Stable Diffusion checkpoint",
@@ -77,11 +79,14 @@ def create_ui() -> gr.Blocks:
     infotext_utils.reset()
     settings = ui_settings.UiSettings()
     settings.register_settings()
+    loadsave = ui_loadsave.UiLoadsave(shared.cmd_opts.ui_config_file)
     interfaces = [
         (Txt2ImgTab(scripts.scripts_txt2img).build(txt2img.txt2img), "txt2img", "txt2img"),
         (Img2ImgTab(scripts.scripts_img2img).build(img2img.img2img), "img2img", "img2img"),
     ]
     scripts.scripts_current = None
+    for interface, _, name in interfaces:
+        loadsave.add_block(interface, name)
     interfaces += script_callbacks.ui_tabs_callback()
     interfaces.append((settings.create_ui(), "Settings", "settings"))
     shared.tab_names = [label for _, label, _ in interfaces]
@@ -93,8 +98,8 @@ def create_ui() -> gr.Blocks:
             for interface, label, name in interfaces:
                 with gr.TabItem(label, id=name, elem_id=f"tab_{name}"):
                     interface.render()
-        gr.HTML('<a href="/docs">API</a>', elem_id="footer")
-    demo.allowed_paths = [data_path, *allowed_paths()]
+        gr.HTML('<a href="docs">API</a>', elem_id="footer")
+    demo.allowed_paths = [*shared.cmd_opts.gradio_allowed_path, *allowed_paths()]
     demo.blocked_paths = []
     return demo
 

@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -11,7 +12,7 @@ from modules.paths_internal import script_path
 
 def webpath(path: str) -> str:
     """The address of a file in the page; it changes when the file does."""
-    return f"file={os.path.abspath(path)}?{os.path.getmtime(path)}"
+    return f"file={quote(os.path.abspath(path))}?{os.path.getmtime(path)}"
 
 
 def javascript_html() -> str:

@@ -26,10 +26,15 @@ def _chosen_folder() -> str:
     return getattr(shared.opts, "temp_dir", "")
 
 
+def temp_folders() -> list[str]:
+    """The folders for the page's own pictures and for the files that were dropped on it."""
+    folders = [_chosen_folder(), os.environ.get("GRADIO_TEMP_DIR"), os.path.join(tempfile.gettempdir(), "gradio")]
+    return [folder for folder in folders if folder]
+
+
 def is_gradio_temp_path(path: str | os.PathLike[str]) -> bool:
     """Whether a path lies in a folder for the page's own pictures."""
-    folders = [_chosen_folder(), os.environ.get("GRADIO_TEMP_DIR"), os.path.join(tempfile.gettempdir(), "gradio")]
-    return any(Path(folder).resolve() in Path(path).resolve().parents for folder in folders if folder)
+    return any(Path(folder).resolve() in Path(path).resolve().parents for folder in temp_folders())
 
 
 def save_pil_to_file(self: Any, pil_image: Image.Image, dir: str | None = None, format: str = "png") -> str:

@@ -22,9 +22,12 @@ def listfiles(dirname: str) -> list[str]:
 
 
 def walk_files(path: str, allowed_extensions: Collection[str] | None = None) -> Iterator[str]:
-    """Every file below `path`, folders and files in natural order; extensions are given as ".png"."""
+    """Every file below `path`, folders and files in natural order; extensions are given as ".png".
+
+    Hidden are folders inside of `path`, not those that it lies in (in the WebUI these, too).
+    """
     for root, _, files in sorted(os.walk(path, followlinks=True), key=lambda item: natural_sort_key(item[0])):
-        if not shared.opts.list_hidden_files and f"{os.sep}." in root:
+        if not shared.opts.list_hidden_files and f"{os.sep}." in root[len(path) :]:
             continue
         for name in sorted(files, key=natural_sort_key):
             if allowed_extensions is None or os.path.splitext(name)[1].lower() in allowed_extensions:

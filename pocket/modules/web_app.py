@@ -1,14 +1,17 @@
 """The whole server: the API's routes, those that extensions add, and the page behind them."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from modules import progress, script_callbacks, shared, ui
+from modules import page_files, progress, script_callbacks, shared, ui
 from modules.api.api import Api
+from modules.api.docs import add_docs
 from modules.call_queue import queue_lock
 
 HOST = "127.0.0.1"
@@ -21,9 +24,11 @@ def create_app() -> FastAPI:
     script_callbacks.before_ui_callback()
     shared.demo = demo = ui.create_ui()
     demo.queue(PENDING)
-    app = FastAPI(title="Pocket WebUI")
+    app = FastAPI(title="Pocket WebUI", docs_url=None, redoc_url=None)
     progress.setup_progress_api(app)
     ui.setup_ui_api(app)
+    page_files.add_file_route(app, demo)
+    add_docs(app)
     app.state.api = Api(app, queue_lock)
     script_callbacks.app_started_callback(demo, app)
     # Last, because it answers for every path that nobody has taken before it.
@@ -60,8 +65,18 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, on_ready: Any = None) -> None:
         keep_alive = shared.cmd_opts.timeout_keep_alive
-        super().__init__(uvicorn.Config(app, log_level="warning", timeout_keep_alive=keep_alive))
+        super().__init__(uvicorn.Config(app, log_level="warning", loop="asyncio", timeout_keep_alive=keep_alive))
         self.on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to the command that serves, which calls `stop`."""
+        yield
+
+    def stop(self) -> None:
+        """Ends the running job and answers those that wait with status 503, then ends the server; from any thread."""
+        self.should_exit = True
+        queue_lock.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to serve, then says so."""

@@ -298,11 +298,11 @@ def test_broken_files_are_named_and_nothing_in_them_runs(tmp_path, kind):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_the_host_may_answer_none_instead_of_a_refused_pickle(tmp_path, monkeypatch):
+def test_the_hosts_own_reader_of_pickles_is_not_asked(tmp_path, monkeypatch):
+    """It answers None instead of an error, and ran code in older versions of torch."""
     path = save(tmp_path / "m.ckpt", motion_state("v3"))
     monkeypatch.setattr(checkpoint.torch, "load", lambda *a, **k: None)
-    with pytest.raises(CheckpointError, match="other Python objects"):
-        read_state_dict(path)
+    assert read_state_dict(path).keys() == motion_state("v3").keys()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 """FILM's file, on a tiny network with its inputs and outputs."""
 
+import os
+import random
+import struct
+import zipfile
+
 import pytest
 import torch
 from torch import nn
@@ -78,3 +83,51 @@ def test_what_is_no_torchscript(tmp_path, kind):
         torch.save({"a": torch.ones(2)}, path)
     with pytest.raises(CheckpointError, match=r"film_net_fp16.pt is damaged or no TorchScript file"):
         load_film(path)
+
+
+def fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def two_disks(path):
+    data = path.read_bytes()
+    end = data.rindex(b"PK\5\6")
+    path.write_bytes(data[:end] + struct.pack("<4sLQL", b"PK\6\7", 0, end, 3) + data[end:])
+
+
+def bomb(path):
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("film/data.bin", bytes(100_000_000))
+
+
+@pytest.mark.parametrize(("change", "phrase"), [(fifo, "no ordinary file"), (two_disks, "damaged"), (bomb, "damaged")])
+def test_odd_film_files(tmp_path, change, phrase):
+    path = saved(Mix(), tmp_path)
+    change(path)
+    with pytest.raises(CheckpointError, match=f"film_net_fp16.pt is .*{phrase}"):
+        load_film(path)
+
+
+def test_a_missing_film_file(tmp_path):
+    with pytest.raises(CheckpointError, match="no file gone.pt"):
+        load_film(tmp_path / "gone.pt")
+
+
+def test_a_damaged_film_file_is_loaded_or_refused(tmp_path):
+    """torch's loader trusts the file, so every bit is verified before."""
+    path = saved(Mix(), tmp_path)
+    data = path.read_bytes()
+    generator = random.Random(3)
+    refusals = 0
+    for _ in range(200):
+        changed = bytearray(data)
+        for _ in range(generator.choice((1, 1, 30))):
+            changed[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        path.write_bytes(changed[: generator.choice((len(data), len(data), generator.randrange(len(data))))])
+        try:
+            load_film(path)
+        except CheckpointError as error:
+            refusals += 1
+            assert path.name in error.detail
+    assert refusals > 50

@@ -14,10 +14,12 @@ from motion_module.windows import (
     BLENDS,
     context_windows,
     halving,
+    overlap_note,
     resolve_overlap,
     resolve_schedule,
     window_weights,
 )
+from motion_module.wording import for_client
 
 LOOPS = ("N", "R-P", "R+P", "A")
 
@@ -146,8 +148,31 @@ def test_halving_mirrors_the_bits():
 
 
 def test_overlap():
-    assert [resolve_overlap(value, 16) for value in (-1, 0, 4, 15, 16, 99, -7)] == [4, 0, 4, 15, 15, 15, 0]
+    assert [resolve_overlap(value, 16) for value in (-1, 0, 4, 15, 16, 99, -7)] == [4, 0, 4, 15, 8, 8, 0]
     assert resolve_overlap(-1, 3) == 0
+    assert [resolve_overlap(value, 1) for value in (-1, 0, 1, 256)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("frames", "overlap", "schedule", "note"),
+    [
+        (32, 15, "static", "overlap 15 makes 17 windows a step instead of 3."),
+        (32, 9, "static", "overlap 9 makes 4 windows a step instead of 3."),
+        (
+            32,
+            16,
+            "static",
+            "overlap is 16, and batch_size is 16: two windows share half of it, 8 frames, which makes 3 windows a step instead of 3.",
+        ),
+        (10_000, 15, "static", "overlap 15 makes 9,985 windows a step instead of 833."),
+        (32, 15, "uniform", "overlap 15 makes 17 windows a step instead of 3."),
+        (32, 8, "static", ""),
+        (32, -1, "static", ""),
+        (16, 15, "static", ""),
+    ],
+)
+def test_an_overlap_of_more_than_half_says_what_it_costs(frames, overlap, schedule, note):
+    assert for_client(overlap_note(frames, 16, 1, overlap, "R-P", schedule)) == note
 
 
 @pytest.mark.parametrize(

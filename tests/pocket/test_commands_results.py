@@ -42,10 +42,39 @@ def test_ending_follows_the_content(data, ending):
 def test_every_image_is_written_in_order(tmp_path):
     gif, png = _picture("GIF", **ANIMATED), _picture("PNG")
     texts = [base64.b64encode(gif).decode(), "data:image/png;base64," + base64.b64encode(png).decode()]
-    paths = results.write_images(texts, tmp_path / "new" / "folder")
+    paths = results.write_images({"images": texts, "info": "no json"}, tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["00000.gif", "00001.png"]
     assert [path.read_bytes() for path in paths] == [gif, png]
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["00000.gif", "00001.png"]
+
+
+GIF, MP4, PNG, APNG = (
+    _picture("GIF", **ANIMATED),
+    b"\0\0\0\x20ftypisom\0\0\2\0",
+    _picture("PNG"),
+    _picture("PNG", **ANIMATED),
+)
+
+
+@pytest.mark.parametrize(
+    ("videos", "images", "names"),
+    [
+        ([{"GIF": "a.gif", "MP4": "a.mp4", "PNG": "a"}], [GIF, MP4], ["00000.gif", "00000.mp4"]),
+        (
+            [{"GIF": "a", "MP4": "a"}, {"MP4": "b", "TXT": "b"}, {"GIF": "c", "MP4": "c"}],
+            [GIF, MP4, MP4, GIF, MP4],
+            ["00000.gif", "00000.mp4", "00001.mp4", "00002.gif", "00002.mp4"],
+        ),
+        ([{"GIF": "a", "APNG": "a"}], [GIF, APNG, PNG, PNG], ["00000.gif", "00000.png", "00001.png", "00002.png"]),
+        ([{"PNG": "a"}, {"PNG": "b"}], [PNG, PNG], ["00000.png", "00001.png"]),
+        ([], [PNG, PNG], ["00000.png", "00001.png"]),
+    ],
+)
+def test_files_of_one_video_have_one_number(tmp_path, videos, images, names):
+    info = json.dumps({"extra_generation_params": {"AnimateDiff files": videos} if videos else {}})
+    texts = [base64.b64encode(image).decode() for image in images]
+    assert [path.name for path in results.write_images({"images": texts, "info": info}, tmp_path)] == names
+    assert len(list(tmp_path.iterdir())) == len(images)
 
 
 def test_response_has_no_pictures_in_it(tmp_path):
@@ -76,4 +105,4 @@ def test_unfinished_file_never_has_the_final_name(tmp_path, monkeypatch):
     monkeypatch.setattr(results.os, "replace", fails)
     with pytest.raises(KeyboardInterrupt):
         results.write_whole(tmp_path / "00000.gif", b"GIF8")
-    assert not (tmp_path / "00000.gif").exists()
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """What happens over HTTP when something in a request or in a file is wrong: one sentence, and nothing else."""
 
+import json
 import math
 import pickle
 from dataclasses import dataclass, field
@@ -45,7 +46,8 @@ class Case:
 
 
 def of_field(name: str, value: Any, allowed: str) -> Case:
-    return Case(f"{name}={value!r:.20}", (name, repr(value)[:20], allowed), {name: value})
+    shown = repr(value) if isinstance(value, str) else json.dumps(value)
+    return Case(f"{name}={value!r:.20}", (name, shown[:20], allowed), {name: value})
 
 
 WHOLE, NUMBER, YES_NO = "a whole number from", "a number from", "true or false"
@@ -53,9 +55,9 @@ FIELDS = [
     *(of_field("enable", value, YES_NO) for value in (1, "yes", ["GIF"], None)),
     of_field("model", 5, "a text"),
     of_field("model", ["mm.safetensors"], "a text"),
-    *(of_field("video_length", value, f"{WHOLE} 0 to 10000") for value in ("16", -1, 10_001, 1.5, True, None, [16])),
+    *(of_field("video_length", value, f"{WHOLE} 0 to 10,000") for value in ("16", -1, 10_001, 1.5, True, None, [16])),
     *(of_field("fps", value, f"{NUMBER} 1 to 120") for value in ("x", 0, -8, 121, math.nan, math.inf, True)),
-    *(of_field("loop_number", value, f"{WHOLE} 0 to 65535") for value in (-1, 65_536, "for ever")),
+    *(of_field("loop_number", value, f"{WHOLE} 0 to 65,535") for value in (-1, 65_536, "for ever")),
     *(of_field("closed_loop", value, "one of N, R-P, R+P, A") for value in ("B", 1, None, ["A"])),
     *(of_field("batch_size", value, f"{WHOLE} 1 to 256") for value in (0, -1, 257, "16", 2.5)),
     *(of_field("stride", value, f"{WHOLE} 1 to 64") for value in (0, "1", 65)),

@@ -92,10 +92,10 @@ def test_a_field_says_which_other_it_needs(panel):
 
 def test_what_would_be_refused_is_said_at_once(panel):
     assert text(panel.change("stride", 2, enable=True, closed_loop="N")) == (
-        "AnimateDiff: stride is 2; with closed_loop N it has to be 1."
+        "AnimateDiff: Stride is 2; with Closed loop N it has to be 1."
     )
     assert text(panel.change("batch_size", None)) == (
-        "AnimateDiff: batch_size is None; allowed is a whole number from 1 to 256."
+        "AnimateDiff: Context batch size is empty; allowed is a whole number from 1 to 256."
     )
 
 

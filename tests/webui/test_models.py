@@ -49,8 +49,8 @@ def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch
 
     (folder / "half.ckpt").write_bytes(b"PK\x03\x04 cut off")
     looked = []
-    read = models.read_motion_weights
-    monkeypatch.setattr(models, "read_motion_weights", lambda path: looked.append(path.name) or read(path))
+    read = models.inspect_motion_file
+    monkeypatch.setattr(models, "inspect_motion_file", lambda path: looked.append(path.name) or read(path))
     for _ in range(2):
         assert models.names() == ["sub/mm_tiny_v2.safetensors"]
         with pytest.raises(CheckpointError, match="half.ckpt is damaged"):

@@ -127,6 +127,14 @@ def test_what_the_gallery_shows(host, formats, kinds):
         assert Path(getattr(image, "already_saved_as", host.samples)).exists()
 
 
+def test_the_page_may_load_the_files_wherever_they_lie(host, monkeypatch):
+    page = SimpleNamespace(temp_file_sets=[set()])
+    monkeypatch.setattr(output.shared, "demo", page, raising=False)
+    host.p.is_api = False
+    (video,) = host.save("GIF", "MP4", "PNG", "TXT")
+    assert page.temp_file_sets[0] == {str(video.files[name][0]) for name in ("GIF", "MP4", "TXT")}
+
+
 def test_a_preview_is_no_result(host):
     """The gallery cannot play MP4; the GIF it shows instead lies among the temporary files."""
     host.p.is_api = False
@@ -401,7 +409,7 @@ def test_a_read_only_folder(host, read_only_folder, tmp_path):
     rescue = tmp_path / "temp" / "AnimateDiff" / date.today().isoformat()
     assert video.paths == {"GIF": str(rescue / "00000-100.gif"), "PNG": str(rescue / "00000-100")}
     assert f"cannot write to {host.folder()}" in host.processed.comments
-    assert "Read-only file system" in host.processed.comments
+    assert "the disk is read-only" in host.processed.comments
 
 
 @pytest.mark.parametrize("formats", [["APNG", "PNG"], ["APNG"]])

@@ -108,7 +108,7 @@ def test_what_fields_do_not_allow_together_fails_in_its_cell_alone(axes):
 @pytest.mark.parametrize(
     ("field", "values", "sentence"),
     [
-        ("video_length", [8, 20000], "video_length is 20000; allowed is a whole number from 0 to 10000"),
+        ("video_length", [8, 20000], "video_length is 20000; allowed is a whole number from 0 to 10,000"),
         ("fps", [8.0, 0.0], "fps is 0.0; allowed is a number from 1 to 120"),
         ("model", ["mm_tiny_v2.safetensors", "gone.ckpt"], "model is 'gone.ckpt'; allowed is one of .*mm_tiny_v2"),
     ],
@@ -125,7 +125,10 @@ def test_values_are_refused_before_the_first_cell(axes, field, values, sentence)
 
 @pytest.mark.parametrize(
     ("field", "text", "sentence"),
-    [("enable", "maybe", "enable is 'maybe'; allowed is true or false"), ("blend", "no", "blend is 'no'; allowed is")],
+    [
+        ("enable", "maybe", "Enable AnimateDiff is 'maybe'; allowed is on or off"),
+        ("blend", "no", "Blend is 'no'; allowed is"),
+    ],
 )
 def test_a_word_that_is_none_of_the_choices_is_refused(axes, field, text, sentence):
     from motion_module.errors import ParamError

@@ -1,0 +1,132 @@
+"""Who reads a sentence of ours - an API client, or a person on the page - and how an error gets there through the host.
+
+Facts of the WebUI: the page shows an error as `class name: text`; the API answers with `error` (the class's name),
+`detail` and `errors` (the text), and prints a traceback for everything but an HTTP exception. The page's caller prints
+one in any case, by `modules.errors.report`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from fastapi.exceptions import HTTPException
+
+from modules import errors
+from motion_module.errors import HostError, SaidError, UserError
+from motion_module.params import VideoParams
+from motion_module.patching import given_original, replaced_call
+from motion_module.wording import for_client
+
+_log = logging.getLogger(__name__)
+_NAME = "AnimateDiff"
+_BEGINNINGS = (_NAME, "Prompt travel")
+
+
+class Answer(SaidError):  # noqa: N818  (what is called an error is what it answers)
+    """An error of ours as its reader is to see it; it has been logged."""
+
+
+def told(p: Any, sentence: str) -> str:
+    """A sentence with mentions, in the words of whoever has asked for the run of `p`."""
+    return for_client(sentence) if getattr(p, "is_api", False) else VideoParams.told_on_page(sentence)
+
+
+def comment(p: Any, sentence: str) -> None:
+    """Put a sentence below the gallery, and into an API client's `info`."""
+    p.comment(told(p, sentence))
+
+
+def answer_to(p: Any, error: SaidError) -> Answer:
+    """The error as whoever has asked for the run of `p` is to see it, after a line in the log.
+
+    On the page its class is called as the extension is, because the page shows that name; in the API it keeps its name.
+    """
+    if isinstance(error, Answer):
+        return error
+    sentence = error.sentence
+    if not sentence.startswith(_BEGINNINGS):
+        sentence = f"{_NAME}: {sentence}"
+    said = told(p, sentence)
+    _log.error("%s", said)
+    kind = type(error)
+    if getattr(p, "is_api", False):
+        answer = _class_for_client(kind)(sentence)
+    else:
+        answer = _class_for_page(kind)(sentence)
+        answer.detail = said.removeprefix(f"{_NAME}: ").removeprefix(f"{_NAME} ")
+    answer.__cause__ = error if isinstance(error, HostError) else None  # whose log is to show where it happened
+    answer.__suppress_context__ = True
+    return answer
+
+
+def fail(answer: Answer) -> None:
+    """Raise it; the page's caller, who would print a traceback, keeps quiet where the person is at fault.
+
+    Raises:
+        Answer: this one, always.
+    """
+    if isinstance(answer, UserError) and not isinstance(answer, HTTPException):
+        _log_no_traceback_of(answer)
+    raise answer
+
+
+@contextmanager
+def answering(p: Any) -> Iterator[None]:
+    """Errors of ours that leave the block are raised as whoever has asked for the run of `p` is to see them.
+
+    Raises:
+        Answer: see `answer_to`.
+    """
+    try:
+        yield
+    except SaidError as error:
+        if isinstance(error, Answer):
+            raise
+        answer = answer_to(p, error)
+    else:
+        return
+    fail(answer)
+
+
+def answered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose first argument is a `p`, inside `answering`."""
+
+    @functools.wraps(function)
+    def call(p: Any, *args: Any, **kwargs: Any) -> Any:
+        with answering(p):
+            return function(p, *args, **kwargs)
+
+    return call
+
+
+@functools.lru_cache
+def _class_for_client(kind: type[SaidError]) -> type[Any]:
+    """A kind of error that the host's API answers without a traceback, unless the fault is ours."""
+    bases = (kind, Answer, HTTPException) if issubclass(kind, UserError) else (kind, Answer)
+    return type(kind.__name__, bases, {"headers": None})
+
+
+@functools.lru_cache
+def _class_for_page(kind: type[SaidError]) -> type[Any]:
+    return type(_NAME, (kind, Answer), {})
+
+
+def _log_no_traceback_of(error: Answer) -> None:
+    """Until the host has reported this very error, or nobody has it any more, `modules.errors.report` looks for it."""
+    awaited = weakref.ref(error)
+    stack = ExitStack()
+
+    def report_others(report: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        if sys.exc_info()[1] is awaited() is not None:
+            stack.close()
+        else:
+            report(*args, **kwargs)
+
+    stack.enter_context(replaced_call(errors, "report", given_original(report_others)))
+    weakref.finalize(error, stack.close)

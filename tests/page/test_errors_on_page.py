@@ -1,0 +1,104 @@
+"""A refused value as a person meets it: the sentence on the page, no progress that waits for ever, and Generate works."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+OURS = "#script_txt2img_animatediff_"
+PATIENCE_MS = 120_000  # several suites may run on the same machine
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser; the test is skipped, with a word, where it or playwright is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the page is not looked at: playwright is missing")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("the page is not looked at: Chromium is missing (Debian's package chromium)")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=found, args=[*FLAGS.split(), "--disable-sync"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(pocket, chromium):
+    """The page with the extension switched on and a small picture asked for."""
+    opened = chromium.new_page(viewport={"width": 1300, "height": 2400})
+    opened.set_default_timeout(PATIENCE_MS)
+    opened.goto(pocket["url"])
+    opened.locator("#txt2img_prompt textarea").first.fill("a red ball")
+    for name, value in {"width": 64, "height": 64, "steps": 2}.items():
+        opened.locator(f"#txt2img_{name} input[type=number]").first.fill(str(value))
+    opened.locator(f"{OURS}enable-visible-checkbox").click()
+    set_number(opened, "video_length", 2)
+    yield opened
+    opened.close()
+
+
+def set_number(page, name, value):
+    box = page.locator(f"{OURS}{name} input").first
+    box.fill("" if value is None else str(value))
+    box.dispatch_event("change")
+
+
+def generate(page):
+    """Press Generate and wait for its end: the line that says how long it took is a new one."""
+    page.evaluate("document.querySelectorAll('#html_log_txt2img .performance').forEach((line) => line.remove())")
+    page.locator("#txt2img_generate").click()
+    page.locator("#html_log_txt2img .performance").wait_for()
+
+
+def waits(page):
+    """What on the page says that something goes on, or that gradio itself has refused something."""
+    page.wait_for_function("document.querySelector('#txt2img_progress_text').textContent.trim() === ''")
+    return page.locator("#txt2img_results .generating, #txt2img_results .eta-bar, .toast-wrap .error").count()
+
+
+def shown_error(page):
+    return page.locator("#html_log_txt2img .error").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("video_length", 99_999, "AnimateDiff: Number of frames is 99999; allowed is a whole number from 0 to 10,000."),
+        ("video_length", None, "AnimateDiff: Number of frames is empty; allowed is a whole number from 0 to 10,000."),
+        ("batch_size", 0, "AnimateDiff: Context batch size is 0; allowed is a whole number from 1 to 256."),
+    ],
+)
+def test_a_refused_number_is_one_sentence_and_the_next_generate_works(page, tmp_path, name, value, sentence):
+    generate(page)
+    assert page.locator("#html_log_txt2img .error").count() == 0
+    set_number(page, name, value)
+    if value is not None:  # gradio tells nobody that a field has been emptied, so the field itself says what it needs
+        page.locator(f"{OURS}hint").get_by_text(sentence).wait_for()
+    assert page.locator(f"{OURS}video_length input").get_attribute("placeholder") == "0 to 10,000"
+    generate(page)
+    page.screenshot(path=tmp_path / "refused.png", full_page=True)
+    assert shown_error(page) == sentence
+    assert page.locator("#html_log_txt2img .error").is_visible()
+    assert waits(page) == 0
+    assert not re.search(r"\bError\b", page.locator("#txt2img_results").inner_text())
+    set_number(page, name, 2)
+    generate(page)
+    assert page.locator("#html_log_txt2img .error").count() == 0 and waits(page) == 0
+    page.locator("#txt2img_gallery img").first.wait_for()
+
+
+def test_an_upload_that_is_gone_is_named(page, tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\x00\x00\x00\x18ftypmp42")
+    page.locator(f"{OURS}video_source input[type=file]").first.set_input_files(film)
+    link = page.locator(f"{OURS}video_source a").first
+    link.wait_for()
+    Path(re.search(r"file=([^?]+)", link.get_attribute("href"))[1]).unlink()
+    generate(page)
+    sentence = shown_error(page)
+    assert (
+        sentence.startswith("AnimateDiff: Video source is '") and "film.mp4" in sentence and "there is none" in sentence
+    )
+    assert waits(page) == 0
