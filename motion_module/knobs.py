@@ -103,7 +103,9 @@ def _read_text(name: str, knob: Knob, value: Any) -> str:
     if not isinstance(value, str):
         raise _refuse(name, value, "a text")
     if as_text(value) != value:  # no answer could hold it, and the host repeats it
-        raise _refuse(name, value, "a text in Unicode; rename files whose names are in another encoding")
+        raise _refuse(
+            name, value, "a text in Unicode without lone surrogates; rename files whose names are in another encoding"
+        )
     if "\0" in value or (knob.pattern and not re.fullmatch(knob.pattern, value)):
         raise _refuse(name, value, knob.pattern_help or "a text without zero bytes")
     return value

@@ -10,19 +10,13 @@ Others may keep what they find and put it back, or call it, when our block is lo
 
 from __future__ import annotations
 
-import functools
-import inspect
-import threading
-import weakref
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from contextlib import contextmanager
-from types import MethodType
 from typing import Any, Protocol
 
-_MISSING = object()
-_MARK = "_animatediff_mark"
+from motion_module.stand_in import MISSING, Call, StandIn, settled
 
-Call = Callable[..., Any]
+_MARK = "_animatediff_mark"
 
 
 class Block(Protocol):
@@ -35,101 +29,6 @@ class Block(Protocol):
     def __getitem__(self, index: int) -> Any: ...
 
     def __delitem__(self, index: int) -> None: ...
-
-
-class StandIn:
-    """A callable in the place of another: the replacement for the length of a block, afterwards what it replaced.
-
-    It may be kept, put back and called by anybody at any time. When its block is over, it holds neither the replacement
-    nor its owner. A call goes
-
-    - to the replacement, as long as the block lasts;
-    - when it is over, to the stand-in of a later block in the same place, if there is one: somebody has put this one
-      back over that;
-    - else, and from within the replacement, to what was replaced.
-
-    A copy, a deep one too, is the stand-in itself. It has the name, signature and attributes of what it stands in for.
-    """
-
-    __slots__ = ("__name__", "__weakref__", "_own", "_owner", "_place", "_replacement", "_threads")
-
-    def __init__(self, owner: Any, name: str, own: Any, wrap: Callable[[Call], Call]) -> None:
-        self.__name__ = name
-        self._place = (id(self) if owner is None else id(owner)), name
-        self._owner = _weakly(owner)
-        self._own = _kept_for(owner, own)
-        self._threads: set[int] = set()  # those that are within the replacement
-        self._replacement: Call | None = wrap(self._forward)
-        _LIVING.setdefault(self._place, []).append(self)
-
-    @property
-    def over(self) -> bool:
-        """Whether its block has ended."""
-        return self._replacement is None
-
-    def end(self) -> None:
-        """From now on, forward; what the replacement held is let go."""
-        living = _LIVING.get(self._place, [])
-        if self in living:
-            living.remove(self)
-        if not living:
-            _LIVING.pop(self._place, None)
-        self._replacement = None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the replacement, or what it replaced; see the class."""
-        thread = threading.get_ident()
-        for one in [self] if not self.over else reversed(_LIVING.get(self._place, [])):
-            replacement = one._replacement
-            if replacement is not None and thread not in one._threads:
-                one._threads.add(thread)
-                try:
-                    return replacement(*args, **kwargs)
-                finally:
-                    one._threads.discard(thread)
-        return self._forward(*args, **kwargs)
-
-    def __copy__(self) -> StandIn:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> StandIn:
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._below(), name)
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self._below())
-
-    def _forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._below()(*args, **kwargs)
-
-    def _below(self) -> Call:
-        own = settled(self._own())
-        if own is not _MISSING:
-            return own
-        owner = self._owner()
-        if owner is None:
-            raise RuntimeError(f"{self.__name__} was kept for longer than the object that it belongs to.")
-        found = inspect.getattr_static(type(owner), self.__name__)
-        return found.__get__(owner, type(owner)) if hasattr(found, "__get__") else found
-
-
-_LIVING: dict[tuple[int, str], list[StandIn]] = {}
-"""(id of the owner, name) -> stand-ins whose block lasts, the newest last."""
-
-
-def given_original(replacement: Call) -> Callable[[Call], Call]:
-    """For `replaced_call`: a replacement that is handed what it replaces as its first argument."""
-    return lambda original: functools.partial(replacement, original)
-
-
-def settled(value: Any) -> Any:
-    """A value; in the place of a stand-in whose block is over, what it replaced."""
-    while isinstance(value, StandIn) and value.over:
-        value = value._own()
-    return value
 
 
 @contextmanager
@@ -191,24 +90,14 @@ def replaced_call(
 
 
 @contextmanager
-def standing_in(function: Call) -> Iterator[StandIn]:
-    """A callback for the length of the block, which does nothing afterwards, wherever somebody has left it."""
-    stand_in = StandIn(None, getattr(function, "__name__", "callback"), _nothing, lambda _: function)
-    try:
-        yield stand_in
-    finally:
-        stand_in.end()
-
-
-@contextmanager
 def replaced_item(mapping: MutableMapping[Any, Any], key: Hashable, value: Any) -> Iterator[None]:
     """Set `mapping[key]` to `value` for the length of the block; a key that was not there goes again."""
-    before = mapping.get(key, _MISSING)
+    before = mapping.get(key, MISSING)
     mapping[key] = value
     try:
         yield
     finally:
-        if mapping.get(key, _MISSING) is value:
+        if mapping.get(key, MISSING) is value:
             _put_back_item(mapping, key, before)
 
 
@@ -238,7 +127,7 @@ def replaced_option(
         lasting: what `put_right_options` sets, if that is not what is there now (the host sets options for one run).
     """
     put_right_options(options)
-    before = options.get(name, _MISSING) if lasting is None else lasting
+    before = options.get(name, MISSING) if lasting is None else lasting
     with _marked(value, before) as marked, replaced_item(options, name, marked):
         yield
 
@@ -319,48 +208,24 @@ def _mark_of(value: Any) -> _Mark | None:
     return mark if isinstance(mark, _Mark) else None
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """What a callback does when its block is over."""
-
-
-def _weakly(owner: Any) -> Callable[[], Any]:
-    try:
-        return weakref.ref(owner)
-    except TypeError:  # of a kind that nobody can refer to weakly
-        return lambda: owner
-
-
-def _kept_for(owner: Any, own: Any) -> Callable[[], Any]:
-    """What hands out `own` later, without holding the owner: others keep stand-ins for longer than their owners."""
-    if not isinstance(own, MethodType) or own.__self__ is not owner:
-        return lambda: own
-    function, found = own.__func__, _weakly(owner)
-
-    def bound() -> Any:
-        alive = found()
-        return _MISSING if alive is None else MethodType(function, alive)
-
-    return bound
-
-
 def _own_value(owner: object, name: str) -> Any:
-    """The value stored on the owner itself, `_MISSING` where it only inherits one."""
+    """The value stored on the owner itself, `MISSING` where it only inherits one."""
     for store in ("__dict__", "_parameters", "_buffers", "_modules"):  # the last three: torch.nn.Module
         values = getattr(owner, store, None) or {}
         if name in values:
             return values[name]
-    return _MISSING
+    return MISSING
 
 
 def _put_back(owner: object, name: str, own: Any) -> None:
-    if own is _MISSING:
+    if own is MISSING:
         delattr(owner, name)
     else:
         setattr(owner, name, own)
 
 
 def _put_back_item(mapping: MutableMapping[Any, Any], key: Any, before: Any) -> None:
-    if before is _MISSING:
+    if before is MISSING:
         del mapping[key]
     else:
         mapping[key] = before

@@ -51,6 +51,7 @@ class ModelCall:
 
 Apply = Callable[..., Tensor]
 AroundCall = Callable[[ModelCall], AbstractContextManager[None]]
+LayoutOf = Callable[[Tensor, Any], RowLayout]
 
 
 class SlidingModel:
@@ -81,31 +82,41 @@ class SlidingModel:
         self.together = together
         self.around_call = around_call or (lambda call: nullcontext())
         self.step = 0
-        self.parts = 1
+        self.layout_of: LayoutOf = self._usual_layout(1)
         overlap = resolve_overlap(options.overlap, options.context)
         if frames > options.context and options.overlap not in (-1, overlap):
             _log.warning("overlap %d does not fit %d frames, %d is used", options.overlap, options.context, overlap)
 
-    def begin(self, step: int, parts: int = 1) -> None:
-        """Announce the next denoiser call: its step, and how many prompts each frame has (joined with AND)."""
+    def begin(self, step: int, parts: int = 1, layout_of: LayoutOf | None = None) -> None:
+        """Announce the next denoiser call.
+
+        Args:
+            step: its step.
+            parts: how many prompts each frame has (joined with AND).
+            layout_of: tells of `(x, cond)` of a call of the model which rows are whose; None where the rows are in
+                the host's order.
+        """
         self.step = step
-        self.parts = parts
+        self.layout_of = layout_of or self._usual_layout(parts)
+
+    def _usual_layout(self, parts: int) -> LayoutOf:
+        return lambda x, cond: RowLayout.of_call(x.shape[0], self.frames, parts)
 
     def __call__(self, x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The model's output for all rows.
 
         Args:
-            x: `(rows, c, h, w)`, rows as in `RowLayout`.
+            x: `(rows, c, h, w)`, rows as `layout_of` tells.
             t: `(rows,)`.
             cond: a tensor, or dicts and lists of tensors, whose rows belong to those of x.
             args, kwargs: passed on.
 
         Raises:
-            HostError: the number of rows fits no layout.
+            HostError, UserError: nobody knows which row is which.
         """
-        layout = RowLayout.of_call(x.shape[0], self.frames, self.parts)
+        layout = self.layout_of(x, cond)
         windows = self._windows()
-        if len(windows) == 1 and self.together and self.parts == 1:
+        if len(windows) == 1 and self.together and layout.whole:
             whole = ModelCall(layout, list(range(layout.rows)), self.frames)
             return self._call_model(whole, x, t, cond, *args, **kwargs)
         blend = _Blend(layout, "overwrite" if len(windows) == 1 else self.options.blend, self.options.overlap)

@@ -18,7 +18,7 @@ from motion_module.webui.controlnet_hints import handed_out
 from motion_module.webui.controlnet_units import Files, Unit, controlnet_of, listed, units_of
 from motion_module.webui.picture_files import PictureFiles
 from motion_module.webui.video_in import VideoIn
-from motion_module.wording import mention
+from motion_module.wording import either, mention
 
 IMG2IMG = "img2img"  # the source that its own pictures are
 _SAMPLE_BELOW = "sample_before_CN_hack"  # where ControlNet keeps the `sample` it has replaced
@@ -176,7 +176,11 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
                 f"AnimateDiff: ControlNet unit {unit.number} has a mask, but no picture; give it both or neither."
             )
         return None  # ControlNet looks at the init picture by itself
-    idle = " (its batch_images count with input_mode batch only)" if unit.has_idle_folder else ""
+    idle = (
+        f" (its folder counts with {either('input_mode batch', 'its Batch tab open')} only)"
+        if unit.has_idle_folder
+        else ""
+    )
     raise ParamError(
         f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
         f"give it one, or a batch folder, or set {mention('video_path')}."

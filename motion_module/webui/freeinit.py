@@ -12,7 +12,8 @@ from torch import Tensor
 from modules import sd_samplers, shared
 from motion_module.core.freeinit import low_pass, mix_frequencies, noised_again
 from motion_module.params import VideoParams
-from motion_module.patching import given_original, replaced_call
+from motion_module.patching import replaced_call
+from motion_module.stand_in import given_original
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 

@@ -20,7 +20,8 @@ from motion_module.core.lora import check_archive, check_fits, check_weights, ho
 from motion_module.core.lora_names import UNET
 from motion_module.core.model import MotionModel
 from motion_module.errors import CheckpointError
-from motion_module.patching import given_original, replaced, replaced_call, replaced_item
+from motion_module.patching import replaced, replaced_call, replaced_item
+from motion_module.stand_in import given_original
 from motion_module.webui.lora_faults import misfit, unused_tag
 
 _IN_HOST = "diffusion_model_"  # what the host makes of it

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,9 +22,9 @@ from motion_module.media.names import Claim, claimed
 from motion_module.media.saving import WriteReport, describe, write_clip
 from motion_module.media.writers import WRITERS
 from motion_module.params import VideoParams
-from motion_module.webui import interpolation, previews
+from motion_module.webui import interpolation, interrupted, previews, script_runs
 from motion_module.webui.batch import batch_of
-from motion_module.webui.readers import told
+from motion_module.webui.readers import comments_of, told
 from motion_module.webui.sound import sound_for
 from motion_module.webui.video_in import VideoIn
 from motion_module.webui.writing import write_frames
@@ -49,6 +49,7 @@ class SavedVideo:
         fps: frames per second of `frames`.
         files: finished files by format; PNG has one for each frame.
         messages: sentences for the person about what did not work.
+        kept: whether the files stay; those of an interrupted video may not.
     """
 
     frames: list[Image.Image]
@@ -57,10 +58,13 @@ class SavedVideo:
     fps: float = ClipInfo.fps
     files: dict[str, list[Path]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    kept: bool = True
 
     @property
     def paths(self) -> dict[str, str]:
-        """Where each format is: a file, or the folder of the frames."""
+        """Where each format is: a file, or the folder of the frames; nowhere where they do not stay."""
+        if not self.kept:
+            return {}
         return {name: str(files[0].parent if name == "PNG" else files[0]) for name, files in self.files.items()}
 
 
@@ -74,7 +78,12 @@ def host_saves_frames(params: VideoParams) -> bool:
 
 
 def save_videos(
-    p: Any, processed: Any, params: VideoParams, frames: int, source: VideoIn | None = None
+    p: Any,
+    processed: Any,
+    params: VideoParams,
+    frames: int,
+    source: VideoIn | None = None,
+    unfinished: Mapping[int, str] | None = None,
 ) -> list[SavedVideo]:
     """Save every video of a finished run and put the results in the place of its pictures.
 
@@ -84,20 +93,39 @@ def save_videos(
         params: what was asked for.
         frames: frames of each video, as generated.
         source: the video that came in; its messages are passed on, and its sound if that is wanted.
+        unfinished: number of a video, from 0 -> where it was interrupted.
 
     Raises:
         HostError: a video could not be saved in any of its formats.
     """
     saved: list[SavedVideo] = []
-    for pictures, infotext, seed in _videos(processed, frames):
-        shared.state.textinfo = f"AnimateDiff: saving video {len(saved) + 1}"
-        files, messages = _to_batch_folder(p, params, pictures, len(saved))
-        saved.append(save_video(p, params, pictures, infotext, seed, source, files))
-        saved[-1].messages += messages
-    if saved:
-        saved[0].messages[:0] = source.messages if source is not None else ()
-        publish(p, processed, params, saved)
+    with ExitStack() as stack:
+        for number, (pictures, infotext, seed) in enumerate(_videos(processed, frames)):
+            shared.state.textinfo = f"AnimateDiff: saving video {number + 1}"
+            where = (unfinished or {}).get(number)
+            if where is None or interrupted.are_kept():
+                files, messages = _to_batch_folder(p, params, pictures, number)
+                saved.append(save_video(p, params, pictures, infotext, seed, source, files))
+                saved[-1].messages += messages
+            else:
+                saved.append(_unsaved_video(stack, p, params, pictures, infotext, seed, source))
+            saved[-1].messages += [interrupted.sentence(where)] if where is not None else []
+        if saved:
+            saved[0].messages[:0] = source.messages if source is not None else ()
+            publish(p, processed, params, saved)
     return saved
+
+
+def _unsaved_video(
+    stack: ExitStack, p: Any, params: VideoParams, frames: list[Image.Image], infotext: str, seed: int, source: Any
+) -> SavedVideo:
+    """A video whose files last as long as the stack: API clients get what is in them, the page a preview."""
+    if not _answers_a_client(p):
+        return SavedVideo(with_reverse(frames, _reverse_options(params, len(frames))), infotext, seed, kept=False)
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    video = save_video(p, params, frames, infotext, seed, source, folder=Path(folder))
+    video.kept = False
+    return video
 
 
 def save_video(
@@ -108,6 +136,7 @@ def save_video(
     seed: int,
     source: VideoIn | None = None,
     frame_files: Sequence[Path] = (),
+    folder: Path | None = None,
 ) -> SavedVideo:
     """Save one video in the formats of `params.format` under `<outpath_samples>/AnimateDiff/<date>/`.
 
@@ -122,6 +151,7 @@ def save_video(
         seed: seed of the first frame.
         source: the video that came in, whose sound may be wanted.
         frame_files: where the frames are saved already; PNG is then written only if there are frames made between them.
+        folder: where to save; None for the usual place.
 
     Raises:
         HostError: nothing but text could be saved. The frames are then saved as PNG wherever that works.
@@ -135,7 +165,7 @@ def save_video(
     embedded = infotext if _setting("enable_pnginfo", True) else ""
     info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded, sound=sound)
     with ExitStack() as stack:
-        claim = _claim(stack, p, video, params.request_id) if formats else None
+        claim = _claim(stack, folder or _folder_of(p), video, params.request_id) if formats else None
         written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))
         report = written.report
         video.frames, video.fps, video.files = list(written.frames), written.fps, report.files
@@ -156,21 +186,26 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
 
     API clients get base64 strings of the files, video by video in the order GIF, MP4, WEBP, WEBM; then, with `Frame`
     or where there is no video file, the frames. With `returned: pictures` MP4 and WEBM are left out, and a video of
-    which nothing would be left is there as its first frame. The page's gallery gets pictures that it shows moving.
-    Every entry of `processed.images` has its infotext at the same place in `processed.infotexts`. The paths, and what
-    could not be saved, are in the result's JSON under `extra_generation_params`, from which the page makes players and
-    links, and in the comments below the gallery.
+    which nothing would be left is there as its first frame. The page's gallery gets pictures that it shows moving, a
+    script (X/Y/Z plot, prompt matrix) one for each video. Every entry of `processed.images` has its infotext at the
+    same place in `processed.infotexts`. The paths, and what could not be saved, are in the result's JSON under
+    `extra_generation_params`, from which the page makes players and links, and in the comments below the gallery.
     """
-    entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved))
+    to_script = _serves_script(p)
+    entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved, to_script))
     processed.images = [image for image, _ in entries]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
     messages = [told(p, message) for video in saved for message in video.messages]
-    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, messages)) if value}
-    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
-    processed.comments += "".join(f"{line}\n" for line in lines)
+    if to_script:
+        paths = script_runs.tell(p, processed, lines, paths)
+    else:
+        processed.comments += "".join(f"{line}\n" for line in lines)
+    said = list(dict.fromkeys([*comments_of(p), *messages]))
+    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, said)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
 
 
 def _to_batch_folder(
@@ -186,10 +221,15 @@ def _to_batch_folder(
         return [], [f"AnimateDiff could not save the frames to {batch.output_dir}: {describe(error)}."]
 
 
-def _answers_a_client(p: Any) -> bool:
-    """Whether the result goes straight to an API client; a script (X/Y/Z plot, loopback) works on pictures."""
+def _serves_script(p: Any) -> bool:
+    """Whether the result goes to a script (X/Y/Z plot, loopback), which works on pictures."""
     script = (getattr(p, "script_args", None) or [0])[0]  # its number from 1; "None" where an infotext said so
-    return bool(getattr(p, "is_api", False)) and script in (0, None, "None")
+    return script not in (0, None, "None")
+
+
+def _answers_a_client(p: Any) -> bool:
+    """Whether the result goes straight to an API client."""
+    return bool(getattr(p, "is_api", False)) and not _serves_script(p)
 
 
 def _videos(processed: Any, frames: int) -> Iterator[tuple[list[Image.Image], str, int]]:
@@ -220,9 +260,12 @@ def _setting(name: str, default: Any) -> Any:
     return getattr(shared.opts, name, default)
 
 
-def _claim(stack: ExitStack, p: Any, video: SavedVideo, request_id: str) -> Claim:
+def _folder_of(p: Any) -> Path:
+    return Path(os.path.abspath(p.outpath_samples)) / "AnimateDiff" / date.today().isoformat()
+
+
+def _claim(stack: ExitStack, folder: Path, video: SavedVideo, request_id: str) -> Claim:
     """A name in the output folder; in a temporary one, with a message, where that cannot be written."""
-    folder = Path(os.path.abspath(p.outpath_samples)) / "AnimateDiff" / date.today().isoformat()
     try:
         return stack.enter_context(claimed(folder, video.seed, request_id))
     except OSError as error:
@@ -269,21 +312,25 @@ def _for_api(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[str
         yield from _frames(saved)
 
 
-def _for_gallery(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
+def _for_gallery(
+    params: VideoParams, saved: list[SavedVideo], to_script: bool = False
+) -> Iterator[tuple[Image.Image, str]]:
     any_video = False
     previews.forget_old()
     for video in saved:
         _allow_page(video)
         shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
-        if not shown and set(video.files) & set(_VIDEO_ORDER):
+        if not shown and set(video.files if video.kept else params.format) & set(_VIDEO_ORDER):
             embedded = video.infotext if _setting("enable_pnginfo", True) else ""
             shown = previews.preview(video.frames, ClipInfo(video.fps, params.loop_number, embedded), video.seed)
-        for path in shown:
+        if to_script and not shown:
+            yield video.frames[0], video.infotext
+        for path in shown[:1] if to_script else shown:
             any_video = True
             picture = video.frames[0].copy()
             _show_file(picture, path)
             yield picture, video.infotext
-    if "Frame" in params.format or not any_video:
+    if not to_script and ("Frame" in params.format or not any_video):
         yield from _frames(saved)
 
 

@@ -43,7 +43,7 @@ def check_start(p: Any) -> None:
     pictures = getattr(p, "init_images", None) or [None]
     if isinstance(p, processing.StableDiffusionProcessingImg2Img) and any(picture is None for picture in pictures):
         raise ParamError(
-            f"AnimateDiff: img2img has no picture to start from; give it {either('one in init_images', 'one')}, or use "
+            f"AnimateDiff: img2img has no picture to start from; give it one{either(' (init_images)', '')}, or use "
             f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none."
         )
 

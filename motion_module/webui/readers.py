@@ -20,7 +20,8 @@ from fastapi.exceptions import HTTPException
 from modules import errors
 from motion_module.errors import HostError, SaidError, UserError
 from motion_module.params import VideoParams
-from motion_module.patching import given_original, replaced_call
+from motion_module.patching import replaced_call
+from motion_module.stand_in import given_original
 from motion_module.wording import for_client
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ def told(p: Any, sentence: str) -> str:
 def comment(p: Any, sentence: str) -> None:
     """Put a sentence below the gallery, and into an API client's `info`."""
     p.comment(told(p, sentence))
+
+
+def comments_of(p: Any) -> list[str]:
+    """What `comment` has said in the run of `p`; of the host's comments clients get none."""
+    return [line for line in p.comments if line.startswith(_BEGINNINGS)]
 
 
 def answer_to(p: Any, error: SaidError) -> Answer:

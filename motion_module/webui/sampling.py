@@ -9,29 +9,35 @@ from typing import Any
 
 from torch import Tensor
 
-from modules import devices, prompt_parser, script_callbacks, sd_models, sd_samplers_common, sd_unet, shared
+from modules import (
+    devices,
+    prompt_parser,
+    script_callbacks,
+    sd_models,
+    sd_samplers_cfg_denoiser,
+    sd_samplers_common,
+    sd_unet,
+    shared,
+)
 from motion_module.core.arch import MotionKind
 from motion_module.core.call import CallFrames
 from motion_module.core.conditioning import all_of_one_length, pad_to_same_length, past_mark, waiting
 from motion_module.core.model import MotionModel
+from motion_module.core.order import Announced, Snapshot, places_after
 from motion_module.core.placement import mounted
 from motion_module.core.schedule import KEEP, SCHEDULES, alpha_schedule, put_schedule_right
 from motion_module.core.slerp import travelled
 from motion_module.core.sliding import AroundCall, ModelCall, SlidingModel, WindowOptions
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
-from motion_module.patching import (
-    StandIn,
-    given_original,
-    put_right_options,
-    replaced_call,
-    replaced_option,
-    standing_in,
-)
+from motion_module.patching import put_right_options, replaced_call, replaced_option
+from motion_module.stand_in import given_original
 from motion_module.travel import Between
+from motion_module.webui import neighbours
 from motion_module.windows import resolve_schedule
 
 Places = Sequence[Between] | None
+DenoiserCallback = Callable[[script_callbacks.CFGDenoiserParams], None]
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def sampling_scope(borrower: Borrower) -> Iterator[None]:
             stack.enter_context(replaced_option(shared.opts.data, "batch_cond_uncond", True, borrower.together))
         if any(borrower.places(hires)[1] for hires in (False, True)):
             stack.enter_context(_negatives_of_one_length())
-        stack.enter_context(_denoiser_callback(loan.before_call))
+        stack.enter_context(replaced_call(sd_samplers_cfg_denoiser, "cfg_denoiser_callback", loan.around_callbacks))
         stack.callback(setattr, shared.state, "textinfo", None)  # no step is on while the host decodes
         yield
 
@@ -106,8 +112,8 @@ class _Loan:
         self._together = bool(shared.opts.batch_cond_uncond)
         self._stack = ExitStack()
         self._sliding: SlidingModel | None = None
-        self._error: Exception | None = None
         self._step = 1
+        self._counted: AroundCall = lambda call: nullcontext()
 
     def __enter__(self) -> _Loan:
         with ExitStack() as stack:  # a step that fails takes back those before it
@@ -134,36 +140,53 @@ class _Loan:
 
         return give_back_and_borrow
 
-    def before_call(self, params: script_callbacks.CFGDenoiserParams) -> None:
-        """The host's denoiser callback: the rows of the coming model call are made known.
+    def around_callbacks(self, callbacks: DenoiserCallback) -> DenoiserCallback:
+        """The host's denoiser callbacks, as they are called before each model call: those of other extensions see the
+        conditions of each frame, and may change rows; what has become of the rows is looked at after them."""
 
-        The host prints and forgets what a callback raises, so an error waits for the model call that follows.
-        """
-        try:
-            self._announce(params)
-        except Exception as error:  # noqa: BLE001 - see above
-            self._error = error
+        def call(params: script_callbacks.CFGDenoiserParams) -> None:
+            parts = params.text_cond.shape[0] // self._borrower.frames  # not by x: InstructPix2Pix has two unconds
+            self._travel(params, parts)
+            before = Snapshot.of(params.x, params.text_cond)
+            with neighbours.failures_told(self._long):
+                callbacks(params)
+            after = Snapshot.of(params.x, params.text_cond)
+            places = neighbours.told(places_after, before, after, self._borrower.frames, parts)
+            self._announce(params, parts, places)
 
-    def _announce(self, params: script_callbacks.CFGDenoiserParams) -> None:
-        frames = self._borrower.frames
-        parts = params.text_cond.shape[0] // frames  # not by x: an InstructPix2Pix checkpoint has two unconds
+        return call
+
+    @property
+    def _long(self) -> bool:
+        """Whether the video is cut into windows."""
+        return self._borrower.frames > self._borrower.options.context
+
+    def _travel(self, params: script_callbacks.CFGDenoiserParams, parts: int) -> None:
+        """Give every frame its own condition."""
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
-        cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
-        uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
-        long = frames > self._borrower.options.context
+        params.text_cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
+        params.text_uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
+
+    def _announce(self, params: script_callbacks.CFGDenoiserParams, parts: int, places: tuple[int, ...]) -> None:
+        """Make the rows of the coming model call known."""
+        cond, uncond = params.text_cond, params.text_uncond
         # Else the host pads: in another way, or in ours but with the empty prompt on its device.
-        if not shared.opts.pad_cond_uncond_v0 and (long or not shared.opts.pad_cond_uncond):
+        if not shared.opts.pad_cond_uncond_v0 and (self._long or not shared.opts.pad_cond_uncond):
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
-        if long:
+        if self._long:
             cond, uncond = waiting(cond), waiting(uncond)
         params.text_cond, params.text_uncond = cond, uncond
         self._step = _step_of(params.denoiser)
         if self._sliding is not None:
-            self._sliding.begin(params.denoiser.step, parts)
+            announced = Announced(self._borrower.frames, parts, params.x, cond, uncond, places)
+            self._sliding.begin(params.denoiser.step, parts, announced.layout_of)
 
     def _mount(self, sd_model: Any, stack: ExitStack) -> None:
         b = self._borrower
+        if self._long:
+            unet = sd_model.model.diffusion_model
+            self._counted = stack.enter_context(neighbours.counting_by_window(unet, b.frames))
         stack.enter_context(mounted(sd_model.model.diffusion_model, b.model, b.call))
         stack.enter_context(alpha_schedule(sd_model, chosen_schedule(b.model.spec.kind)))
         stack.enter_context(replaced_call(sd_model, "apply_model", self._slide))
@@ -174,15 +197,17 @@ class _Loan:
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
-            if self._error is not None:
-                raise self._error
-            return sliding(x, t, cond)
+            return neighbours.told(sliding, x, t, cond)
 
         return slide
 
     @contextmanager
     def _around(self, model_call: ModelCall) -> Iterator[None]:
-        with _watched(model_call, self._step), self._borrower.around(model_call):
+        with ExitStack() as stack:
+            stack.enter_context(_watched(model_call, self._step))
+            stack.enter_context(self._borrower.around(model_call))
+            stack.enter_context(neighbours.failing_in_windows(model_call))
+            stack.enter_context(self._counted(model_call))
             yield
 
 
@@ -240,16 +265,3 @@ def _negatives_of_one_length() -> Iterator[None]:
 
     with replaced_call(prompt_parser, "reconstruct_cond_batch", given_original(padded_and_stacked)):
         yield
-
-
-@contextmanager
-def _denoiser_callback(function: Callable[[Any], None]) -> Iterator[None]:
-    for registered in list(script_callbacks.callback_map["callbacks_cfg_denoiser"]):
-        if isinstance(registered.callback, StandIn) and registered.callback.over:  # somebody has put it back
-            script_callbacks.remove_callbacks_for_function(registered.callback)
-    with standing_in(function) as callback:
-        script_callbacks.on_cfg_denoiser(callback)
-        try:
-            yield
-        finally:
-            script_callbacks.remove_callbacks_for_function(callback)

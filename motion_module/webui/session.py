@@ -25,12 +25,14 @@ from motion_module.core.schedule import alpha_schedule
 from motion_module.errors import CheckpointError, HostError, ParamError, SaidError, UserError
 from motion_module.idle import without_effect
 from motion_module.params import VideoParams
-from motion_module.patching import StandIn, given_original, replaced, replaced_call, settled
-from motion_module.webui import allowed_paths, infotext, interpolation, models, output, video_in
+from motion_module.patching import replaced, replaced_call
+from motion_module.stand_in import StandIn, given_original, settled
+from motion_module.webui import allowed_paths, infotext, interpolation, interrupted, models, output, video_in
 from motion_module.webui.batch import batch_of
 from motion_module.webui.controlnet import Control, let_go_of_sample, names_of_sample, sample_of
 from motion_module.webui.frame_masks import fitted, read_masks
 from motion_module.webui.freeinit import freeinit_passes
+from motion_module.webui.job_lists import for_videos
 from motion_module.webui.lora import Networks
 from motion_module.webui.picture_files import PictureFiles, img2img_background
 from motion_module.webui.pictures import Pictures, check_start
@@ -68,6 +70,8 @@ class Session:
         self.over = False
         self.video: VideoIn | None = None
         self._fewer = ""
+        self._runs = 1
+        self._unfinished: dict[int, str] = {}
         self._together: bool | None = None
         self._samples: list[StandIn] = []  # ours, in the place of `p.sample`
         self._sampling = self._sampled = False
@@ -144,6 +148,7 @@ class Session:
         self._attach()
         for name, value in one_video_each(self.p, self.frames).items():
             self._change(name, value)
+        self._runs = self.p.n_iter
         self._change("batch_size", self.frames)
         self._change("do_not_save_grid", True)
         self._wrap("setup_prompts", self._setup_prompts)
@@ -205,7 +210,7 @@ class Session:
         """Write the videos and put them in the place of the pictures."""
         try:
             self._check_sampled(processed)
-            output.save_videos(self.p, processed, self.params, self.frames, self.video)
+            output.save_videos(self.p, processed, self.params, self.frames, self.video, self._unfinished)
         finally:
             self.end()
 
@@ -245,7 +250,8 @@ class Session:
         self.over = False
 
     def _change(self, name: str, value: Any) -> None:
-        self._changed[name] = (value, vars(self.p).get(name, _ABSENT))
+        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, _ABSENT)
+        self._changed[name] = (value, before)
         self._stack.enter_context(replaced(self.p, name, value))
 
     def _wrap(self, name: str, replacement: Callable[..., Any], original: Callable[..., Any] | None = None) -> StandIn:
@@ -372,11 +378,15 @@ class Session:
         self._route.give_styles(self.p)
 
     def _init(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """img2img makes its sampler, with the noise schedule of that moment, already here."""
+        """What other scripts did in `process` is there; img2img makes its sampler, with the noise schedule of that
+        moment, already here."""
         if self._model is None or self._pictures is None:
             return original(*args, **kwargs)
+        for name, value in for_videos(self.p, self.frames, self._runs).items():
+            self._change(name, value)
+        args = (self.p.all_prompts, self.p.all_seeds, self.p.all_subseeds, *args[3:])
         if self._route is not None:
-            self._route.check_all(self.p)  # scripts may have changed them in `process`
+            self._route.check_all(self.p)
         with alpha_schedule(shared.sd_model, chosen_schedule(self._model.spec.kind)):
             return self._pictures.init(original, *args, **kwargs)
 
@@ -404,6 +414,7 @@ class Session:
                 stack.enter_context(sampling_scope(loan))
                 stack.enter_context(self._pictures.fading())
                 stack.enter_context(freeinit_passes(self.p, self.params))
+                stack.enter_context(interrupted.noted(self.p, self._unfinished))
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self._give_up()

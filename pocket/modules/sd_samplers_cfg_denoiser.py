@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from modules import prompt_parser, sd_samplers_common, shared
+from modules.script_callbacks import CFGDenoiserParams, cfg_denoiser_callback
 
 PartsOfImage = list[tuple[int, float]]
 
@@ -190,8 +191,6 @@ class CFGDenoiser(torch.nn.Module):
         text_uncond: Any,
     ) -> Any:
         """The rows of the call, as scripts have left them: a CFGDenoiserParams."""
-        from modules.script_callbacks import CFGDenoiserParams, cfg_denoiser_callback
-
         images = [image for image, parts in enumerate(conds_list) for _ in parts]
         order = torch.tensor(images + list(range(len(conds_list))), device=x.device)
         params = CFGDenoiserParams(

@@ -298,7 +298,7 @@ def test_rows_that_fit_no_layout():
 def test_an_overlap_that_does_not_fit_is_warned_about_once(caplog):
     with caplog.at_level("WARNING"):
         slide(Model(CallFrames()), RowLayout(20, 1, True), context=8, overlap=9)
-    assert [record.getMessage() for record in caplog.records] == ["overlap 9 does not fit 8 frames, 7 is used"]
+    assert [record.getMessage() for record in caplog.records] == ["overlap 9 does not fit 8 frames, 4 is used"]
     caplog.clear()
     slide(Model(CallFrames()), RowLayout(20, 1, True), context=8, overlap=-1)
     assert not caplog.records

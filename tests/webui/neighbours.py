@@ -9,7 +9,7 @@ import motion_module
 from motion_module import patching
 
 PACKAGE = Path(motion_module.__file__).parent
-CHANGES = ("replaced", "replaced_call", "replaced_item", "replaced_value", "replaced_option", "inserted", "standing_in")
+CHANGES = ("replaced", "replaced_call", "replaced_item", "replaced_value", "replaced_option", "inserted")
 
 
 def borrowers():
@@ -60,11 +60,7 @@ class Keeper:
         return watched
 
     def _keep(self, change, owner, name, rest, result):
-        from modules import script_callbacks
-
-        if change is patching.standing_in:
-            self.kept.append(lambda: script_callbacks.on_cfg_denoiser(result))
-        elif change is patching.inserted:
+        if change is patching.inserted:
             self.kept.append(lambda: owner.insert(name, rest[0]))
         elif change in (patching.replaced_item, patching.replaced_option):
             value = owner[name]

@@ -376,7 +376,7 @@ def hijacked(monkeypatch, order):
     if order == "ours outside":
         monkeypatch.setattr(img2img, "process_batch", i2i_batch._ours_first(img2img.process_batch))
     if order == "theirs alone":
-        monkeypatch.setattr(img2img, "__controlnet_original_process_batch", ours.__wrapped__)
+        monkeypatch.setattr(img2img, "__controlnet_original_process_batch", ours._below())
 
 
 @pytest.mark.parametrize("order", ["theirs outside", "ours outside", "ours alone", "theirs alone"])

@@ -31,13 +31,23 @@ def test_an_overlap_of_more_than_half_says_its_work(pocket, overlap, said):
         assert f"AnimateDiff: {said}" in found
 
 
+def test_clients_read_in_info_what_people_read_below_the_gallery(client):
+    """Also what is known before the run: the page's comments never reach a client."""
+    fields = {"video_length": 2, "overlap": 3, "format": ["GIF"]}
+    reply = client.run(fields, prompt="[0]: a\n[1]: b", batch_size=3)
+    told = reply.info["extra_generation_params"]["AnimateDiff messages"]
+    assert "AnimateDiff: overlap has no effect: 2 frames fit into one window of 8." in told
+    assert any(line.startswith("AnimateDiff: batch_size of the request, 3, has no effect") for line in told)
+    assert any(line.startswith("Prompt travel: '[0]: a', '[1]: b' is read as ordinary text") for line in told)
+
+
 def test_half_and_less_says_nothing(pocket):
     assert "windows a step" not in comments(make(animatediff=video(**LONG, overlap=4)), True)
 
 
 @pytest.mark.parametrize(
     ("is_api", "said"),
-    [(True, "the request's batch_size, 3, has no effect"), (False, "the WebUI's Batch size, 3, has no effect")],
+    [(True, "batch_size of the request, 3, has no effect"), (False, "Batch size of the WebUI, 3, has no effect")],
 )
 def test_a_batch_size_of_the_webui_is_said_to_be_idle(pocket, is_api, said):
     found = comments(make(animatediff=video(), batch_size=3), is_api)

@@ -13,8 +13,9 @@ from runs import array, frames, make, pictures, run, video
 
 V1 = {"model": "mm_tiny_v1.safetensors", "freeinit_enable": True, "freeinit_iters": 2}
 REQUEST = {"steps": 1, "negative_prompt": "0: bad\n2: worse"}
-RAW_WRITES = {  # of things that are no host's: our own session, cell of a plot, layers; and what is lent call by call
+RAW_WRITES = {  # of things that are no host's: our own session, a run's own lists, cell of a plot, layers; and what is lent call by call
     "webui/session.py",
+    "webui/route.py",
     "webui/request.py",
     "webui/controlnet.py",
     "webui/controlnet_hints.py",
@@ -120,7 +121,7 @@ def test_put_back_in_the_middle_of_the_next_run(apart, monkeypatch):
 
 def test_every_callable_goes_through_a_stand_in(apart, monkeypatch):
     """A plain `replaced` is for values: a callable put in by it would be ours for ever in somebody's hand."""
-    from motion_module.patching import StandIn
+    from motion_module.stand_in import StandIn
     from motion_module.webui.session import Session
 
     keeper = Keeper()

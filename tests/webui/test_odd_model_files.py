@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from http_client import set_folder
 
 from tests.core.odd_files import ODD, WRONG_VALUES
 
@@ -24,7 +25,7 @@ def use(client, tmp_path):
             ODD[name][0](folder / name)
         if good:
             shutil.copy(good, folder / "zz_good.safetensors")
-        client.post("options", {"animatediff_model_path": str(folder)})
+        set_folder("animatediff_model_path", str(folder))
         return folder
 
     return put

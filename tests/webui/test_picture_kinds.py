@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from control_videos import batch, request, unit
-from http_client import SMALL, Client, png_base64
+from http_client import SMALL, Client, png_base64, set_folder
 from picture_kinds import KINDS, SIDE, UNKNOWN, folder_of_kinds
 from PIL import Image
 from test_i2i_batch import batch as tab_batch
@@ -24,7 +24,7 @@ SHORT = {"video_length": 0, "batch_size": 16, "format": ["Frame"]}
 @pytest.fixture
 def client(pocket, tmp_path):
     client = Client(pocket)
-    client.post("options", {"animatediff_frame_extract_path": str(tmp_path / "extracted")})
+    set_folder("animatediff_frame_extract_path", str(tmp_path / "extracted"))
     return client
 
 

@@ -72,12 +72,13 @@ def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     told = []
     borrower = SimpleNamespace(frames=4, options=SimpleNamespace(context=16), places=lambda hires: (None, None))
     loan = _Loan(borrower)
-    loan._sliding = SimpleNamespace(begin=lambda step, parts: told.append(parts))
+    loan._sliding = SimpleNamespace(begin=lambda step, parts, layout_of: told.append(parts))
     text = shared.sd_model.cond_stage_model_empty_prompt
     for rows, prompts in ((8, 4), (12, 4), (12, 8)):
         cond, uncond = text.repeat(prompts, 1, 1), text.repeat(4, 1, 1)
         denoiser = SimpleNamespace(p=None, step=0, steps=1, total_steps=1)
-        loan.before_call(SimpleNamespace(x=torch.zeros(rows), text_cond=cond, text_uncond=uncond, denoiser=denoiser))
+        called = SimpleNamespace(x=torch.zeros(rows, 4, 2, 2), text_cond=cond, text_uncond=uncond, denoiser=denoiser)
+        loan.around_callbacks(lambda params: None)(called)
     assert told == [1, 1, 2]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from control_videos import batch, request, unit
-from http_client import SMALL, Client, png_base64
+from http_client import SMALL, Client, png_base64, set_folder
 from PIL import Image
 from test_i2i_batch import batch as tab_batch
 from video_files import film, folder_of, gif
@@ -25,7 +25,7 @@ PLACE = "allowed is the path of a video file on the server"
 @pytest.fixture
 def client(pocket, tmp_path):
     client = Client(pocket)
-    client.post("options", {"animatediff_frame_extract_path": str(tmp_path / "extracted")})
+    set_folder("animatediff_frame_extract_path", str(tmp_path / "extracted"))
     return client
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_said(client, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "circle.mp4").symlink_to(tmp_path / "circle.mp4")
     (tmp_path / "nowhere.mp4").symlink_to(tmp_path / "gone.mp4")
-    says = {"pipe": "it is no file, but a pipe", "circle": "symbolic links", "nowhere": "No such file"}
+    says = {"pipe": "it is no file, but a pipe", "circle": "symbolic links", "nowhere": "there is no such file"}
     for name, words in says.items():
         sentence = refused(client, {"video_source": str(tmp_path / f"{name}.mp4")})
         assert f"{name}.mp4" in sentence and words in sentence

@@ -1,0 +1,37 @@
+"""Videos that a person has stopped: where, whether they stay, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from modules import shared
+
+LABEL = "AnimateDiff unfinished"  # in the infotext
+
+
+@contextmanager
+def noted(p: Any, unfinished: dict[int, str]) -> Iterator[None]:
+    """One `p.sample`: whether it was stopped goes into the infotext, and into `unfinished` by the video's number."""
+    p.extra_generation_params.pop(LABEL, None)  # the video before was skipped
+    yield
+    if _stopped():
+        state = shared.state
+        where = f"interrupted in step {min(state.sampling_step + 1, state.sampling_steps)} of {state.sampling_steps}"
+        unfinished[p.iteration] = p.extra_generation_params[LABEL] = where
+
+
+def are_kept() -> bool:
+    """Whether the files of videos that were stopped stay, as the host's setting for pictures has it."""
+    return bool(getattr(shared.opts, "save_incomplete_images", False))
+
+
+def sentence(where: str) -> str:
+    """What a person reads about a video that was stopped."""
+    saved, state = ("saved", "on") if are_kept() else ("not saved", "off")
+    return f'AnimateDiff: the video is unfinished, {where}. It was {saved}: "Save interrupted images" is {state}.'
+
+
+def _stopped() -> bool:
+    return bool(shared.state.interrupted or shared.state.skipped)
