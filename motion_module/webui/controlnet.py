@@ -176,11 +176,8 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
                 f"AnimateDiff: ControlNet unit {unit.number} has a mask, but no picture; give it both or neither."
             )
         return None  # ControlNet looks at the init picture by itself
-    idle = (
-        f" (its folder counts with {either('input_mode batch', 'its Batch tab open')} only)"
-        if unit.has_idle_folder
-        else ""
-    )
+    mode = either("its batch_images count with input_mode batch only", "its folder counts on its Batch tab only")
+    idle = f" ({mode})" if unit.has_idle_folder else ""
     raise ParamError(
         f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
         f"give it one, or a batch folder, or set {mention('video_path')}."

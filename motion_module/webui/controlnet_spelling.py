@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from motion_module.errors import ParamError, UserError
+from motion_module.wording import value_text
 
 _BATCH, _SIMPLE, _MERGE = "batch", "simple", "merge"  # values of ControlNet's InputMode
 _IMAGE_FIELDS = ("image", "input_image")
@@ -179,6 +180,6 @@ def _lines(error: Exception, default: Any, fields: Any) -> Iterator[str]:
         choices = getattr(default, name, None)
         if isinstance(choices, Enum) and isinstance(fields, dict):
             allowed = ", ".join(str(choice.value) for choice in type(choices))
-            yield f"{name} is {str(fields.get(name))[:80]!r}; allowed is one of {allowed}"
+            yield f"{name} is {value_text(fields.get(name))}; allowed is one of {allowed}"
         else:
             yield f"{name}: {one.get('msg', '')}"

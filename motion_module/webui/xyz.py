@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -41,8 +42,9 @@ class _Numbers:
             ParamError: one sentence with the field, the value and what is allowed.
         """
         with suppress(ValueError):
-            value = float(value)
-        return read_value(self._name, self._knob, value)
+            value = number if math.isfinite(number := float(value)) else value
+        with answering(None):  # the plot reads its axes without a run; they are called by labels
+            return read_value(self._name, self._knob, value)
 
 
 def register() -> None:

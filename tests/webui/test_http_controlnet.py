@@ -242,11 +242,7 @@ REFUSED = {
         {},
         ("ControlNet unit 0", "model is 'nonsense'", "control_tiny"),
     ),
-    "damaged picture": (
-        [batch("{damaged}")],
-        {},
-        ("ControlNet could not prepare its units", "cannot identify image file"),
-    ),
+    "damaged picture": ([batch("{damaged}")], {}, ("ControlNet unit 0 takes", "1.png cannot be read")),
 }
 
 
@@ -280,6 +276,17 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(client, folder, tmp_
     assert reply.sentence.startswith("AnimateDiff: ") and "\n" not in reply.sentence
     assert snapshot.differences(before, snapshot.of_host(values=False)) == [] and client.written() == files
     assert all(script_of(tab).latest_network is None for tab in ("txt2img", "img2img"))
+
+
+def test_a_control_model_that_is_damaged_is_one_sentence(client, folder, tmp_path, monkeypatch):
+    state, file = sys.modules["scripts.global_state"], tmp_path / "broken.safetensors"
+    file.write_bytes(b"nothing")
+    monkeypatch.setitem(state.cn_models, "broken [0]", str(file))
+    monkeypatch.setitem(state.cn_models_names, "broken", "broken [0]")
+    before, files = snapshot.of_host(values=False), client.written()
+    reply = client.post("txt2img", request([batch(folder, model="broken")], {}))
+    assert reply.status == 422 and "ControlNet could not prepare its units: " in reply.sentence, reply.body
+    assert snapshot.differences(before, snapshot.of_host(values=False)) == [] and client.written() == files
 
 
 def script_of(tab):
