@@ -41,11 +41,10 @@ def for_videos(p: Any, frames: int, runs: int) -> dict[str, Any]:
 def _is_one_each(p: Any, frames: int, runs: int) -> bool:
     """Whether the prompts are one for each video."""
     prompts = p.all_prompts
-    if len(prompts) != frames * p.n_iter:
-        return True
-    if all(prompt == prompts[place // frames * frames] for place, prompt in enumerate(prompts)):
-        return False
-    return p.n_iter != runs or _combines(p)
+    alike = all(prompt == prompts[place // frames * frames] for place, prompt in enumerate(prompts))
+    if alike and len(prompts) in (frames * runs, frames * p.n_iter):
+        return False  # they are whole videos already, if not as many as there are to be
+    return len(prompts) != frames * p.n_iter or p.n_iter != runs or _combines(p)
 
 
 def _combines(p: Any) -> bool:
@@ -65,6 +64,8 @@ def _firsts(values: Sequence[Any], videos: int, frames: int) -> list[Any]:
 
 def _seeds(seeds: Sequence[int], videos: int, frames: int, counted: bool = True) -> list[int]:
     firsts = _firsts(seeds, videos, frames)
-    if counted and len(seeds) == videos and firsts == [firsts[0] + video for video in range(videos)]:
-        firsts = [firsts[0] + video * frames for video in range(videos)]  # no frame has the noise of another one
+    one_each = len(seeds) == videos and firsts == [firsts[0] + video for video in range(videos)]
+    for video in range(videos):
+        if counted and (one_each or video * frames >= len(seeds) != videos):
+            firsts[video] = firsts[0] + video * frames  # no frame has the noise of another one
     return [first + frame * counted for first in firsts for frame in range(frames)]

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motion_module.core.held import rows_of_call, sides_of_call
 from motion_module.core.order import Announced, Snapshot, UnknownRowsError, places_after
 from motion_module.core.rows import RowLayout
+from motion_module.core.sliding import ModelCall
 
 
 def host_rows(frames, parts, seed=0, alike=False, tokens=3):
@@ -161,3 +163,18 @@ def test_three_branches_of_instruct_pix2pix():
         whole, {"c_crossattn": [torch.cat([cond, uncond, uncond])]}
     )
     assert layout.branches() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_what_is_held_for_a_frame_follows_its_rows():
+    """ControlNet's hints, of the prompts and of the negative prompt, beside rows that are moved and stacked."""
+    rows = host_rows(3, 2)
+    order = [frame * 2 + part for part in range(2) for frame in range(3)]
+    after = moved(rows, order, 3, 2)
+    places = places_after(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), 3, 2)
+    x, cond = call(*after)
+    layout = announced(after, 3, 2, places).layout_of(x, cond)
+    branch = layout.branches()[1]
+    assert branch == [3, 4, 5]
+    assert rows_of_call(ModelCall(layout, branch, 3), 3) == [0, 1, 2]
+    assert rows_of_call(ModelCall(layout, list(range(9)), 3), 6) == [0, 1, 2, 0, 1, 2, 3, 4, 5]
+    assert sides_of_call(ModelCall(layout, list(range(9)), 3)) == (False,) * 6 + (True,) * 3

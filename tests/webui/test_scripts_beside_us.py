@@ -81,6 +81,16 @@ def test_wildcards_choose_a_prompt_for_each_video(pocket, fixed):
     assert np.array_equal(moving, frames(fields=FOUR, prompt="a red cat 0", seed=5, steps=1))
 
 
+@pytest.mark.parametrize(("asked", "runs"), [(1, 2), (2, 1)])
+def test_another_number_of_videos(pocket, asked, runs):
+    result = made(lambda p: setattr(p, "n_iter", runs), seed=5, steps=1, n_iter=asked)
+    assert len(result.images) == 4 * runs
+    assert result.all_seeds == [5 + i for i in range(4 * runs)]
+    assert np.array_equal(
+        array(result.images), array(run(make(animatediff=video(**FOUR), seed=5, steps=1, n_iter=runs)).images)
+    )
+
+
 def test_as_many_combinations_as_frames_are_told_by_the_script(pocket):
     """Their numbers are those of a prompt for each frame; Dynamic Prompts itself says what they are."""
     script = Rewriting(lambda p: combinations(p, 4))
