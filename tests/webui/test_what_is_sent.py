@@ -157,7 +157,8 @@ def test_names_that_are_not_utf8(client, tmp_path):
     video = film(tmp_path / "v.mp4", range(3)).rename(os.fsdecode(os.fsencode(tmp_path) + b"/v\xe9.mp4"))
     for fields in ({"video_source": str(video)}, {"video_path": str(video)}, {"mask_path": str(video)}):
         sentence = refused(client, fields, [unit()])
-        assert next(iter(fields)) in sentence and "Unicode" in sentence and r"v\udce9.mp4" in sentence
+        assert next(iter(fields)) in sentence and "Unicode" in sentence and str(tmp_path)[:40] in sentence
+        sentence.encode()
     with opened(VideoParams(video_source=str(video))) as found:  # as the page's upload
         assert len(found.files) == 3
         found.title.encode()
