@@ -69,7 +69,7 @@ class Route:
             return []
         lines = ", ".join(map(repr, dict.fromkeys(strange)))
         return [
-            f"Prompt travel: {lines:.200} is read as ordinary text; a key is written as the frame, a colon, the text"
+            f"Prompt travel: {lines:.200} is read as ordinary text; a key is written as the frame, a colon, the text."
         ]
 
     def travels(self, p: Any) -> bool:
