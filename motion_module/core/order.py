@@ -198,7 +198,7 @@ class Announced:
         top, left = corner
         shown = latents[:, :, top : top + rows.shape[2], left : left + rows.shape[3]]
         unlike = 1 - torch.cosine_similarity(_samples(rows).float(), _samples(shown).float())
-        return bool((unlike < _SAME).all())
+        return bool((unlike.nan_to_num(nan=0.0) < _SAME).all())  # a row without numbers shows nothing else
 
     def _says(self, layout: RowLayout, text: Tensor) -> bool:
         """Whether the rows have the conditions of the layout."""
@@ -208,8 +208,11 @@ class Announced:
         tokens = min(side.shape[1] for side in (text, *sides))
         announced = torch.cat([_samples(side[:, :tokens]) for side in sides]).to(text.device)
         order = self.places or range(len(announced))
-        usual = [order[row % layout.block] for row in range(layout.rows)]
-        return _equal(announced[usual], _samples(text[:, :tokens])[list(layout.places or range(layout.rows))])
+        given = _samples(text[:, :tokens])[list(layout.places or range(layout.rows))]
+        alone = layout.parts == 1 and not layout.uncond  # others may ask for the negative prompt alone, too
+        starts = [0, self.frames * self.parts] if alone else [0]
+        usual = ([order[start + row % layout.block] for row in range(layout.rows)] for start in starts)
+        return any(_equal(announced[rows], given) for rows in usual)
 
 
 def _corner(latents: Tensor, tile: Tensor) -> tuple[int, int] | None:
@@ -237,4 +240,7 @@ def _samples(rows: Tensor) -> Tensor:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+    """Whether all values are the same; what is no number is like what is no number."""
+    if one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())

@@ -78,6 +78,7 @@ _HARMLESS = {
     "torch.serialization _get_layout",
     "_codecs encode",
 }
+_MOST_ARGUMENTS = 20  # of what makes a tensor; each call copies them
 _Key = (str, int, float, bytes, type(None))
 
 
@@ -212,6 +213,8 @@ def _known(name: str) -> Global:
 
 def _called(name: str, arguments: Any) -> Any:
     """What a call would have made, as far as it is weights."""
+    if not isinstance(arguments, tuple) or len(arguments) > _MOST_ARGUMENTS:
+        raise damaged()
     unusual = _UNUSUAL.get(name.partition(" ")[2])
     if unusual:
         return UnusualTensor(unusual)
@@ -229,7 +232,12 @@ def _typed_tensor(
 
 
 def _dictionary(items: Any = (), *_: Any) -> dict[Any, Any]:
-    return {key: value for key, value in items if isinstance(key, _Key)}
+    """An OrderedDict; the list it is made from is emptied, or it could be handed over without an end."""
+    if not isinstance(items, list):
+        return {}
+    found = {key: value for key, value in items if isinstance(key, _Key)}
+    items.clear()
+    return found
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
@@ -245,6 +253,8 @@ _CALLS: dict[str, Callable[..., Any]] = {
 
 def _storage(description: Any) -> PickledStorage:
     """("storage", type, key, device, number of values), with a sixth part for views in very old files."""
+    if not isinstance(description, tuple) or len(description) > _MOST_ARGUMENTS:
+        raise damaged()
     kind, dtype, key, _, size, *view = description
     if kind != "storage" or not isinstance(key, str) or not isinstance(size, int) or view not in ([], [None]):
         raise damaged()

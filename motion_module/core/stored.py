@@ -12,6 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,19 +148,31 @@ class StoredTensor:
         """A tensor of its shape that takes no memory."""
         return torch.empty(self.shape, dtype=self.dtype, device="meta")
 
-    def read(self) -> Tensor:
+    def read(self, shared: dict[Storage, bytearray | None] | None = None) -> Tensor:
         """Its values, in memory of its own.
+
+        Args:
+            shared: the storages in which several tensors lie, and what has been read of them; None for none.
 
         Raises:
             UnreadableError, OSError, zipfile.BadZipFile: the file does not hold them any more.
         """
         if self.storage is None or self.dtype is None:
             raise damaged()
-        values = torch.frombuffer(self.storage.read(), dtype=torch.uint8).view(self.dtype)
+        found = (shared or {}).get(self.storage) or self.storage.read()
+        if shared is not None and self.storage in shared:
+            shared[self.storage] = found
+        values = torch.frombuffer(found, dtype=torch.uint8).view(self.dtype)
         return values[: math.prod(self.shape)].view(self.shape) if self.stride is None else self._strided(values)
 
     def _strided(self, values: Tensor) -> Tensor:
         return values.as_strided(self.shape, self.stride, self.offset).contiguous()  # type: ignore[arg-type]
+
+
+def shared_storages(tensors: Iterable[StoredTensor]) -> dict[Storage, bytearray | None]:
+    """The storages in which several tensors lie, to be read once; for `StoredTensor.read`."""
+    uses = Counter(tensor.storage for tensor in tensors if tensor.storage is not None)
+    return {storage: None for storage, times in uses.items() if times > 1}
 
 
 def name_of(dtype: torch.dtype) -> str:

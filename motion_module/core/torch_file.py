@@ -91,7 +91,7 @@ def read_zip(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
         raise UnreadableError("holds far more than the weights of a model")
     if f"{folder}/byteorder" in entries and archive.read(f"{folder}/byteorder") != b"little":
         raise UnreadableError("was saved on a machine with another order of bytes")
-    content = read_pickle(io.BytesIO(archive.read(pickles[0])))
+    content = read_pickle(io.BytesIO(_Entry(archive, entries[pickles[0]]).read()))
     return _tensors(content, lambda storage: _Entry(archive, entries[f"{folder}/data/{storage.key}"]))
 
 

@@ -18,8 +18,9 @@ class ForeignFolderError(OSError):
 def make(folder: Path, is_ours: Callable[[str], bool]) -> None:
     """Make a folder that only its owner can look into, or see that the one that is there may be used.
 
-    One that is there and holds nothing but what is ours is closed to others. One with other things in it keeps its
-    rights, for somebody has chosen them.
+    In a place where anybody may lay folders (that for temporary files), a link or a folder of somebody else's is
+    refused; elsewhere somebody has chosen it. One that is there and holds nothing but what is ours is closed to others.
+    One with other things in it keeps its rights, for somebody has chosen them.
 
     Args:
         folder: to be made, with those it lies in.
@@ -33,8 +34,11 @@ def make(folder: Path, is_ours: Callable[[str], bool]) -> None:
     try:
         folder.mkdir(mode=_OURS_ALONE)
     except FileExistsError:
-        check(folder)
-        if _is_open(folder) and all(map(is_ours, os.listdir(folder))):
+        if _anybody_writes(folder.parent):
+            check(folder)
+        elif not folder.is_dir():
+            raise ForeignFolderError(f"{folder} is not a folder") from None
+        if _is_ours(folder) and _is_open(folder) and all(map(is_ours, os.listdir(folder))):
             folder.chmod(_OURS_ALONE)
 
 
@@ -65,3 +69,15 @@ def is_private(folder: Path) -> bool:
 
 def _is_open(folder: Path) -> bool:
     return os.name == "posix" and bool(os.lstat(folder).st_mode & _OF_OTHERS)
+
+
+def _anybody_writes(folder: Path) -> bool:
+    return os.name == "posix" and bool(os.stat(folder).st_mode & stat.S_IWOTH)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        check(folder)
+    except ForeignFolderError:
+        return False
+    return True

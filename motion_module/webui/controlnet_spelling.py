@@ -8,12 +8,14 @@ folder without `input_mode`, which ControlNet's default `simple` would leave unu
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
 from motion_module.errors import ParamError, UserError
+from motion_module.webui.allowed_paths import is_limited, permitted
 from motion_module.wording import value_text
 
 _BATCH, _SIMPLE, _MERGE = "batch", "simple", "merge"  # values of ControlNet's InputMode
@@ -37,6 +39,7 @@ def read_unit(external: Any, number: int, value: Any) -> Any:
         return None  # sparing ControlNet's warning about arguments that are no units
     default = external.ControlNetUnit()
     fields = _spelled_out(default, value) if isinstance(value, dict) else value
+    _check_paths(fields, number)
     with _told(f"ControlNet unit {number} is not understood", default, fields):
         units = external.get_all_units_from([fields])
     if not units:
@@ -110,8 +113,41 @@ def _settle_pictures(unit: Any, number: int) -> None:
             f"AnimateDiff: ControlNet unit {number} has {count} pictures in image, but takes one for all frames; "
             f"for one in each frame put them into a folder, and name it in batch_images."
         )
-    with _told(f"image of ControlNet unit {number} cannot be read"):
-        unit.get_input_images_rgba()
+    try:
+        with _told(f"image of ControlNet unit {number} cannot be read"):
+            unit.get_input_images_rgba()
+    except ParamError as error:
+        raise (_no_picture(number) if is_limited() else error) from None
+
+
+def _check_paths(fields: Any, number: int) -> None:
+    """ControlNet opens a text that is the path of a file, and a folder of masks: both only where that is allowed."""
+    if not is_limited():
+        return
+    said = fields if isinstance(fields, dict) else {"batch_mask_dir": getattr(fields, "batch_mask_dir", None)}
+    for text in _texts([said.get(name) for name in _PICTURES]):
+        if os.path.exists(text):
+            try:
+                permitted("", text)
+            except ParamError:
+                raise _no_picture(number) from None
+    permitted(f"the mask folder of ControlNet unit {number}", str(said.get("batch_mask_dir") or ""))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def _no_picture(number: int) -> ParamError:
+    """The same sentence for a path that may not be read, a missing one, and what is no picture."""
+    return ParamError(
+        f"AnimateDiff: image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
+        f"of one inside the folders that may be read."
+    )
 
 
 def _says_mode(unit: Any) -> bool:

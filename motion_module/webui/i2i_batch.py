@@ -95,7 +95,7 @@ def animatediff_i2i_batch(
     background = img2img_background(p)
     pictures = [_readable(file, lambda path: read_rgb(path, background)) for file in frames]
     masks = [fitted(_readable(file, read_mask), picture) for file, picture in zip(mask_files, pictures, strict=False)]
-    batch = Batch([Path(file).stem for file in frames], masks if len(masks) > 1 else [], output_dir.strip())
+    batch = Batch([Path(file).stem for file in frames], masks if len(masks) > 1 else [], typed_path(output_dir))
     processing.fix_seed(p)
     changes: dict[str, Any] = {"init_images": pictures}
     if masks:

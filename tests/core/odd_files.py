@@ -226,6 +226,10 @@ def _entries(path: Path, count: int) -> Path:
 
 
 # Those that keep a reader busy, or fill the memory.
+# A list of pairs that is handed to OrderedDict as often as it is long.
+_AGAIN = b"\x80\x02ccollections\nOrderedDict\nq\x00](" + b"K\x01K\x01\x86" * 20_000 + b"eq\x01"
+_AGAIN += b"h\x00h\x01\x85R" * 20_000 + b"."
+
 ENDLESS: dict[str, Callable[[Path], Path]] = {
     "block_3000000.safetensors": lambda path: saved(
         path, {**motion_state("v1"), f"{FIRST}.transformer_blocks.3000000.ff_norm.bias": torch.zeros(1)}
@@ -252,6 +256,9 @@ ENDLESS: dict[str, Callable[[Path], Path]] = {
         },
     ),
     "bomb.ckpt": bomb,
+    "text_without_end.safetensors": lambda path: safetensors(path, b'{"' + b'\\"' * 1_000_000),
+    "long_text.safetensors": lambda path: safetensors(path, b'{"__metadata__":{"a":"' + b"x" * 3_000_000 + b'"}}'),
+    "again_and_again.pt": lambda path: _made(path, lambda p: p.write_bytes(_AGAIN)),
     "directory.ckpt": lambda path: _entries(path, 120_000),
     "lists.pt": lambda path: _made(path, lambda p: p.write_bytes(b"\x80\x02" + b"]" * 20_000_000 + b".")),
     "zipped_lists.ckpt": lambda path: rezipped(

@@ -255,3 +255,64 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, kind):
 def test_the_shapes_that_are_expected_are_those_of_the_model(name):
     found = {key: tuple(value.shape) for key, value in motion_state(name).items()}
     assert expected_shapes(SPECS[name]) == found
+
+
+def test_halves_are_looked_at_where_torch_computes_little_with_them(tmp_path, monkeypatch):
+    """torch 2.0 and 2.1, which WebUIs have, know no smallest and largest half on a CPU."""
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError('"aminmax_cpu" not implemented for \'Half\'')
+
+    monkeypatch.setattr(torch, "aminmax", refuse)
+    halves = {key: value.half() for key, value in motion_state("v1").items()}
+    model = load_motion_model(saved(tmp_path / "halves.safetensors", halves), "cpu", torch.float16)
+    assert next(model.parameters()).dtype == torch.float16
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    from motion_module.core import checkpoint
+
+    def fail(values):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:73] DefaultCPUAllocator: can't allocate memory")
+
+    path = saved(tmp_path / "good.safetensors", motion_state("v1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_all_finite", fail)
+        with pytest.raises(MemoryError, match="good.safetensors does not fit into the memory"):
+            load(path)
+    assert load(path)
+
+
+@pytest.mark.parametrize("ending", [".ckpt", ".pt"])
+def test_a_storage_that_all_weights_share_is_read_once(tmp_path, monkeypatch, ending):
+    from motion_module.core import stored, torch_file
+
+    state, reads = motion_state("v1"), []
+    flat = torch.cat([value.flatten() for value in state.values()])
+    parts = flat.split([value.numel() for value in state.values()])
+    views = {key: part.view(value.shape) for (key, value), part in zip(state.items(), parts, strict=True)}
+    path = tmp_path / f"flat{ending}"
+    torch.save(views, path, _use_new_zipfile_serialization=ending == ".ckpt")
+    for kind in (torch_file._Entry, stored.Span):
+        read = kind.read
+        monkeypatch.setattr(kind, "read", lambda self, read=read: (reads.append(self.nbytes), read(self))[1])
+    assert not differences_of(load(path), state)
+    assert len([size for size in reads if size == flat.numel() * 4]) == 1
+
+
+def differences_of(model, state):
+    plain = load_motion_model_of(state)
+    return [key for key, value in model.state_dict().items() if not torch.equal(value, plain[key])]
+
+
+def load_motion_model_of(state):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return load(saved(Path(folder) / "plain.safetensors", state)).state_dict()
+
+
+def test_a_training_checkpoint_with_a_large_pickle_is_read(tmp_path):
+    path = tmp_path / "training.ckpt"
+    torch.save({"state_dict": motion_state("v1"), "steps": {f"step {i}": float(i) for i in range(60_000)}}, path)
+    assert load(path).spec.kind.name == "AnimateDiff v1"

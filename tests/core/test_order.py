@@ -178,3 +178,21 @@ def test_what_is_held_for_a_frame_follows_its_rows():
     assert rows_of_call(ModelCall(layout, branch, 3), 3) == [0, 1, 2]
     assert rows_of_call(ModelCall(layout, list(range(9)), 3), 6) == [0, 1, 2, 0, 1, 2, 3, 4, 5]
     assert sides_of_call(ModelCall(layout, list(range(9)), 3)) == (False,) * 6 + (True,) * 3
+
+
+@pytest.mark.parametrize("frames", [[1], [0], [0, 1, 2]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_latents_that_are_no_numbers_blame_nobody(frames, value):
+    rows = host_rows(3, 2)
+    for frame in frames:
+        rows[0][[2 * frame, 2 * frame + 1, 6 + frame]] = value
+    assert places_after(Snapshot.of(*rows[:2]), Snapshot.of(*rows[:2]), 3, 2) == ()
+    layout = announced(rows, 3, 2).layout_of(*call(*rows))
+    assert layout == RowLayout(3, 2, True)
+
+
+def test_a_call_for_the_negative_prompt_alone():
+    """Another extension may look at latents of its own."""
+    x, cond, uncond = host_rows(3, 1)
+    layout = announced((x, cond, uncond), 3, 1).layout_of(*call(torch.randn(3, 4, 6, 8), uncond))
+    assert (layout.rows, layout.uncond, layout.copies) == (3, False, 1)

@@ -72,7 +72,8 @@ def test_a_folder_with_other_things_in_it_keeps_its_rights(frames):
 
 
 @posix
-def test_a_link_is_not_used(frames, tmp_path):
+def test_a_link_in_a_place_of_everybodys_is_not_used(frames, tmp_path):
+    frames.root.parent.chmod(0o1777)
     (tmp_path / "elsewhere").mkdir()
     frames.root.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ForeignFolderError, match="root is a link"), frames.get():
@@ -81,7 +82,19 @@ def test_a_link_is_not_used(frames, tmp_path):
 
 
 @posix
+def test_a_link_that_somebody_has_chosen_is_used(frames, tmp_path):
+    """As `frames -> /mnt/big`; so is a folder of another user's, as a container sees one of its host's."""
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    frames.root.symlink_to(tmp_path / "elsewhere")
+    with frames.get() as found:
+        assert found.files[0].resolve().is_relative_to(tmp_path / "elsewhere")
+        assert mode_of(found.files[0].parent) == 0o700
+    assert mode_of(tmp_path / "elsewhere") == 0o755
+
+
+@posix
 def test_somebody_elses_folder_is_not_used(frames, monkeypatch):
+    frames.root.parent.chmod(0o1777)
     frames.root.mkdir()
     monkeypatch.setattr(private_folder.os, "getuid", lambda: frames.root.stat().st_uid + 1)
     with pytest.raises(ForeignFolderError, match="root belongs to another user"), frames.get():

@@ -120,6 +120,7 @@ def test_what_is_no_file_is_said(client, tmp_path):
 
 
 def test_the_frames_folder_of_somebody_else_is_not_used(client, tmp_path):
+    tmp_path.chmod(0o1777)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "extracted").symlink_to(tmp_path / "elsewhere")
     body = request([unit()], {"format": ["PNG"], "video_source": str(film(tmp_path / "v.mp4", range(3)))})
