@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import snapshot
 from control_videos import unit
-from http_client import SMALL, Client, set_folder
+from http_client import SMALL, Client, gradient, png_base64, set_folder
+from PIL import Image
 from video_files import film, folder_of
 
 from motion_module.errors import ParamError, UserError
@@ -347,3 +348,25 @@ def test_the_setting_is_there(pocket):
     from modules import shared
 
     assert shared.opts.data_labels[SETTING].default == "" and allowed_paths.SETTING == "animatediff_allowed_folders"
+
+
+@pytest.mark.parametrize("field", ["image", "input_image", "mask"])
+def test_controlnets_own_fields_open_no_file_outside(server, tmp_path, field):
+    """ControlNet reads a text that is the path of a file; nobody can tell by that which files there are."""
+    there, missing = tmp_path / "private.png", tmp_path / "missing.png"
+    Image.new("RGB", (64, 64)).save(there)
+    said = []
+    for path in (there, missing):
+        fields = {**unit(), "image": str(path)} if field != "mask" else {**unit(), "image": png_base64(gradient()), "mask": str(path)}
+        if field == "input_image":
+            fields["input_image"] = fields.pop("image")
+        reply = ask(server, control=fields)
+        assert reply.status == 422, reply.body
+        said.append(reply.sentence)
+    assert said[0] == said[1] and "image of ControlNet unit 0 cannot be read" in said[0]
+
+
+def test_controlnets_mask_folder_stays_inside(server, tmp_path):
+    frames = folder_of(server.pocket["data"] / "outputs" / "in", range(3))
+    fields = {**unit(), "input_mode": "batch", "batch_images": str(frames), "batch_mask_dir": str(tmp_path)}
+    assert SETTING in ask(server, control=fields).sentence

@@ -31,7 +31,7 @@ def post(pocket, **fields):
 
 def lines(caplog, capfd):
     """What stands in the log, and what the host has printed besides."""
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("motion_module")]
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("AnimateDiff")]
     return told, capfd.readouterr().err
 
 
