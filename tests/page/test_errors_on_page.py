@@ -1,33 +1,18 @@
 """A refused value as a person meets it: the sentence on the page, no progress that waits for ever, and Generate works."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 OURS = "#script_txt2img_animatediff_"
 PATIENCE_MS = 120_000  # several suites may run on the same machine
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """A browser; the test is skipped, with a word, where it or playwright is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page is not looked at: playwright is missing")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("the page is not looked at: Chromium is missing (Debian's package chromium)")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=found, args=[*FLAGS.split(), "--disable-sync"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def page(pocket, chromium):
+def page(pocket, browser):
     """The page with the extension switched on and a small picture asked for."""
-    opened = chromium.new_page(viewport={"width": 1300, "height": 2400})
+    opened = browser.new_page(viewport={"width": 1300, "height": 2400})
     opened.set_default_timeout(PATIENCE_MS)
     opened.goto(pocket["url"])
     opened.locator("#txt2img_prompt textarea").first.fill("a red ball")
