@@ -8,7 +8,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "motion_module"
-BOTTOM = {"errors", "idle", "knobs", "params", "patching", "paths", "stand_in", "travel", "travel_lines", "windows", "wording"}
+BOTTOM = {
+    "errors",
+    "idle",
+    "knobs",
+    "params",
+    "patching",
+    "paths",
+    "stand_in",
+    "travel",
+    "travel_lines",
+    "windows",
+    "wording",
+}
 ALLOWED = {  # layer -> the third-party packages and the layers of ours it may import
     "bottom": (set(), set()),
     "core": ({"torch", "einops", "safetensors"}, {"core"}),

@@ -232,9 +232,7 @@ def create_override_settings_dict(text_pairs: list[str]) -> dict[str, Any]:
     return {option: cast(option, given[name]) for name, option in _settings_by_infotext_name() if name in given}
 
 
-def get_override_settings(
-    params: dict[str, Any], *, skip_fields: Any = None
-) -> list[tuple[str, str, Any]]:
+def get_override_settings(params: dict[str, Any], *, skip_fields: Any = None) -> list[tuple[str, str, Any]]:
     """The settings in a parsed infotext that differ from the present ones: `(infotext name, option, value)`."""
     found = []
     for name, option in _settings_by_infotext_name():

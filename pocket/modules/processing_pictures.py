@@ -111,9 +111,7 @@ def _add_masks(
         _keep(p, part, index, save and opts.save_mask_composite, "-mask-composite", wanted, output)
 
 
-def _keep(
-    p: Any, picture: Image.Image, index: int, save: bool, suffix: str, wanted: bool, output: Output
-) -> None:
+def _keep(p: Any, picture: Image.Image, index: int, save: bool, suffix: str, wanted: bool, output: Output) -> None:
     if save:
         save_sample(p, picture, index, suffix)
     if wanted:

@@ -135,7 +135,11 @@ def _calling_file() -> str:
 
 
 def add_callback(
-    callbacks: list[ScriptCallback], fun: Any, *, name: str | None = None, category: str = "unknown",
+    callbacks: list[ScriptCallback],
+    fun: Any,
+    *,
+    name: str | None = None,
+    category: str = "unknown",
     filename: str | None = None,
 ) -> None:
     """Append a callback under a name that is unique in the list: `extension/file/category[/name][-number]`."""

@@ -92,9 +92,7 @@ class ScriptRunner(ScriptPanels):
         for script in self.list_scripts_for_method(method_name):
             if getattr(type(script), method_name, None) is not getattr(Script, method_name, None):
                 name = type(script).__name__
-                script_callbacks.add_callback(
-                    callbacks, script, category=category, name=name, filename=script.filename
-                )
+                script_callbacks.add_callback(callbacks, script, category=category, name=name, filename=script.filename)
         return script_callbacks.sort_callbacks(category, callbacks, enable_user_sort=enable_user_sort)
 
     def ordered_callbacks(
@@ -187,8 +185,12 @@ class ScriptRunner(ScriptPanels):
         self._call("before_hr", p)
 
     def _component(
-        self, hook: str, elem_id: str | None, asked: dict[str, list[tuple[ComponentCallback, Script]]],
-        component: Any, kwargs: dict[str, Any],
+        self,
+        hook: str,
+        elem_id: str | None,
+        asked: dict[str, list[tuple[ComponentCallback, Script]]],
+        component: Any,
+        kwargs: dict[str, Any],
     ) -> None:
         for callback, script in asked.get(elem_id or "", []):
             with errors.swallowed(f"Error running on_{hook}: {script.filename}"):
@@ -224,9 +226,7 @@ class ScriptRunner(ScriptPanels):
         """The script with this title in any case."""
         return self.title_map.get(title.lower())
 
-    def set_named_arg(
-        self, args: Any, script_name: str, arg_elem_id: str, value: Any, fuzzy: bool = False
-    ) -> Any:
+    def set_named_arg(self, args: Any, script_name: str, arg_elem_id: str, value: Any, fuzzy: bool = False) -> Any:
         """Set one argument of one script, found by its component's id (or a part of it if `fuzzy`).
 
         Returns:

@@ -261,7 +261,7 @@ def test_halves_are_looked_at_where_torch_computes_little_with_them(tmp_path, mo
     """torch 2.0 and 2.1, which WebUIs have, know no smallest and largest half on a CPU."""
 
     def refuse(*args, **kwargs):
-        raise RuntimeError('"aminmax_cpu" not implemented for \'Half\'')
+        raise RuntimeError("\"aminmax_cpu\" not implemented for 'Half'")
 
     monkeypatch.setattr(torch, "aminmax", refuse)
     halves = {key: value.half() for key, value in motion_state("v1").items()}

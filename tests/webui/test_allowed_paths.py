@@ -357,7 +357,11 @@ def test_controlnets_own_fields_open_no_file_outside(server, tmp_path, field):
     Image.new("RGB", (64, 64)).save(there)
     said = []
     for path in (there, missing):
-        fields = {**unit(), "image": str(path)} if field != "mask" else {**unit(), "image": png_base64(gradient()), "mask": str(path)}
+        fields = (
+            {**unit(), "image": str(path)}
+            if field != "mask"
+            else {**unit(), "image": png_base64(gradient()), "mask": str(path)}
+        )
         if field == "input_image":
             fields["input_image"] = fields.pop("image")
         reply = ask(server, control=fields)
