@@ -1,5 +1,5 @@
 // Dims the fields of the panel that change nothing as the others are, with the reason as their tooltip.
-// Which they are is decided in one place, motion_module/idle.py; the panel's hint carries it into the page.
+// Which they are is decided in one place, motion_module/without_effect.py; the panel's hint carries it into the page.
 
 (() => {
     const DIMMED = "animatediff-idle";

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from motion_module.errors import ParamError
-from motion_module.knobs import Kind, Knob, read_value
+from motion_module.fields import Field, Kind, read_value
 from motion_module.windows import BLENDS, SCHEDULES
 from motion_module.wording import for_page, mention, value_text
 
@@ -19,8 +19,8 @@ RETURNED = ("all", "pictures")
 REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
 
 
-def _knob(default: Any, kind: Kind, label: str, help: str, **rest: Any) -> Any:
-    metadata = {"knob": Knob(kind, label, help, **rest)}
+def _field(default: Any, kind: Kind, label: str, help: str, **rest: Any) -> Any:
+    metadata = {"field": Field(kind, label, help, **rest)}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -37,15 +37,15 @@ _OF_SOURCE = {"group": "Video in", "needs": ("video_source", "video_path")}
 class VideoParams:
     """Every field of a request, with the defaults of a new panel."""
 
-    enable: bool = _knob(False, "bool", "Enable AnimateDiff", "Make a video instead of single pictures.")
-    model: str = _knob(
+    enable: bool = _field(False, "bool", "Enable AnimateDiff", "Make a video instead of single pictures.")
+    model: str = _field(
         "",
         "text",
         "Motion module",
         "A name inside the model folders; empty takes the first one that fits the checkpoint.",
         group="Motion",
     )
-    video_length: int = _knob(
+    video_length: int = _field(
         0,
         "int",
         "Number of frames",
@@ -53,7 +53,7 @@ class VideoParams:
         low=0,
         high=10_000,
     )
-    fps: float = _knob(
+    fps: float = _field(
         8,
         "number",
         "FPS",
@@ -61,10 +61,10 @@ class VideoParams:
         low=1,
         high=120,
     )
-    loop_number: int = _knob(
+    loop_number: int = _field(
         0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535
     )
-    closed_loop: str = _knob(
+    closed_loop: str = _field(
         "R-P",
         "choice",
         "Closed loop",
@@ -72,10 +72,10 @@ class VideoParams:
         choices=CLOSED_LOOPS,
         group="Context",
     )
-    batch_size: int = _knob(
+    batch_size: int = _field(
         16, "int", "Context batch size", "Frames the motion module sees at once.", low=1, high=256, group="Context"
     )
-    stride: int = _knob(
+    stride: int = _field(
         1,
         "int",
         "Stride",
@@ -84,7 +84,7 @@ class VideoParams:
         high=64,
         group="Context",
     )
-    overlap: int = _knob(
+    overlap: int = _field(
         -1,
         "int",
         "Overlap",
@@ -93,22 +93,22 @@ class VideoParams:
         high=256,
         group="Context",
     )
-    format: list[str] = _knob(
+    format: list[str] = _field(
         ["GIF", "PNG"],
         "choices",
         "Save format",
         "What is written; Frame also returns every frame to API clients.",
         choices=FORMATS,
     )
-    interp: str = _knob(
+    interp: str = _field(
         "Off",
         "choice",
         "Frame interpolation",
         "Frames made between frames: FILM by its network, FFMPEG along the motion that ffmpeg finds.",
         choices=("Off", "FILM", "FFMPEG"),
     )
-    interp_x: int = _knob(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs=("interp",))
-    video_source: str | None = _knob(
+    interp_x: int = _field(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs=("interp",))
+    video_source: str | None = _field(
         None,
         "video",
         "Video source",
@@ -116,18 +116,18 @@ class VideoParams:
         recorded=False,  # on the panel it is a temporary file
         **_VIDEO_IN,
     )
-    video_path: str = _knob(
+    video_path: str = _field(
         "",
         "path",
         "Video path",
         "A folder of frames to start from; with folders image and mask inside, of frames and inpaint masks.",
         **_VIDEO_IN,
     )
-    mask_path: str = _knob(
+    mask_path: str = _field(
         "", "path", "Mask path", "A folder of inpaint masks: one for all frames, or one for each.", **_VIDEO_IN
     )
-    freeinit_enable: bool = _knob(False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise")
-    freeinit_filter: str = _knob(
+    freeinit_enable: bool = _field(False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise")
+    freeinit_filter: str = _field(
         "butterworth",
         "choice",
         "Filter type",
@@ -135,14 +135,14 @@ class VideoParams:
         choices=("butterworth", "gaussian", "ideal", "box"),
         **_FREEINIT,
     )
-    freeinit_ds: float = _knob(
+    freeinit_ds: float = _field(
         0.25, "number", "d_s", "Spatial cut-off of FreeInit.", step=0.05, low=0, high=1, **_FREEINIT
     )
-    freeinit_dt: float = _knob(
+    freeinit_dt: float = _field(
         0.25, "number", "d_t", "Temporal cut-off of FreeInit.", step=0.05, low=0, high=1, **_FREEINIT
     )
-    freeinit_iters: int = _knob(3, "int", "FreeInit iterations", "Passes of FreeInit.", low=2, high=5, **_FREEINIT)
-    latent_power: float = _knob(
+    freeinit_iters: int = _field(3, "int", "FreeInit iterations", "Passes of FreeInit.", low=2, high=5, **_FREEINIT)
+    latent_power: float = _field(
         1,
         "number",
         "Latent power",
@@ -152,7 +152,7 @@ class VideoParams:
         high=10,
         **_I2I,
     )
-    latent_scale: float = _knob(
+    latent_scale: float = _field(
         32,
         "number",
         "Latent scale",
@@ -161,8 +161,8 @@ class VideoParams:
         high=128,
         **_I2I,
     )
-    last_frame: Any = _knob(None, "image", "Last frame", "The picture the video ends on.", recorded=False, **_I2I)
-    latent_power_last: float = _knob(
+    last_frame: Any = _field(None, "image", "Last frame", "The picture the video ends on.", recorded=False, **_I2I)
+    latent_power_last: float = _field(
         1,
         "number",
         "Latent power for last frame",
@@ -172,7 +172,7 @@ class VideoParams:
         high=10,
         **_LAST,
     )
-    latent_scale_last: float = _knob(
+    latent_scale_last: float = _field(
         32,
         "number",
         "Latent scale for last frame",
@@ -181,7 +181,7 @@ class VideoParams:
         high=128,
         **_LAST,
     )
-    request_id: str = _knob(
+    request_id: str = _field(
         "",
         "text",
         "Request id",
@@ -190,7 +190,7 @@ class VideoParams:
         pattern_help="at most 64 letters, digits, _ and -",
         recorded=False,
     )
-    reverse: list[int] = _knob(
+    reverse: list[int] = _field(
         [],
         "choices",
         "Reverse",
@@ -198,7 +198,7 @@ class VideoParams:
         choices=(0, 1, 2),
         labels=REVERSE_LABELS,
     )
-    blend: str = _knob(
+    blend: str = _field(
         "pyramid",
         "choice",
         "Blend",
@@ -206,7 +206,7 @@ class VideoParams:
         choices=BLENDS,
         group="Context",
     )
-    schedule: str = _knob(
+    schedule: str = _field(
         "auto",
         "choice",
         "Window schedule",
@@ -215,10 +215,10 @@ class VideoParams:
         choices=("auto", *SCHEDULES),
         group="Context",
     )
-    windows_per_call: int = _knob(
+    windows_per_call: int = _field(
         1, "int", "Windows per call", "Windows in one UNet call.", low=1, high=64, group="Context"
     )
-    motion_scale: float = _knob(
+    motion_scale: float = _field(
         1.0,
         "number",
         "Motion scale",
@@ -228,7 +228,7 @@ class VideoParams:
         high=10,
         group="Motion",
     )
-    effect: float = _knob(
+    effect: float = _field(
         1.0,
         "number",
         "Effect",
@@ -238,12 +238,12 @@ class VideoParams:
         high=2,
         group="Motion",
     )
-    freenoise_enable: bool = _knob(False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise")
-    same_noise: bool = _knob(False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise")
-    drop_duplicates: bool = _knob(
+    freenoise_enable: bool = _field(False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise")
+    same_noise: bool = _field(False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise")
+    drop_duplicates: bool = _field(
         False, "bool", "Drop duplicates", "Leave out frames that repeat the one before.", **_OF_SOURCE
     )
-    video_start: int = _knob(
+    video_start: int = _field(
         0,
         "int",
         "First frame of the source",
@@ -252,7 +252,7 @@ class VideoParams:
         high=10_000_000,
         **_OF_SOURCE,
     )
-    video_end: int = _knob(
+    video_end: int = _field(
         0,
         "int",
         "Last frame of the source",
@@ -261,7 +261,7 @@ class VideoParams:
         high=10_000_000,
         **_OF_SOURCE,
     )
-    every_nth: int = _knob(
+    every_nth: int = _field(
         1,
         "int",
         "Every n-th frame",
@@ -270,7 +270,7 @@ class VideoParams:
         high=1000,
         **_OF_SOURCE,
     )
-    keep_sound: bool = _knob(
+    keep_sound: bool = _field(
         False,
         "bool",
         "Keep sound",
@@ -278,7 +278,7 @@ class VideoParams:
         group="Video in",
         needs=("video_source",),
     )
-    returned: str = _knob(
+    returned: str = _field(
         "all",
         "choice",
         "Returned",
@@ -299,19 +299,19 @@ class VideoParams:
         Raises:
             ParamError: one sentence that names the field, the value and what is allowed.
         """
-        knobs = cls.knobs()
+        table = cls.table()
         for name in fields:
-            if name not in knobs:
-                raise ParamError(_unknown_field(str(name), knobs))
-        params = cls(**{name: read_value(name, knobs[name], value) for name, value in fields.items()})
+            if name not in table:
+                raise ParamError(_unknown_field(str(name), table))
+        params = cls(**{name: read_value(name, table[name], value) for name, value in fields.items()})
         if params.enable:
             params.check()
         return params
 
     @classmethod
-    def knobs(cls) -> dict[str, Knob]:
-        """The table: field name -> knob, in the panel's order."""
-        return {field.name: field.metadata["knob"] for field in dataclasses.fields(cls)}
+    def table(cls) -> dict[str, Field]:
+        """The table: field name -> field, in the panel's order."""
+        return {field.name: field.metadata["field"] for field in dataclasses.fields(cls)}
 
     @classmethod
     def default_of(cls, name: str) -> Any:
@@ -321,7 +321,7 @@ class VideoParams:
     @classmethod
     def told_on_page(cls, sentence: str) -> str:
         """A sentence with mentions, as people on the page read it."""
-        return for_page(sentence, {name: knob.label for name, knob in cls.knobs().items()})
+        return for_page(sentence, {name: field.label for name, field in cls.table().items()})
 
     def check(self) -> None:
         """Refuse what each field allows but all of them together do not.
@@ -347,10 +347,10 @@ class VideoParams:
 
     def recorded(self) -> dict[str, Any]:
         """The fields that the infotext keeps, with their values."""
-        return {name: getattr(self, name) for name, knob in self.knobs().items() if knob.recorded}
+        return {name: getattr(self, name) for name, field in self.table().items() if field.recorded}
 
 
-def _unknown_field(name: str, knobs: Mapping[str, Knob]) -> str:
-    near = difflib.get_close_matches(name, knobs, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(knobs)}."
+def _unknown_field(name: str, table: Mapping[str, Field]) -> str:
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}."
     return f"AnimateDiff: there is no field {name[:80]!r}; {hint}"

@@ -5,7 +5,10 @@ from typing import Any
 import gradio as gr
 
 from modules import script_callbacks, scripts
-from motion_module.webui import hooks, i2i_batch, logs, panel, settings, xyz
+from motion_module.webui import logs
+from motion_module.webui.page import panel, settings, xyz
+from motion_module.webui.request import batch_tab
+from motion_module.webui.run import hooks
 from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks for them late
 
 
@@ -21,7 +24,7 @@ class AnimateDiffScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img: bool) -> list[gr.components.Component]:
-        """The panel's fields, in the order of `VideoParams.knobs`."""
+        """The panel's fields, in the order of `VideoParams.table`."""
         shown = panel.build(is_img2img, self.elem_id)
         self.infotext_fields = shown.infotext_fields
         self.paste_field_names = shown.paste_field_names
@@ -55,4 +58,4 @@ class AnimateDiffScript(scripts.Script):
 logs.put_name_on()
 script_callbacks.on_ui_settings(settings.register)
 script_callbacks.on_before_ui(xyz.register)
-i2i_batch.take_over()
+batch_tab.take_over()

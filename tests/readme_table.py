@@ -10,16 +10,16 @@ README = ROOT / "README.md"
 SECTION = re.compile(r"(?<=<!-- fields, made by tests/readme_table.py -->\n).*?(?=<!-- end of fields -->)", re.DOTALL)
 
 
-def allowed(knob):
+def allowed(field):
     """What a field takes, in short."""
-    if knob.choices:
-        return ", ".join(f"`{choice}`" for choice in knob.choices)
-    if knob.kind in ("int", "number"):
-        from motion_module.knobs import range_text
+    if field.choices:
+        return ", ".join(f"`{choice}`" for choice in field.choices)
+    if field.kind in ("int", "number"):
+        from motion_module.fields import range_text
 
-        return range_text(knob)
+        return range_text(field)
     kinds = {"bool": "true, false", "image": "a picture", "video": "a video file", "path": "a folder"}
-    return kinds.get(knob.kind, knob.pattern_help or "text")
+    return kinds.get(field.kind, field.pattern_help or "text")
 
 
 def table():
@@ -27,10 +27,10 @@ def table():
     from motion_module.params import VideoParams
 
     lines = ["| field | on the panel | default | allowed | what it does |", "|---|---|---|---|---|"]
-    for name, knob in VideoParams.knobs().items():
+    for name, field in VideoParams.table().items():
         default = json.dumps(VideoParams.default_of(name))
-        label = knob.label if knob.tabs else "(API only)"
-        lines.append(f"| `{name}` | {label} | `{default}` | {allowed(knob)} | {knob.help} |")
+        label = field.label if field.tabs else "(API only)"
+        lines.append(f"| `{name}` | {label} | `{default}` | {allowed(field)} | {field.help} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from motion_module.errors import ParamError
 from motion_module.params import FORMATS, VideoParams
 
-KNOBS = VideoParams.knobs()
+FIELDS = VideoParams.table()
 DEFAULTS = {
     "model": "",
     "enable": False,
@@ -60,7 +60,7 @@ def test_the_defaults_that_clients_rely_on():
 
 def test_the_last_field_is_the_newest():
     """The panel's arguments come in this order: a new field moves none of the others."""
-    assert list(KNOBS)[-2:] == ["keep_sound", "returned"] and not KNOBS["returned"].recorded
+    assert list(FIELDS)[-2:] == ["keep_sound", "returned"] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_lists_are_never_shared():
 
 
 def test_the_table_says_something_about_every_field():
-    for name, knob in KNOBS.items():
-        assert knob.label and knob.help.endswith("."), name
-        assert set(knob.needs) <= set(KNOBS)
+    for name, field in FIELDS.items():
+        assert field.label and field.help.endswith("."), name
+        assert set(field.needs) <= set(FIELDS)
 
 
 JSON = st.recursive(
@@ -184,7 +184,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(list(KNOBS)), JSON)
+@given(st.sampled_from(list(FIELDS)), JSON)
 def test_any_json_is_read_or_refused_in_one_sentence(name, value):
     try:
         params = VideoParams.from_json({name: value})
@@ -195,7 +195,7 @@ def test_any_json_is_read_or_refused_in_one_sentence(name, value):
 
 
 def test_the_formats_are_those_that_can_be_written():
-    from motion_module.media.writers import available_formats
+    from motion_module.media.writing import available_formats
 
     assert [*available_formats(), "Frame"] == list(FORMATS)
 

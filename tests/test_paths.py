@@ -9,7 +9,7 @@ import pytest
 from motion_module.params import VideoParams
 from motion_module.paths import Folders, split_folders, typed_path
 
-PATH_FIELDS = [name for name, knob in VideoParams.knobs().items() if knob.kind in ("path", "video")]
+PATH_FIELDS = [name for name, field in VideoParams.table().items() if field.kind in ("path", "video")]
 QUOTED = ['"{}"', "'{}'", "“{}”", "„{}“", "‘{}’", "«{}»", ' "{}" ', "\"'{}'\"", '" {} "', "\u202a{}", '\ufeff"{}"\n']
 
 

@@ -13,12 +13,12 @@ from motion_module.params import VideoParams
 from motion_module.wording import either, for_client, for_page, mention, number_text, system_says, value_text
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = list(VideoParams.knobs())
+NAMES = list(VideoParams.table())
 FILES = sorted((ROOT / "motion_module").rglob("*.py"))
 # A field's name as a word of a sentence: any that has an underscore, and one that the sentence begins with.
 WITH_UNDERSCORE = re.compile(rf"(?<![\w`./])(?:{'|'.join(name for name in NAMES if '_' in name)})(?![\w=(.])")
 AS_SUBJECT = re.compile(rf"^(?:AnimateDiff: )?(?:{'|'.join(NAMES)}) (?:is|are|has|have|needs?|finds|puts) ")
-NOT_SAID = {"motion_module/params.py", "motion_module/webui/settings.py"}  # labels and help; a setting's own names
+NOT_SAID = {"motion_module/params.py", "motion_module/webui/page/settings.py"}  # labels and help; a setting's own names
 
 
 def test_one_sentence_for_both():

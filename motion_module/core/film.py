@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from motion_module.core.stored import DAMAGE, MissingError, UnreadableError, open_file
-from motion_module.core.torch_file import open_archive
+from motion_module.core.module.stored import DAMAGE, MissingError, UnreadableError, open_file
+from motion_module.core.module.torch_file import open_archive
 from motion_module.errors import CheckpointError, as_text
 
 _MULTIPLE = 64  # the network halves its pictures six times

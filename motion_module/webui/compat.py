@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from motion_module.core.slerp import travelled
-from motion_module.core.sparsectrl import MotionModuleType as MotionModuleType
-from motion_module.core.sparsectrl import MotionWrapper as MotionWrapper
+from motion_module.core.denoising.slerp import travelled
+from motion_module.core.module.sparsectrl import MotionModuleType as MotionModuleType
+from motion_module.core.module.sparsectrl import MotionWrapper as MotionWrapper
 from motion_module.travel import Travel
-from motion_module.webui import hooks
-from motion_module.webui.readers import answered
-from motion_module.webui.request import request_of, script_of
+from motion_module.webui.answers import answered
+from motion_module.webui.request.read import request_of, script_of
+from motion_module.webui.run import hooks
 
 
 @dataclass

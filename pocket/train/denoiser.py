@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from motion_module.core.model import MotionModel
+from motion_module.core.module.model import MotionModel
 from train import captions, diffusion, motion, plans
 from train.latents import SIDES, latents_of
 from train.text import TextEncoder

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from motion_module.core.schedule import alphas_cumprod
+from motion_module.core.denoising.schedule import alphas_cumprod
 
 STEPS = 1000
 PICTURES, CLIPS = "sqrt-linear", "linear"  # Stable Diffusion's own schedule, and AnimateDiff's

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from motion_module.core.schedule import alphas_cumprod
+from motion_module.core.denoising.schedule import alphas_cumprod
 from train import lora, motion, stages, text, unet, vae
 from train.diffusion import PICTURES, STEPS
 from train.latents import SCALE_FACTOR

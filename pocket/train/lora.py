@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from motion_module.core.attention import TemporalAttention
-from motion_module.core.model import MotionModel
+from motion_module.core.module.attention import TemporalAttention
+from motion_module.core.module.model import MotionModel
 from train import captions, motion
 from train.denoiser import Batch, Denoiser, frames_of, number
 from train.latents import latents_of

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from motion_module.core.arch import V1, V2, ModuleSpec
-from motion_module.core.attention import Positions
-from motion_module.core.call import CallFrames
-from motion_module.core.layers import TemporalTransformer
-from motion_module.core.model import MotionModel
-from motion_module.core.placement import mounted
+from motion_module.core.module.arch import V1, V2, ModuleSpec
+from motion_module.core.module.attention import Positions
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.layers import TemporalTransformer
+from motion_module.core.module.model import MotionModel
+from motion_module.core.module.placement import mounted
 from motion_module.patching import replaced
 from train.unet import WIDTHS, hold_out_rows
 

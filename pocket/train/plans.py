@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from motion_module.core.model import MotionModel
+from motion_module.core.module.model import MotionModel
 from train import captions, latents, world
 from train.world import COLOURS, FRAMES, MOTIONS, SHAPES, SIZES, Colour, Scene
 

@@ -21,8 +21,8 @@ import imageio_ffmpeg
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from motion_module.media.reader import extract
-from motion_module.media.timing import Selection
+from motion_module.media.reading.reader import extract
+from motion_module.media.reading.timing import Selection
 
 _MORE, _BOUND = 20, 60  # frames' worth
 

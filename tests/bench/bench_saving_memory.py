@@ -23,11 +23,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.interpolation import interpolated_count, motion_compensated
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
-from motion_module.media.writers import available_formats
+from motion_module.media.writing import available_formats
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.interpolation import interpolated_count, motion_compensated
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
 
 _BOUND = 100  # frames' worth
 

@@ -27,11 +27,11 @@ from ldm.modules.attention import CrossAttention  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from motion_module.core.arch import V2, ModuleSpec  # noqa: E402
-from motion_module.core.call import CallFrames  # noqa: E402
-from motion_module.core.layers import MotionModule  # noqa: E402
-from motion_module.core.model import MotionModel  # noqa: E402
-from motion_module.core.placement import mounted  # noqa: E402
+from motion_module.core.module.arch import V2, ModuleSpec  # noqa: E402
+from motion_module.core.module.call_frames import CallFrames  # noqa: E402
+from motion_module.core.module.layers import MotionModule  # noqa: E402
+from motion_module.core.module.model import MotionModel  # noqa: E402
+from motion_module.core.module.placement import mounted  # noqa: E402
 from tests.core import builders, oracle  # noqa: E402
 
 FRAMES, COPIES = 16, 2

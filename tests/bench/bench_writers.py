@@ -37,10 +37,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from smooth_clips import CLIPS, flicker
 
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
-from motion_module.media.writers import WriterOptions, available_formats
+from motion_module.media.writing import WriterOptions, available_formats
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
 
 FPS = 8
 _PALETTES = ("one", "each frame's")

@@ -6,8 +6,8 @@ import torch
 from ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor, nn
 
-from motion_module.core.arch import HOTSHOT, LCM, LONG_V1, LONG_V2, SDXL, V1, V2, V3, ModuleSpec
-from motion_module.core.model import MotionModel
+from motion_module.core.module.arch import HOTSHOT, LCM, LONG_V1, LONG_V2, SDXL, V1, V2, V3, ModuleSpec
+from motion_module.core.module.model import MotionModel
 
 WIDTHS = (32, 64, 64, 64)
 SPECS = {

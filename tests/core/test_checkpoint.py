@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from motion_module.core import checkpoint
-from motion_module.core.checkpoint import normalise_keys, read_motion_weights, read_state_dict
-from motion_module.core.model import load_motion_model
+from motion_module.core.module import checkpoint
+from motion_module.core.module.checkpoint import normalise_keys, read_motion_weights, read_state_dict
+from motion_module.core.module.model import load_motion_model
 from motion_module.errors import CheckpointError
 from tests.core import oracle
 from tests.core.builders import SPECS, motion_state, unet

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from motion_module.core.freeinit import low_pass, mix_frequencies, noised_again
+from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noised_again
 
 
 def by_hand(kind, shape, ds, dt, t, h, w):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from motion_module.core.latents import fade, fade_into_noise, shares
+from motion_module.core.denoising.latents import fade, fade_into_noise, shares
 
 
 @pytest.mark.parametrize(

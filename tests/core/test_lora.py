@@ -7,8 +7,8 @@ import zipfile
 import pytest
 import torch
 
-from motion_module.core.call import CallFrames
-from motion_module.core.lora import (
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.lora import (
     LowRank,
     check_archive,
     check_fits,

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from motion_module.core.lora import host_keys, motion_low_ranks
-from motion_module.core.lora_names import host_key
+from motion_module.core.module.lora import host_keys, motion_low_ranks
+from motion_module.core.module.lora_names import host_key
 from tests.core.lora_layouts import LAYOUTS, diffusers, guoyww, in_layout, seeds
 
 BUNDLED = Path(__file__).parents[2] / "pocket" / "model" / "lora" / "pocket_pan_left.safetensors"

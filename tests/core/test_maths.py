@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from motion_module.core import layers
-from motion_module.core.arch import V2, ModuleSpec
-from motion_module.core.attention import sinusoid
-from motion_module.core.call import CallFrames
-from motion_module.core.layers import MotionModule
-from motion_module.core.placement import mounted
+from motion_module.core.module import layers
+from motion_module.core.module.arch import V2, ModuleSpec
+from motion_module.core.module.attention import sinusoid
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.layers import MotionModule
+from motion_module.core.module.placement import mounted
 from motion_module.errors import HostError, ParamError
 from tests.core import oracle
 from tests.core.builders import SPECS, WIDTHS, fill, motion_model, unet, unet_inputs

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from motion_module.core.noise import free_noise, same_noise
+from motion_module.core.denoising.noise import free_noise, same_noise
 
 
 def numbered(frames):

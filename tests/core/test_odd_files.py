@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from motion_module.core.model import MotionModel, expected_shapes, inspect_motion_file, load_motion_model
+from motion_module.core.module.model import MotionModel, expected_shapes, inspect_motion_file, load_motion_model
 from motion_module.errors import CheckpointError
 from tests.core.builders import SPECS, fill, motion_state
 from tests.core.odd_files import ENDLESS, ODD, PROJECTION, WRONG_VALUES, changed, saved, with_header
@@ -112,7 +112,7 @@ def test_a_file_that_vanishes_while_it_is_read(tmp_path, monkeypatch):
 
 _CUT = """
 import os, sys, torch
-from motion_module.core.model import load_motion_model
+from motion_module.core.module.model import load_motion_model
 path = sys.argv[1]
 model = load_motion_model(path, "cpu", torch.float32)
 os.truncate(path, 0)
@@ -131,7 +131,7 @@ def test_a_file_that_is_cut_off_after_it_was_loaded_changes_nothing(tmp_path, na
 _MEASURE = """
 import os, sys, time
 import torch
-from motion_module.core.model import load_motion_model
+from motion_module.core.module.model import load_motion_model
 from motion_module.errors import CheckpointError
 
 def peak():
@@ -270,7 +270,7 @@ def test_halves_are_looked_at_where_torch_computes_little_with_them(tmp_path, mo
 
 
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
-    from motion_module.core import checkpoint
+    from motion_module.core.module import checkpoint
 
     def fail(values):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:73] DefaultCPUAllocator: can't allocate memory")
@@ -285,7 +285,7 @@ def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("ending", [".ckpt", ".pt"])
 def test_a_storage_that_all_weights_share_is_read_once(tmp_path, monkeypatch, ending):
-    from motion_module.core import stored, torch_file
+    from motion_module.core.module import stored, torch_file
 
     state, reads = motion_state("v1"), []
     flat = torch.cat([value.flatten() for value in state.values()])

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_module.core.held import rows_of_call, sides_of_call
-from motion_module.core.order import Announced, Snapshot, UnknownRowsError, places_after
-from motion_module.core.rows import RowLayout
-from motion_module.core.sliding import ModelCall
+from motion_module.core.denoising.frame_rows import rows_of_call, sides_of_call
+from motion_module.core.denoising.row_order import Announced, Snapshot, UnknownRowsError, places_after
+from motion_module.core.denoising.rows import RowLayout
+from motion_module.core.denoising.sliding import ModelCall
 
 
 def host_rows(frames, parts, seed=0, alike=False, tokens=3):

@@ -7,10 +7,10 @@ import torch
 from ldm.modules.diffusionmodules.util import GroupNorm32
 from torch import nn
 
-from motion_module.core.call import CallFrames
-from motion_module.core.layers import MotionModule
-from motion_module.core.norm import norms_over_frames
-from motion_module.core.placement import mounted, places, unet_widths
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.layers import MotionModule
+from motion_module.core.module.norm import norms_over_frames
+from motion_module.core.module.placement import mounted, places, unet_widths
 from motion_module.errors import CheckpointError, HostError
 from tests.core.builders import motion_model, unet, unet_inputs
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_module.core.conditioning import pad_to_same_length, waiting
-from motion_module.core.rows import RowLayout, take_rows
+from motion_module.core.denoising.conditioning import pad_to_same_length, waiting
+from motion_module.core.denoising.rows import RowLayout, take_rows
 from motion_module.errors import HostError
 
 

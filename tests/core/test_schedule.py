@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from motion_module.core.schedule import KEEP, alpha_schedule, alphas_cumprod
+from motion_module.core.denoising.schedule import KEEP, alpha_schedule, alphas_cumprod
 from motion_module.errors import ParamError
 
 

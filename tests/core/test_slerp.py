@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from motion_module.core.slerp import slerp, travelled
+from motion_module.core.denoising.slerp import slerp, travelled
 from motion_module.travel import parse
 
 

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_module.core.call import CallFrames
-from motion_module.core.placement import mounted
-from motion_module.core.rows import RowLayout
-from motion_module.core.sliding import SlidingModel, WindowOptions
+from motion_module.core.denoising.rows import RowLayout
+from motion_module.core.denoising.sliding import SlidingModel, WindowOptions
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.placement import mounted
 from motion_module.errors import HostError
 from motion_module.windows import BLENDS, context_windows
 from tests.core.builders import motion_model, unet, unet_inputs

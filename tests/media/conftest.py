@@ -1,7 +1,7 @@
 import pytest
 
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
 
 
 @pytest.fixture

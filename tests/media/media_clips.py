@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageSequence
 
-from motion_module.media.clip import Clip, ClipInfo
+from motion_module.media.writing.clip import Clip, ClipInfo
 
 BITS = 7
 INFOTEXT = (

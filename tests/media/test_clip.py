@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from motion_module.media.clip import PING_PONG, ClipInfo, with_reverse
+from motion_module.media.writing.clip import PING_PONG, ClipInfo, with_reverse
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, number
 from PIL import Image, ImageSequence
 
 from motion_module.media import child, ffmpeg
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.metadata import read_infotext
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
-from motion_module.media.writers import WriterError, WriterOptions, available_formats, gif
+from motion_module.media.writing import WriterError, WriterOptions, available_formats, gif
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.metadata import read_infotext
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
 
 ROOT = Path(__file__).parents[2]
 ALL = available_formats()
@@ -166,10 +166,10 @@ import json, resource, sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
-from motion_module.media.writers import available_formats
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
+from motion_module.media.writing import available_formats
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 rng = np.random.default_rng(0)
 frames = [Image.fromarray(rng.integers(0, 256, (120, 120, 3), np.uint8)) for _ in range(12)]
@@ -219,10 +219,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from PIL import Image
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
-from motion_module.media.writers import available_formats
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
+from motion_module.media.writing import available_formats
 def frames():
     for number in range(20):
         yield Image.new("RGB", (64, 64), (number, 0, 0))
@@ -254,9 +254,9 @@ WRITING = """
 import sys
 from pathlib import Path
 from PIL import Image
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.names import claimed
-from motion_module.media.saving import write_clip
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.names import claimed
+from motion_module.media.writing.saving import write_clip
 for number in range(6):
     with claimed(Path(sys.argv[1]), 1) as claim:
         frames = [Image.new("RGB", (32, 32), (40 * number, shade, int(sys.argv[2]))) for shade in (0, 99, 200)]

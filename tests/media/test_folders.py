@@ -12,10 +12,10 @@ from PIL import Image
 from video_files import film, folder_of, numbers_of
 
 from motion_module.media import file_lock
-from motion_module.media.folders import ReaderError, check_picture, frames_and_masks, natural_key, pictures_in
-from motion_module.media.frame_store import stored, sweep
-from motion_module.media.reader import extract, file_name
-from motion_module.media.timing import Selection
+from motion_module.media.reading.folders import ReaderError, check_picture, frames_and_masks, natural_key, pictures_in
+from motion_module.media.reading.frame_store import stored, sweep
+from motion_module.media.reading.reader import extract, file_name
+from motion_module.media.reading.timing import Selection
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,9 +184,9 @@ def test_other_peoples_files_are_never_touched(keep):
 CRASH = """
 import os, sys, time
 from pathlib import Path
-from motion_module.media.frame_store import stored
-from motion_module.media.reader import extract
-from motion_module.media.timing import Selection
+from motion_module.media.reading.frame_store import stored
+from motion_module.media.reading.reader import extract
+from motion_module.media.reading.timing import Selection
 root, path, when = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 def pause(count=None):
     if count in (None, 3):

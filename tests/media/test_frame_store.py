@@ -12,10 +12,10 @@ from PIL import Image
 from video_files import film
 
 from motion_module.media import private_folder
-from motion_module.media.frame_store import Bounds, scratch, stored
 from motion_module.media.private_folder import ForeignFolderError
-from motion_module.media.reader import extract
-from motion_module.media.timing import Selection
+from motion_module.media.reading.frame_store import Bounds, scratch, stored
+from motion_module.media.reading.reader import extract
+from motion_module.media.reading.timing import Selection
 
 posix = pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
 

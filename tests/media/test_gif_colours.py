@@ -9,12 +9,12 @@ import pytest
 from PIL import Image, ImageSequence
 from smooth_clips import CLIPS, Flicker, flicker, gradient, shapes
 
-from motion_module.media.clip import Clip, ClipInfo
-from motion_module.media.palette import PaletteTracker
-from motion_module.media.reader import extract
-from motion_module.media.steady import SteadyPainter
-from motion_module.media.timing import Selection
-from motion_module.media.writers import WriterOptions
+from motion_module.media.reading.reader import extract
+from motion_module.media.reading.timing import Selection
+from motion_module.media.writing import WriterOptions
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.palette import PaletteTracker
+from motion_module.media.writing.steady import SteadyPainter
 
 FRAMES, SIZE = 12, 128
 BEST = WriterOptions(optimize_gif_palette=True)

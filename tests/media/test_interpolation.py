@@ -10,9 +10,9 @@ from media_clips import decode_with_ffmpeg, decode_with_pillow
 from PIL import Image, ImageFilter
 
 from motion_module.media import child, ffmpeg
-from motion_module.media.clip import Clip, ClipInfo
 from motion_module.media.ffmpeg import WriterError
-from motion_module.media.interpolation import interpolated_count, motion_compensated, pairwise
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.interpolation import interpolated_count, motion_compensated, pairwise
 
 TEXTURE = Image.effect_noise((800, 500), 90).filter(ImageFilter.GaussianBlur(3))
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from motion_module.media.names import claimed
+from motion_module.media.writing.names import claimed
 
 ROOT = Path(__file__).parents[2]
 CLAIM_MANY = """
 import sys
 from pathlib import Path
-from motion_module.media.names import claimed
+from motion_module.media.writing.names import claimed
 for _ in range(25):
     with claimed(Path(sys.argv[1]), 7) as claim:
         (claim.work / "x").write_text("")
@@ -49,7 +49,7 @@ def test_claims_held_at_the_same_time_differ(tmp_path):
 def test_a_name_finished_in_between_is_not_given_again(tmp_path, monkeypatch):
     """Another process finishes 00000 after we listed the folder and before we claim."""
     listings = iter([set(), {0}, {0}])
-    monkeypatch.setattr("motion_module.media.names._numbers", lambda folder, hidden=True: next(listings))
+    monkeypatch.setattr("motion_module.media.writing.names._numbers", lambda folder, hidden=True: next(listings))
     with claimed(tmp_path, 1) as claim:
         assert claim.stem == "00001-1"
     assert list(tmp_path.iterdir()) == []

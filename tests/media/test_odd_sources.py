@@ -16,10 +16,10 @@ from PIL import Image
 from video_files import SOUND, ffmpeg, film, gif
 
 from motion_module.media import child
-from motion_module.media.folders import PictureError, ReaderError, pictures_in
-from motion_module.media.pixels import is_plain, read_mask, read_rgb
-from motion_module.media.reader import extract, sound_in
-from motion_module.media.timing import Selection
+from motion_module.media.reading.folders import PictureError, ReaderError, pictures_in
+from motion_module.media.reading.pixels import is_plain, read_mask, read_rgb
+from motion_module.media.reading.reader import extract, sound_in
+from motion_module.media.reading.timing import Selection
 
 READS = (read_rgb, read_mask, is_plain)
 SOON_S = 5  # on a machine that does other things, too

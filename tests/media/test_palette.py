@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motion_module.media.palette import COLOURS, PaletteTracker, dithered, exact_places, exact_table
+from motion_module.media.writing.palette import COLOURS, PaletteTracker, dithered, exact_places, exact_table
 
 
 def picture(seed, colours=None, size=(96, 64)):

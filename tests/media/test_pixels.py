@@ -5,8 +5,8 @@ import pytest
 from picture_kinds import KINDS, SIDE, UNKNOWN, lying
 from PIL import Image, TiffImagePlugin
 
-from motion_module.media.folders import ReaderError
-from motion_module.media.pixels import as_mask, as_rgb, is_plain, read_mask, read_rgb
+from motion_module.media.reading.folders import ReaderError
+from motion_module.media.reading.pixels import as_mask, as_rgb, is_plain, read_mask, read_rgb
 
 each = pytest.mark.parametrize("name", KINDS)
 PLAIN = {"8-bit RGB", "8-bit grey", "16-bit RGB PNG", "TIFF that is turned"}  # which Pillow reads as they are meant

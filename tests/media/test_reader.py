@@ -10,10 +10,11 @@ from media_clips import number_in, numbered_clip, numbered_frame
 from PIL import Image
 from video_files import DUPLICATES, ffmpeg, film, gif, vfr_webm
 
-from motion_module.media import child, decode, probe
-from motion_module.media.folders import ReaderError
-from motion_module.media.reader import extract, file_name, sound_in
-from motion_module.media.timing import Selection, Timeline, constant_rate
+from motion_module.media import child
+from motion_module.media.reading import decode, probe
+from motion_module.media.reading.folders import ReaderError
+from motion_module.media.reading.reader import extract, file_name, sound_in
+from motion_module.media.reading.timing import Selection, Timeline, constant_rate
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from media_clips import decode_with_ffmpeg, numbered_clip
 from video_files import ffmpeg, film, seconds_of, sound_of, streams
 
-from motion_module.media.clip import Sound
-from motion_module.media.metadata import read_infotext
-from motion_module.media.writers import WITH_SOUND, available_formats
+from motion_module.media.writing import WITH_SOUND, available_formats
+from motion_module.media.writing.clip import Sound
+from motion_module.media.writing.metadata import read_infotext
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 from media_clips import numbered_clip, numbered_frame
 from video_files import film
 
-from motion_module.media.clip import Sound
 from motion_module.media.ffmpeg import WriterError
-from motion_module.media.interpolation import motion_compensated
-from motion_module.media.metadata import read_infotext
-from motion_module.media.reader import extract, sound_in
-from motion_module.media.timing import Selection
-from motion_module.media.writers import available_formats
+from motion_module.media.reading.reader import extract, sound_in
+from motion_module.media.reading.timing import Selection
+from motion_module.media.writing import available_formats
+from motion_module.media.writing.clip import Sound
+from motion_module.media.writing.interpolation import motion_compensated
+from motion_module.media.writing.metadata import read_infotext
 
 MEDIA = Path(__file__).parents[2] / "motion_module" / "media"
 WHITELISTS = ("-protocol_whitelist", "-format_whitelist")

@@ -12,9 +12,9 @@ import pytest
 from measuring import measured
 from safetensors import safe_open
 
-from motion_module.core.arch import V1, V2
-from motion_module.core.checkpoint import read_motion_weights
-from motion_module.core.model import load_motion_model
+from motion_module.core.module.arch import V1, V2
+from motion_module.core.module.checkpoint import read_motion_weights
+from motion_module.core.module.model import load_motion_model
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "pocket" / "model"

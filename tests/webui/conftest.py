@@ -20,7 +20,7 @@ def film(pocket, tmp_path, monkeypatch):
     """Puts a FILM file where Deforum keeps it, or into a folder that is given; nothing lies in the other places."""
     from film_file import put
 
-    from motion_module.webui import interpolation
+    from motion_module.webui.request import interpolation
 
     monkeypatch.setattr(interpolation.paths, "models_path", str(tmp_path / "models"))
     monkeypatch.setattr(interpolation, "DEFAULT_FOLDER", tmp_path / "own")

@@ -15,8 +15,9 @@ from video_files import film, folder_of
 
 from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
-from motion_module.webui import allowed_paths, models, settings, video_in
-from motion_module.webui.allowed_paths import PATH_SETTINGS, SETTING, is_limited, is_reachable, permitted
+from motion_module.webui.page import settings
+from motion_module.webui.request import allowed_paths, motion_modules, video_source
+from motion_module.webui.request.allowed_paths import PATH_SETTINGS, SETTING, is_limited, is_reachable, permitted
 
 LOCAL = [
     {},
@@ -252,7 +253,7 @@ def test_what_the_page_uploads_is_read(options, pocket):
     try:
         with open(path, "rb") as upload:
             params = VideoParams.from_json({"enable": True, "video_source": upload})
-        with video_in.opened(params) as video:
+        with video_source.opened(params) as video:
             assert len(video.files) == 3
     finally:
         path.unlink()
@@ -270,7 +271,7 @@ def test_the_batch_tab_reads_the_same_folders(options, pocket, tmp_path, place):
     """Its own fields: what AnimateDiff makes of them obeys the same rule."""
     from runs import make, video
 
-    from motion_module.webui.i2i_batch import animatediff_i2i_batch
+    from motion_module.webui.request.batch_tab import animatediff_i2i_batch
 
     options(listen=True)
     good, bad = folder_of(pocket["data"] / "outputs" / "batch", range(2)), folder_of(tmp_path / "batch", range(2))
@@ -337,11 +338,11 @@ def test_folders_are_hidden_where_the_host_hides_its_own(pocket, monkeypatch):
 def test_settings_take_pasted_quotes(pocket, tmp_path):
     (tmp_path / "motion").mkdir()
     set_folder("animatediff_model_path", f' "{tmp_path / "motion"}" ')
-    assert tmp_path / "motion" in models.folders()
+    assert tmp_path / "motion" in motion_modules.folders()
     set_folder("animatediff_frame_extract_path", f"“{tmp_path / 'frames'}”")
-    assert video_in.frames_folder() == tmp_path / "frames"
+    assert video_source.frames_folder() == tmp_path / "frames"
     set_folder("animatediff_frame_extract_path", '""')
-    assert video_in.frames_folder() == Path(tempfile.gettempdir()) / "AnimateDiff frames"
+    assert video_source.frames_folder() == Path(tempfile.gettempdir()) / "AnimateDiff frames"
 
 
 def test_the_setting_is_there(pocket):

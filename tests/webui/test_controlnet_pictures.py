@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from control_videos import folder_of
 
-from motion_module.webui import controlnet
-from motion_module.webui.controlnet_units import Files, Unit
+from motion_module.webui.controlnet import control
+from motion_module.webui.controlnet.units import Files, Unit
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,6 @@ def test_an_ip_adapter_gets_a_single_keyframe_once(tmp_path):
 def test_masks_go_by_their_folder_where_the_clip_is_shorter(tmp_path):
     folder = folder_of(tmp_path / "masks", 5)
     masks = sorted(folder.iterdir())
-    assert controlnet._folder_of(masks[:3]) == str(folder)
-    assert controlnet._folder_of(masks) == str(folder)
-    assert controlnet._folder_of(masks[1:4]) == controlnet._folder_of(masks[::2]) == controlnet._folder_of([]) == ""
+    assert control._folder_of(masks[:3]) == str(folder)
+    assert control._folder_of(masks) == str(folder)
+    assert control._folder_of(masks[1:4]) == control._folder_of(masks[::2]) == control._folder_of([]) == ""

@@ -8,13 +8,13 @@ import pytest
 import torch
 from controlnet_fakes import Adapter, LiteModule, Network, Param
 
-from motion_module.core.call import CallFrames
-from motion_module.core.slerp import slerp
-from motion_module.core.sliding import SlidingModel, WindowOptions
-from motion_module.core.sparsectrl import MotionModuleType, MotionWrapper
+from motion_module.core.denoising.slerp import slerp
+from motion_module.core.denoising.sliding import SlidingModel, WindowOptions
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.sparsectrl import MotionModuleType, MotionWrapper
 from motion_module.errors import HostError
 from motion_module.travel import Travel
-from motion_module.webui.controlnet_hints import handed_out
+from motion_module.webui.controlnet.hints import handed_out
 
 FRAMES = 11
 WINDOWS = {
@@ -227,7 +227,7 @@ def test_pictures_of_lllite(windows, both):
 
 
 def test_sparsectrl_learns_how_many_frames_a_call_has():
-    from motion_module.core.sparsectrl import temporal_layers
+    from motion_module.core.module.sparsectrl import temporal_layers
 
     network = torch.nn.ModuleList([made_wrapper()])
     layers = temporal_layers(network)
@@ -251,8 +251,8 @@ def made_wrapper(widths=(32, 64, 64, 64), frames=8):
 
 
 def sparse_weights(widths, frames):
-    from motion_module.core.arch import SPARSE_CTRL, ModuleSpec
-    from motion_module.core.model import MotionModel
+    from motion_module.core.module.arch import SPARSE_CTRL, ModuleSpec
+    from motion_module.core.module.model import MotionModel
 
     torch.manual_seed(1)
     spec = ModuleSpec(SPARSE_CTRL, widths, frames, has_up=False, attentions=1)

@@ -8,7 +8,7 @@ from PIL import Image
 from runs import array, make, run, video
 from snapshot import differences, of_host
 
-from motion_module.webui.frame_masks import init_each
+from motion_module.webui.sampling.frame_masks import init_each
 
 MASKED = {"mask_blur": 0, "inpainting_fill": 1, "inpaint_full_res": False, "steps": 1, "denoising_strength": 0.9}
 GREY = Image.new("RGB", (64, 64), (120, 130, 140))
@@ -84,14 +84,14 @@ def test_parts_have_one_size_and_follow_the_mask(tmp_path, monkeypatch):
     for number, box in enumerate(boxes):
         white(*[box] if box else [], size=(100, 60)).save(tmp_path / f"{number}.png")
     places = []
-    from motion_module.webui import pictures
+    from motion_module.webui.sampling import init_pictures
 
-    def kept_overlays(*args, join=pictures.init_each):
+    def kept_overlays(*args, join=init_pictures.init_each):
         overlays = join(*args)
         places.extend(overlay.paste_to for overlay in overlays)
         return overlays
 
-    monkeypatch.setattr(pictures, "init_each", kept_overlays)
+    monkeypatch.setattr(init_pictures, "init_each", kept_overlays)
     wide = GREY.resize((100, 60))
     frames, _ = made(tmp_path, init_images=[wide], inpaint_full_res=True, inpaint_full_res_padding=0)
     assert {(width, height) for _, _, width, height in places} == {(30, 30)}
@@ -131,12 +131,12 @@ def test_every_kind_of_masked_content(masks, fill):
 
 
 def test_masks_that_the_settings_return_are_those_of_the_frames(masks, monkeypatch):
-    from motion_module.webui import output
+    from motion_module.webui.output import videos
 
     seen = []
-    save = output.save_videos
+    save = videos.save_videos
     monkeypatch.setattr(
-        output, "save_videos", lambda p, processed, *rest: (seen.extend(processed.images), save(p, processed, *rest))
+        videos, "save_videos", lambda p, processed, *rest: (seen.extend(processed.images), save(p, processed, *rest))
     )
     made(masks, override_settings={"return_mask": True})
     returned = [np.asarray(picture.convert("L")) for picture in seen[1::2]]

@@ -291,9 +291,9 @@ def test_code_in_a_file_never_runs(client, strange):
 
 
 def test_without_any_module_the_sentence_says_where_to_put_one(client, tmp_path, monkeypatch):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
-    monkeypatch.setattr(models, "DEFAULT_FOLDER", tmp_path / "own")
+    monkeypatch.setattr(motion_modules, "DEFAULT_FOLDER", tmp_path / "own")
     (tmp_path / "empty").mkdir()
     set_folder("animatediff_model_path", str(tmp_path / "empty"))
     refused(client, Case("no module", ("no motion module", str(tmp_path / "empty"))))

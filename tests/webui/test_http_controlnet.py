@@ -150,7 +150,7 @@ def test_no_more_frames_than_the_shortest_folder(client, quiet, folder, tmp_path
 
 
 def test_the_page_is_told_what_held_too_few(pocket, folder):
-    from motion_module.webui import hooks
+    from motion_module.webui.run import hooks
 
     p = with_units([page_unit(input_mode="batch", batch_images=str(folder))], video_length=9)
     hooks.before_process(p, [video(**STILL, video_length=9)])
@@ -315,7 +315,7 @@ def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, fai
     from contextlib import closing
 
     from modules import processing, shared
-    from motion_module.core.layers import MotionModule
+    from motion_module.core.module.layers import MotionModule
 
     units = [
         page_unit(image=picture(1)),
@@ -347,15 +347,15 @@ def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, fai
 
 
 def test_a_hint_is_whole_again_after_sampling(pocket, folder, monkeypatch):
-    from motion_module.webui import controlnet
+    from motion_module.webui.controlnet import control
 
-    handed_out, seen = controlnet.handed_out, {}
+    handed_out, seen = control.handed_out, {}
 
     def watched(p, params, ways):
         seen["params"], seen["hints"] = params, [param.hint_cond for param in params]
         return handed_out(p, params, ways)
 
-    monkeypatch.setattr(controlnet, "handed_out", watched)
+    monkeypatch.setattr(control, "handed_out", watched)
     from runs import run
 
     run(with_units([page_unit(input_mode="batch", batch_images=str(folder))], video_length=FRAMES))

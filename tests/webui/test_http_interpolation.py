@@ -9,9 +9,9 @@ from http_client import mp4_frames, set_folder
 from PIL import Image
 
 from motion_module.errors import ParamError
-from motion_module.media.metadata import read_infotext
+from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
-from motion_module.webui import interpolation, models
+from motion_module.webui.request import interpolation, motion_modules
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_no_request_names_a_file_to_run(client, film, tmp_path):
 
 def test_a_film_file_beside_the_motion_modules_is_no_motion_module(film, tmp_path, monkeypatch):
     film(tmp_path / "own")
-    monkeypatch.setattr(models, "DEFAULT_FOLDER", tmp_path / "own")
-    assert "film_net_fp16.pt" in models.files()
-    assert "film_net_fp16.pt" not in models.names()
+    monkeypatch.setattr(motion_modules, "DEFAULT_FOLDER", tmp_path / "own")
+    assert "film_net_fp16.pt" in motion_modules.files()
+    assert "film_net_fp16.pt" not in motion_modules.names()
 
 
 def test_frames_in_the_hosts_own_place_lie_beside_the_video_then(client):

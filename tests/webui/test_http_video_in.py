@@ -9,7 +9,7 @@ from http_client import SMALL, Client, gif_frames, mp4_frames, set_folder
 from test_video_in import wrong
 from video_files import DUPLICATES, film, folder_of, sound_of, streams
 
-from motion_module.webui import infotext
+from motion_module.webui.plan import infotext
 
 ONE_STEP = {**SMALL, "steps": 1}
 SHORT = {"video_length": 4, "batch_size": 4, "format": ["PNG"]}
@@ -164,7 +164,7 @@ def test_the_panels_upload_is_a_path(client, tmp_path):
     from motion_module.params import VideoParams
 
     path = film(tmp_path / "v.mp4", range(5))
-    names = list(VideoParams.knobs())
+    names = list(VideoParams.table())
     component = script_of("txt2img").infotext_fields[names.index("video_source")][0]
     upload = component.preprocess([{"name": str(path), "data": None, "is_file": True}])
     upload = upload[0] if isinstance(upload, list) else upload

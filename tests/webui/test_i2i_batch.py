@@ -334,7 +334,7 @@ def test_an_error_while_it_runs_leaves_nothing_behind(folder, monkeypatch):
     before = of_host()
     p = make("img2img", video(**STILL, model="mm_tiny_v2.safetensors"), steps=1, init_images=[None])
     mine = own(p)
-    monkeypatch.setattr("motion_module.webui.pictures.Pictures.fading", lambda self: 1 / 0)
+    monkeypatch.setattr("motion_module.webui.sampling.init_pictures.Pictures.fading", lambda self: 1 / 0)
     with closing(p), pytest.raises(ZeroDivisionError):
         img2img.process_batch(p, str(folder), "", "", p.script_args)
     monkeypatch.undo()
@@ -368,13 +368,13 @@ def by_controlnet(monkeypatch):
 def hijacked(monkeypatch, order):
     """The tab as it is when this order of extensions has taken it over."""
     from modules import img2img
-    from motion_module.webui import i2i_batch
+    from motion_module.webui.request import batch_tab
 
     ours = getattr(img2img, "__controlnet_original_process_batch")
     if order == "ours alone":
         monkeypatch.setattr(img2img, "process_batch", ours)
     if order == "ours outside":
-        monkeypatch.setattr(img2img, "process_batch", i2i_batch._ours_first(img2img.process_batch))
+        monkeypatch.setattr(img2img, "process_batch", batch_tab._ours_first(img2img.process_batch))
     if order == "theirs alone":
         monkeypatch.setattr(img2img, "__controlnet_original_process_batch", ours._below())
 
@@ -390,16 +390,16 @@ def test_whoever_has_the_tab_one_video_is_made(folder, runs_made, by_controlnet,
 
 def test_a_second_copy_of_the_script_does_not_take_the_tab_again(pocket):
     from modules import img2img
-    from motion_module.webui import i2i_batch
+    from motion_module.webui.request import batch_tab
 
     before = img2img.process_batch
-    i2i_batch.take_over()
+    batch_tab.take_over()
     assert img2img.process_batch is before
 
 
 def test_the_tab_is_the_hosts_again_when_scripts_are_unloaded(pocket, monkeypatch):
     from modules import img2img, img2img_batch, processing, script_callbacks
-    from motion_module.webui import i2i_batch
+    from motion_module.webui.request import batch_tab
 
     registered = script_callbacks.callback_map["callbacks_script_unloaded"]
     of_the_tab = [callback for callback in registered if "Lora" not in callback.script]  # which others still need
@@ -410,7 +410,7 @@ def test_the_tab_is_the_hosts_again_when_scripts_are_unloaded(pocket, monkeypatc
     script_callbacks.script_unloaded_callback()
     try:
         assert img2img.process_batch is img2img_batch.process_batch
-        assert not hasattr(img2img, i2i_batch._TAKEN)
+        assert not hasattr(img2img, batch_tab._TAKEN)
     finally:
         for module, names in before:
             vars(module).update(names)
@@ -420,6 +420,6 @@ def test_the_name_that_controlnet_imports():
     import runpy
 
     found = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "animatediff_i2ibatch.py"))
-    from motion_module.webui import i2i_batch
+    from motion_module.webui.request import batch_tab
 
-    assert found["animatediff_i2i_batch"] is i2i_batch.animatediff_i2i_batch
+    assert found["animatediff_i2i_batch"] is batch_tab.animatediff_i2i_batch

@@ -86,11 +86,11 @@ def test_what_nobody_reports_does_not_keep_the_host_changed(pocket):
 def test_other_errors_are_reported_meanwhile(pocket, capfd):
     from modules import errors
     from motion_module.errors import ParamError
-    from motion_module.webui import readers
+    from motion_module.webui import answers
 
-    answer = readers.answer_to(None, ParamError("AnimateDiff: no."))
-    with pytest.raises(readers.Answer):
-        readers.fail(answer)
+    answer = answers.answer_to(None, ParamError("AnimateDiff: no."))
+    with pytest.raises(answers.Answer):
+        answers.fail(answer)
     try:
         raise ZeroDivisionError("of another job")
     except ZeroDivisionError:
@@ -98,13 +98,13 @@ def test_other_errors_are_reported_meanwhile(pocket, capfd):
     assert "ZeroDivisionError: of another job" in capfd.readouterr().err
     try:
         raise answer
-    except readers.Answer:
+    except answers.Answer:
         errors.report("Error completing request", exc_info=True)
     assert capfd.readouterr().err == ""
 
 
 def test_a_fault_of_ours_keeps_its_traceback(pocket, page, caplog, capfd, monkeypatch):
-    from motion_module.webui import session
+    from motion_module.webui.run import session
 
     def broken(*args):
         raise ZeroDivisionError("in our own code")
@@ -119,7 +119,7 @@ def test_a_fault_of_ours_keeps_its_traceback(pocket, page, caplog, capfd, monkey
 
 
 def test_the_system_is_translated(pocket, monkeypatch):
-    from motion_module.webui import session
+    from motion_module.webui.run import session
 
     def broken(*args):
         raise OSError(30, "Read-only file system", "/some/file")

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 PRINTED = [
-    ("motion_module.webui.session", "3 frames are made", "AnimateDiff: 3 frames are made"),
-    ("motion_module.media.writers.gif", "gifsicle is not installed", "AnimateDiff: gifsicle is not installed"),
+    ("motion_module.webui.run.session", "3 frames are made", "AnimateDiff: 3 frames are made"),
+    ("motion_module.media.writing.gif", "gifsicle is not installed", "AnimateDiff: gifsicle is not installed"),
     ("motion_module", "AnimateDiff: fps is 0", "AnimateDiff: fps is 0"),
     ("scripts.another", "nobody's concern", "nobody's concern"),
 ]
@@ -46,8 +46,8 @@ def test_with_the_hosts_format_the_line_names_us_once(root, capsys, logger, text
 
 def test_what_is_not_urgent_stays_unsaid(root, capsys):
     root()
-    logging.getLogger("motion_module.webui.route").info("prompt: 0: yellow")
-    logging.getLogger("motion_module.webui.route").debug("nothing")
+    logging.getLogger("motion_module.webui.plan.prompts").info("prompt: 0: yellow")
+    logging.getLogger("motion_module.webui.plan.prompts").debug("nothing")
     assert capsys.readouterr().err == ""
 
 
@@ -56,7 +56,7 @@ def test_a_fault_keeps_its_traceback(root, capsys):
     try:
         raise KeyError("fault")
     except KeyError:
-        logging.getLogger("motion_module.webui.session").exception("could not go on")
+        logging.getLogger("motion_module.webui.run.session").exception("could not go on")
     printed = capsys.readouterr().err
     assert printed.startswith("AnimateDiff: could not go on\nTraceback") and printed.endswith("KeyError: 'fault'\n")
 

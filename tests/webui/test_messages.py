@@ -5,7 +5,7 @@ from runs import make, run, video
 from video_files import film
 
 from motion_module.params import VideoParams
-from motion_module.webui import infotext
+from motion_module.webui.plan import infotext
 
 LONG = {"video_length": 16, "batch_size": 8, "format": ["TXT", "PNG"]}
 
@@ -64,11 +64,11 @@ def test_a_batch_size_of_the_webui_is_said_to_be_idle(pocket, is_api, said):
     ],
 )
 def test_the_rate_of_a_source_can_be_pasted_again(pocket, tmp_path, fps, every_nth, used, said):
-    from motion_module.webui import video_in
+    from motion_module.webui.request import video_source
 
     path = film(tmp_path / "clip.mp4", range(41), fps=fps, sound=True)
     fields = {"video_source": str(path), "every_nth": every_nth, "video_length": 2, "enable": True, "keep_sound": True}
-    with video_in.opened(VideoParams.from_json(fields)) as opened:
+    with video_source.opened(VideoParams.from_json(fields)) as opened:
         assert opened.fps == used and opened.sound is None
         assert opened.messages[0].startswith(f"AnimateDiff: clip.mp4 {said}") and len(opened.messages) == 2
         entry = infotext.write(VideoParams(enable=True, fps=opened.fps))

@@ -21,49 +21,49 @@ def folder(pocket, tiny, tmp_path):
 
 @pytest.mark.parametrize("name", ["sub/mm_tiny_v2.safetensors", "mm_tiny_v2.safetensors", "mm_tiny_v2", ""])
 def test_a_module_is_found_by_path_file_name_and_stem_and_keeps_its_own_name(folder, name):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
-    found = models.resolve(name)
+    found = motion_modules.resolve(name)
     assert (found.name, found.path) == ("sub/mm_tiny_v2.safetensors", folder / "sub" / "mm_tiny_v2.safetensors")
 
 
 @pytest.mark.parametrize("name", ["../sub/mm_tiny_v2.safetensors", "/etc/passwd", "sub", "v2"])
 def test_a_name_leads_nowhere_else(folder, name):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     with pytest.raises(ParamError, match="allowed is one of sub/mm_tiny_v2.safetensors"):
-        models.resolve(name)
+        motion_modules.resolve(name)
 
 
 def test_folders_that_are_links_are_searched_as_the_hosts_are(folder, tiny):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     (folder / "elsewhere").symlink_to(tiny["v1"].parent)
     (folder / "broken.safetensors").symlink_to(folder / "gone")
-    assert "elsewhere/mm_tiny_v1.safetensors" in models.names()
-    assert "broken.safetensors" not in models.files()
+    assert "elsewhere/mm_tiny_v1.safetensors" in motion_modules.names()
+    assert "broken.safetensors" not in motion_modules.files()
 
 
 def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     (folder / "half.ckpt").write_bytes(b"PK\x03\x04 cut off")
     looked = []
-    read = models.inspect_motion_file
-    monkeypatch.setattr(models, "inspect_motion_file", lambda path: looked.append(path.name) or read(path))
+    read = motion_modules.inspect_motion_file
+    monkeypatch.setattr(motion_modules, "inspect_motion_file", lambda path: looked.append(path.name) or read(path))
     for _ in range(2):
-        assert models.names() == ["sub/mm_tiny_v2.safetensors"]
+        assert motion_modules.names() == ["sub/mm_tiny_v2.safetensors"]
         with pytest.raises(CheckpointError, match="half.ckpt is damaged"):
-            models.resolve("half.ckpt")
+            motion_modules.resolve("half.ckpt")
     assert looked.count("half.ckpt") == 1
 
 
 def test_without_a_checkpoint_the_sentence_says_so(folder, monkeypatch):
     """The host goes on with None where a checkpoint could not be loaded."""
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
-    module = models.resolve("mm_tiny_v2")
-    monkeypatch.setattr(models, "shared", SimpleNamespace(sd_model=None, opts=models.shared.opts))
-    for look in (lambda: models.resolve(""), lambda: models.check_fits(module, None)):
+    module = motion_modules.resolve("mm_tiny_v2")
+    monkeypatch.setattr(motion_modules, "shared", SimpleNamespace(sd_model=None, opts=motion_modules.shared.opts))
+    for look in (lambda: motion_modules.resolve(""), lambda: motion_modules.check_fits(module, None)):
         with pytest.raises(CheckpointError, match="no checkpoint is loaded"):
             look()

@@ -80,7 +80,7 @@ def test_a_file_that_is_no_motion_lora(host, what):
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
 @pytest.mark.parametrize("call", [1, 30])
 def test_a_failure_while_sampling(host, error, call, monkeypatch):
-    from motion_module.core.layers import MotionModule
+    from motion_module.core.module.layers import MotionModule
 
     write(host, "zoom", low_ranks())
     before, host_before = shot("a cat"), of_host()
@@ -104,7 +104,7 @@ def test_a_failure_while_sampling(host, error, call, monkeypatch):
 
 def test_a_failure_at_every_change(host, monkeypatch):
     """Counted over the changes that this part makes: the reading of files, and every layer's place and name."""
-    from motion_module.webui import lora
+    from motion_module.webui.sampling import motion_lora
 
     write(host, "zoom", low_ranks())
     host_before, changes = of_host(values=False), []
@@ -112,8 +112,8 @@ def test_a_failure_at_every_change(host, monkeypatch):
 
     def on_every_change(patch, hook):
         for name in ("replaced", "replaced_call", "replaced_item", "_named"):
-            change = getattr(lora, name)
-            patch.setattr(lora, name, lambda *args, change=change: (hook(), change(*args))[1])
+            change = getattr(motion_lora, name)
+            patch.setattr(motion_lora, name, lambda *args, change=change: (hook(), change(*args))[1])
 
     with monkeypatch.context() as patch:
         on_every_change(patch, lambda: changes.append(1))

@@ -122,7 +122,7 @@ def test_put_back_in_the_middle_of_the_next_run(apart, monkeypatch):
 def test_every_callable_goes_through_a_stand_in(apart, monkeypatch):
     """A plain `replaced` is for values: a callable put in by it would be ours for ever in somebody's hand."""
     from motion_module.stand_in import StandIn
-    from motion_module.webui.session import Session
+    from motion_module.webui.run.session import Session
 
     keeper = Keeper()
     with monkeypatch.context() as patch:
@@ -221,9 +221,10 @@ def test_a_wrapper_round_ours(pocket, off):
 def test_nothing_of_a_run_is_held(pocket, monkeypatch):
     """Who keeps our stand-ins keeps neither the run, nor the motion layers, nor the checkpoint."""
     from modules import sd_models, shared
-    from motion_module.core.layers import LentLayer
-    from motion_module.core.sliding import SlidingModel
-    from motion_module.webui import sampling, session
+    from motion_module.core.denoising.sliding import SlidingModel
+    from motion_module.core.module.layers import LentLayer
+    from motion_module.webui.run import session
+    from motion_module.webui.sampling import scope
 
     p = make("txt2img", video(**V1), **REQUEST)
     with monkeypatch.context() as patch:
@@ -241,7 +242,7 @@ def test_nothing_of_a_run_is_held(pocket, monkeypatch):
     sd_models.load_model(sd_models.get_closet_checkpoint_match("other"))
     gc.collect()
     assert [one() is None for one in seen] == [True, True]
-    kinds = (session.Session, sampling._Loan, SlidingModel)
+    kinds = (session.Session, scope._Loan, SlidingModel)
     assert [one for one in gc.get_objects() if type(one) in kinds] == []
     assert all(stand_in.over for stand_in in stand_ins)
 

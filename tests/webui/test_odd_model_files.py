@@ -45,11 +45,12 @@ def refused(client, name):
 
 
 def test_all_odd_files_together_hold_nothing_up(client, use, tiny):
-    from motion_module.webui import models, panel
+    from motion_module.webui.page import panel
+    from motion_module.webui.request import motion_modules
 
     use(*ODD, good=tiny["v1"])
-    assert "zz_good.safetensors" in models.names()
-    assert set(models.names()) - {"mm_tiny_v1.safetensors"} <= {"zz_good.safetensors", *WRONG_VALUES}
+    assert "zz_good.safetensors" in motion_modules.names()
+    assert set(motion_modules.names()) - {"mm_tiny_v1.safetensors"} <= {"zz_good.safetensors", *WRONG_VALUES}
     assert panel._default("model")
     reply = client.run({"video_length": 2}, steps=1)
     assert model_of(reply) == "zz_good.safetensors"
@@ -64,21 +65,21 @@ def test_an_odd_file_by_its_name(client, use, tiny, name):
 
 
 def test_a_module_whose_values_are_wrong_is_passed_over_from_then_on(client, use, tiny, caplog):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     use("not_a_number.safetensors", good=tiny["v1"])
-    assert models.names()[0] == "not_a_number.safetensors"  # nothing but its header has been read
+    assert motion_modules.names()[0] == "not_a_number.safetensors"  # nothing but its header has been read
     for _ in range(2):
         reply = client.run({"video_length": 2}, steps=1)
         assert model_of(reply) == "zz_good.safetensors"
-    assert models.names()[0] == "zz_good.safetensors"
+    assert motion_modules.names()[0] == "zz_good.safetensors"
     assert "not_a_number.safetensors is damaged" in refused(client, "not_a_number.safetensors")
 
 
 def test_where_nothing_can_be_used_the_sentence_says_why(client, use, tmp_path, monkeypatch):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
-    monkeypatch.setattr(models, "DEFAULT_FOLDER", tmp_path / "own")
+    monkeypatch.setattr(motion_modules, "DEFAULT_FOLDER", tmp_path / "own")
     use("not_a_number.safetensors")
     for _ in range(2):
         sentence = refused(client, "")
@@ -93,36 +94,36 @@ def test_a_file_that_was_mended_is_read_again(client, use, tiny):
 
 
 def test_links_in_circles_come_to_an_end(client, use, tiny):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     folder = use(good=tiny["v1"])
     for name in ("a", "b", "c"):
         (folder / name).symlink_to(".", target_is_directory=True)
     (folder / "d").mkdir()
     (folder / "d" / "up").symlink_to("..", target_is_directory=True)
-    assert [name for name in models.files() if "zz_good" in name] == ["zz_good.safetensors"]
+    assert [name for name in motion_modules.files() if "zz_good" in name] == ["zz_good.safetensors"]
 
 
 def test_many_links_to_each_other_come_to_an_end(client, use, tiny, monkeypatch, caplog):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
-    monkeypatch.setattr(models, "_MOST_FOLDERS", 50)
+    monkeypatch.setattr(motion_modules, "_MOST_FOLDERS", 50)
     folder = use(good=tiny["v1"])
     for one in range(5):
         (folder / f"{one}").mkdir()
         for other in range(5):
             (folder / f"{one}" / f"to_{other}").symlink_to(f"../{other}", target_is_directory=True)
-    assert "zz_good.safetensors" in models.files()
+    assert "zz_good.safetensors" in motion_modules.files()
     assert "more than 50 folders" in caplog.text
 
 
 def test_a_name_that_is_no_utf_8_is_listed_and_can_be_used(client, use, tiny):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     folder = use()
     shutil.copy(tiny["v1"], os.fsencode(folder) + b"/mm_\xff\xe4.safetensors")
     listed = "mm_\\udcff\\udce4.safetensors"
-    assert listed in models.names()
+    assert listed in motion_modules.names()
     one, other = (client.run({"video_length": 2, "model": name}, steps=1) for name in (listed, ""))
     assert np.array_equal(one.pictures, other.pictures)
     assert "udcff" in one.info["extra_generation_params"]["AnimateDiff"]
@@ -142,30 +143,30 @@ def test_half_a_sign_in_a_request_is_refused(client, name):
 
 
 def test_a_reader_that_fails_otherwise_stops_nothing(client, use, tiny, monkeypatch, caplog):
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     use("bytes.ckpt", good=tiny["v1"])
-    read = models.inspect_motion_file
+    read = motion_modules.inspect_motion_file
 
     def fail(path):
         if path.name == "bytes.ckpt":
             raise AssertionError("nobody thought of this")
         return read(path)
 
-    monkeypatch.setattr(models, "inspect_motion_file", fail)
-    assert "zz_good.safetensors" in models.names()
+    monkeypatch.setattr(motion_modules, "inspect_motion_file", fail)
+    assert "zz_good.safetensors" in motion_modules.names()
     assert "bytes.ckpt cannot be read (AssertionError: nobody thought of this)" in refused(client, "bytes.ckpt")
     assert "the reader of bytes.ckpt is at fault" in caplog.text
 
 
 def test_without_a_hash_the_video_is_made_all_the_same(client, use, tiny, monkeypatch):
     """The host prints the name of a file that it reads, which fails where the name is no text."""
-    from motion_module.webui import models
+    from motion_module.webui.request import motion_modules
 
     def fail(*args, **kwargs):
         raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
 
     use(good=tiny["v1"])
-    monkeypatch.setattr(models.hashes, "sha256", fail)
+    monkeypatch.setattr(motion_modules.hashes, "sha256", fail)
     reply = client.run({"video_length": 2}, steps=1)
     assert "mm_hash" not in reply.info["extra_generation_params"]["AnimateDiff"]

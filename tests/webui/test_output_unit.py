@@ -14,12 +14,12 @@ import pytest
 from PIL import Image, ImageSequence
 
 from motion_module.errors import HostError
-from motion_module.media import saving
 from motion_module.media.ffmpeg import WriterError
-from motion_module.media.metadata import read_infotext
-from motion_module.media.writers import WRITERS
+from motion_module.media.writing import WRITERS, saving
+from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
-from motion_module.webui import interpolation, output, previews, writing
+from motion_module.webui.output import previews, videos, write
+from motion_module.webui.request import interpolation
 
 FRAMES = 4
 
@@ -38,7 +38,7 @@ class Host:
     def __init__(self, folder, monkeypatch):
         self.opts = SimpleNamespace()
         self.state = SimpleNamespace(textinfo=None)
-        for module in (output, writing, interpolation, previews):
+        for module in (videos, write, interpolation, previews):
             monkeypatch.setattr(module, "shared", SimpleNamespace(opts=self.opts, state=self.state))
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(folder / "temp"))
         self.samples = folder / "samples"
@@ -59,7 +59,7 @@ class Host:
 
     def save(self, *formats, **fields):
         params = VideoParams(format=list(formats), **fields)
-        return output.save_videos(self.p, self.processed, params, FRAMES)
+        return videos.save_videos(self.p, self.processed, params, FRAMES)
 
     def folder(self):
         return self.samples / "AnimateDiff" / date.today().isoformat()
@@ -129,7 +129,7 @@ def test_what_the_gallery_shows(host, formats, kinds):
 
 def test_the_page_may_load_the_files_wherever_they_lie(host, monkeypatch):
     page = SimpleNamespace(temp_file_sets=[set()])
-    monkeypatch.setattr(output.shared, "demo", page, raising=False)
+    monkeypatch.setattr(videos.shared, "demo", page, raising=False)
     host.p.is_api = False
     (video,) = host.save("GIF", "MP4", "PNG", "TXT")
     assert page.temp_file_sets[0] == {str(video.files[name][0]) for name in ("GIF", "MP4", "TXT")}
@@ -205,7 +205,7 @@ def test_names_and_folders(host):
 def test_paths_are_in_the_result_and_only_there(host):
     host.save("GIF", "PNG")
     base = str(host.folder() / "00000-100")
-    assert host.processed.extra_generation_params == {"a": 1, output.FILES_KEY: [{"GIF": base + ".gif", "PNG": base}]}
+    assert host.processed.extra_generation_params == {"a": 1, videos.FILES_KEY: [{"GIF": base + ".gif", "PNG": base}]}
     assert host.p.extra_generation_params == {"a": 1}
     assert host.processed.comments == f"Saved {base}.gif, {base}\n"
     json.dumps(host.processed.extra_generation_params)
@@ -243,7 +243,7 @@ def test_a_gif_that_holds_fewer_frames_is_told(host):
         assert image.n_frames == 6
     told = "AnimateDiff saved GIF, but it holds 6 of the 8 frames, because browsers slow down more than 50 a second."
     assert host.processed.comments.startswith(f"{told}\n")
-    assert host.processed.extra_generation_params[output.MESSAGES_KEY] == [told]
+    assert host.processed.extra_generation_params[videos.MESSAGES_KEY] == [told]
 
 
 def test_infotext_is_embedded(host):
@@ -263,7 +263,7 @@ def test_no_infotext_where_the_person_wants_none(host):
 
 def test_settings_reach_the_writers(host, monkeypatch):
     seen = []
-    monkeypatch.setattr(writing, "write_clip", lambda *args: seen.append(args[3]) or saving.write_clip(*args))
+    monkeypatch.setattr(write, "write_clip", lambda *args: seen.append(args[3]) or saving.write_clip(*args))
     host.save("GIF")
     host.opts.animatediff_mp4_crf, host.opts.animatediff_mp4_preset = 30.0, "fast"
     host.opts.animatediff_mp4_tune, host.opts.animatediff_optimize_gif_palette = None, True
@@ -275,17 +275,17 @@ def test_settings_reach_the_writers(host, monkeypatch):
 
 
 def test_frames_in_the_hosts_own_place(host):
-    assert not output.host_saves_frames(VideoParams(format=["PNG"]))
+    assert not videos.host_saves_frames(VideoParams(format=["PNG"]))
     host.opts.animatediff_save_to_custom = False
-    assert output.host_saves_frames(VideoParams(format=["PNG"]))
-    assert not output.host_saves_frames(VideoParams(format=["GIF"]))
+    assert videos.host_saves_frames(VideoParams(format=["PNG"]))
+    assert not videos.host_saves_frames(VideoParams(format=["GIF"]))
     host.save("PNG", "GIF")
     assert host.saved() == ["00000-100.gif"]
 
 
 def test_progress_is_told(host):
     seconds = iter((5.0, 5.1, 5.25, 5.35))
-    progress = writing.Progress(4, clock=lambda: next(seconds))
+    progress = write.Progress(4, clock=lambda: next(seconds))
     told = []
     for done in (1, 2, 3):
         progress(done)
@@ -461,7 +461,7 @@ def test_a_run_on_the_host(run_video):
 
     assert [kind(image) for image in processed.images] == ["GIF", "MP4"] + [".png"] * 8
     assert len(processed.infotexts) == 10
-    (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
+    (paths,) = json.loads(processed.js())["extra_generation_params"][videos.FILES_KEY]
     assert list(paths) == ["GIF", "MP4", "PNG", "TXT"]
     assert all(Path(path).name.startswith("00000-42-job7") for path in paths.values())
     with Image.open(paths["GIF"]) as image:
@@ -476,7 +476,7 @@ def test_the_hosts_own_reader_knows_our_files(run_video):
     from modules import images
 
     _, processed = run_video("GIF", "WEBP", "APNG", "PNG")
-    (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
+    (paths,) = json.loads(processed.js())["extra_generation_params"][videos.FILES_KEY]
     files = [Path(paths[name]) for name in ("GIF", "WEBP", "APNG")]
     for path in (*files, Path(paths["PNG"]) / "00000.png"):
         with Image.open(path) as image:
@@ -499,7 +499,7 @@ def test_no_encoder_at_all_ends_the_run(run_video, monkeypatch):
 
 def test_frames_saved_by_the_host(run_video):
     p, processed = run_video("GIF", "PNG", settings={"animatediff_save_to_custom": False})
-    (paths,) = json.loads(processed.js())["extra_generation_params"][output.FILES_KEY]
+    (paths,) = json.loads(processed.js())["extra_generation_params"][videos.FILES_KEY]
     assert list(paths) == ["GIF"]
     own = [path for path in Path(p.outpath_samples).rglob("*.png") if "AnimateDiff" not in path.parts]
     assert len(own) == 4

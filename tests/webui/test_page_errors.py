@@ -16,26 +16,26 @@ from page_client import Page
 
 from motion_module.params import VideoParams
 
-TABLE = VideoParams.knobs()
+TABLE = VideoParams.table()
 NO_PICTURE = "data:image/png;base64," + base64.b64encode(b"no picture").decode()
 GONE = {"name": "/tmp/no/such/upload.mp4", "orig_name": "upload.mp4", "data": None, "size": 1, "is_file": True}
 LONG = "x" * 5000
 EMPTY = "is empty"
 
 
-def refused_by(knob):
+def refused_by(field):
     """What a person, or the page in a person's name, may send of a kind of field, and is not allowed."""
-    if knob.kind in ("int", "number"):
-        return [None, knob.high + 1, 1.5 if knob.kind == "int" else knob.low - 1, "many", ""]
+    if field.kind in ("int", "number"):
+        return [None, field.high + 1, 1.5 if field.kind == "int" else field.low - 1, "many", ""]
     return {
         "bool": [None, "maybe"],
         "choice": ["not there any more", None],
         "choices": [["not there any more"], 9],
-        "text": ["no such thing", LONG] if not knob.pattern else ["a b", LONG],
+        "text": ["no such thing", LONG] if not field.pattern else ["a b", LONG],
         "path": ["/no/such/folder", LONG],
         "image": [NO_PICTURE, "nothing"],
         "video": [GONE, "/no/such/film.mp4"],
-    }[knob.kind]
+    }[field.kind]
 
 
 def each(most, on_page=False):
@@ -44,9 +44,9 @@ def each(most, on_page=False):
         ("name", "value"),
         [
             pytest.param(name, value, id=f"{name}={value!r:.24}")
-            for name, knob in TABLE.items()
-            if name != "enable" and (knob.tabs or not on_page)  # what is not enabled is off
-            for value in refused_by(knob)[:most]
+            for name, field in TABLE.items()
+            if name != "enable" and (field.tabs or not on_page)  # what is not enabled is off
+            for value in refused_by(field)[:most]
         ],
     )
 

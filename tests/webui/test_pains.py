@@ -33,11 +33,11 @@ from runs import make, run, runner_of, video
 V3 = "mm_tiny_v3.safetensors"
 STILL = {"effect": 0.0, "model": V3}
 SETUP = {
-    "before_process": "motion_module.webui.session.models.load",
-    "process": "motion_module.webui.session.Session.settle",
-    "process_batch": "motion_module.webui.session.Session.spread_prompts",
-    "before_every_sampling": "motion_module.webui.session.Session.shape_noise",
-    "postprocess": "motion_module.webui.session.output.save_videos",
+    "before_process": "motion_module.webui.run.session.models.load",
+    "process": "motion_module.webui.run.session.Session.settle",
+    "process_batch": "motion_module.webui.run.session.Session.spread_prompts",
+    "before_every_sampling": "motion_module.webui.run.session.Session.shape_noise",
+    "postprocess": "motion_module.webui.run.session.output.save_videos",
 }
 
 
@@ -173,7 +173,7 @@ def test_19_an_overlap_as_long_as_the_context_is_made_to_fit(client, caplog):
 
 
 def test_23_a_codec_that_is_not_there_costs_only_its_own_format(client, monkeypatch):
-    from motion_module.media.writers.mp4 import Mp4Writer
+    from motion_module.media.writing.mp4 import Mp4Writer
 
     monkeypatch.setattr(Mp4Writer, "encoder", "lib_not_there")
     reply = client.run({"format": ["GIF", "MP4", "PNG"]})

@@ -15,8 +15,9 @@ from test_i2i_batch import batch as tab_batch
 
 from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
-from motion_module.webui import frame_masks, video_in
-from motion_module.webui.pictures import read_picture
+from motion_module.webui.request import masks as masks_of_request
+from motion_module.webui.request import video_source
+from motion_module.webui.sampling.init_pictures import read_picture
 
 SHORT = {"video_length": 0, "batch_size": 16, "format": ["Frame"]}
 
@@ -79,7 +80,7 @@ def test_the_colour_behind_is_the_hosts(client, tmp_path):
 
 def test_plain_files_are_handed_over_as_they_are(client, tmp_path, monkeypatch):
     """Copies are made only where they are needed."""
-    from motion_module.webui.controlnet_units import Unit
+    from motion_module.webui.controlnet.units import Unit
 
     given = []
     monkeypatch.setattr(Unit, "give", lambda self, source, frames, p: given.extend(source.files))
@@ -93,7 +94,7 @@ def test_plain_files_are_handed_over_as_they_are(client, tmp_path, monkeypatch):
 
 def test_masks_of_a_units_folder(client, kinds, tmp_path):
     """The real ControlNet takes the first channel of what Pillow reads of a mask's file."""
-    from motion_module.webui.controlnet_units import Unit
+    from motion_module.webui.controlnet.units import Unit
 
     folder, expected = kinds
     given = []
@@ -115,7 +116,9 @@ def test_masks_of_a_units_folder(client, kinds, tmp_path):
 
 def test_inpaint_masks(pocket, kinds):
     folder, expected = kinds
-    masks = frame_masks.read_masks(video_in.VideoIn("mask_path", masks=tuple(sorted(folder.iterdir()))), len(expected))
+    masks = masks_of_request.read_masks(
+        video_source.VideoIn("mask_path", masks=tuple(sorted(folder.iterdir()))), len(expected)
+    )
     for name, mask, kind in zip(KINDS, masks, expected, strict=True):
         assert mask.mode == "L" and np.abs(np.asarray(mask).astype(int) - kind.grey()).max() <= kind.near, name
 
@@ -200,7 +203,7 @@ def test_duplicates_are_found_in_pictures_of_any_kind(pocket, tmp_path):
     for place, value in enumerate((20000, 40000, 40000)):
         Image.fromarray(np.full((SIDE, SIDE), value, np.uint16)).save(tmp_path / f"{place}.png")
     asked = VideoParams.from_json({"enable": True, "video_path": str(tmp_path), "drop_duplicates": True})
-    with video_in.opened(asked) as found:
+    with video_source.opened(asked) as found:
         assert len(found.files) == 2
 
 
@@ -210,7 +213,7 @@ def test_many_pictures_need_no_more_memory_than_one(client, tmp_path):
         Image.new("P", (256, 256), place).save(tmp_path / f"{place}.png")
     asked = VideoParams.from_json({"enable": True, "video_path": str(tmp_path)})
     tracemalloc.start()
-    with video_in.opened(asked) as found:
+    with video_source.opened(asked) as found:
         peak = tracemalloc.get_traced_memory()[1]
         assert len(found.files) == 40
     tracemalloc.stop()

@@ -9,8 +9,8 @@ import torch
 from einops import rearrange
 from runs import REQUEST, frames, make, pictures, run, video
 
-from motion_module.core.call import CallFrames
-from motion_module.core.model import load_motion_model
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.model import load_motion_model
 
 FRAMES, STEPS, SCALE = 16, 3, 7.0
 

@@ -2,7 +2,7 @@ import pytest
 
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
-from motion_module.webui.request import read_request
+from motion_module.webui.request.read import read_request
 
 
 @pytest.mark.parametrize("args", [[], [None], [False], [[]], [{}], [{"enable": False}], [False, "anything", None, -5]])
@@ -26,9 +26,9 @@ def test_a_field_given_twice_is_refused():
 
 
 def test_the_panels_values_come_in_the_order_of_the_table():
-    values = [VideoParams.default_of(name) for name in VideoParams.knobs()]
+    values = [VideoParams.default_of(name) for name in VideoParams.table()]
     values[0] = True
-    values[list(VideoParams.knobs()).index("format")] = ["MP4"]
+    values[list(VideoParams.table()).index("format")] = ["MP4"]
     assert read_request(values) == VideoParams(enable=True, format=["MP4"])
 
 

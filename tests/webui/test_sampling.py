@@ -67,7 +67,7 @@ def test_a_prompt_of_another_length_on_the_way(pocket, field, long):
 def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     """InstructPix2Pix has two unconds for each frame; taken for prompts joined by AND, frames would be mixed up."""
     from modules import shared
-    from motion_module.webui.sampling import _Loan
+    from motion_module.webui.sampling.scope import _Loan
 
     told = []
     borrower = SimpleNamespace(frames=4, options=SimpleNamespace(context=16), places=lambda hires: (None, None))

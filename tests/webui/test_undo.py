@@ -100,7 +100,7 @@ def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     def fail(*args, **kwargs):
         raise MemoryError("no memory for this")
 
-    monkeypatch.setattr(f"motion_module.webui.session.{step}", fail)
+    monkeypatch.setattr(f"motion_module.webui.run.session.{step}", fail)
     p = make(tab, video())
     own = of_p(p)
     with pytest.raises(Exception, match="no memory for this") as caught:
@@ -114,7 +114,7 @@ def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
 )
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_failure_while_sampling(tab, unchanged, monkeypatch, error, call):
-    from motion_module.core.layers import MotionModule
+    from motion_module.core.module.layers import MotionModule
 
     forward, calls = MotionModule.forward, 0
 
@@ -134,7 +134,7 @@ def test_a_failure_while_sampling(tab, unchanged, monkeypatch, error, call):
 
 
 def test_not_a_number(tab, unchanged, monkeypatch):
-    from motion_module.core.layers import MotionModule
+    from motion_module.core.module.layers import MotionModule
 
     monkeypatch.setattr(MotionModule, "forward", lambda self, x: x * float("nan"))
     with pytest.raises(Exception, match="NaN"):
@@ -143,7 +143,7 @@ def test_not_a_number(tab, unchanged, monkeypatch):
 
 def test_an_interrupt(tab, unchanged, monkeypatch):
     from modules import shared
-    from motion_module.core.layers import MotionModule
+    from motion_module.core.module.layers import MotionModule
 
     forward, calls = MotionModule.forward, 0
 
@@ -164,7 +164,7 @@ def test_a_failure_while_saving(tab, unchanged, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("motion_module.webui.output.save_videos", fail)
+    monkeypatch.setattr("motion_module.webui.output.videos.save_videos", fail)
     p = make(tab, video())
     own = of_p(p)
     with pytest.raises(Exception, match="the disk is full") as caught:
@@ -190,7 +190,7 @@ def test_a_failure_of_the_host_between_sampling_and_saving(tab, unchanged, monke
 def test_the_video_is_the_same_after_a_failure(tab, unchanged, monkeypatch):
     before = frames(tab)
     with monkeypatch.context() as patch:
-        patch.setattr("motion_module.core.placement.inserted", None)
+        patch.setattr("motion_module.core.module.placement.inserted", None)
         with pytest.raises(TypeError):
             run(make(tab, video()))
     assert np.array_equal(before, frames(tab))

@@ -90,7 +90,7 @@ def test_pasting_an_infotext_sets_every_field_of_the_panel(pocket):
     generation = infotext_utils.parse_generation_parameters(result.infotexts[0])
     script = next(s for s in runner_of("txt2img").scripts if s.title() == "AnimateDiff")
     read = [function(generation) for _, function in script.infotext_fields]
-    values = dict(zip(VideoParams.knobs(), read, strict=True))
+    values = dict(zip(VideoParams.table(), read, strict=True))
     for component, value in zip((field for field, _ in script.infotext_fields), read, strict=True):
         assert isinstance(value, dict) or component.postprocess(value) is not None  # a dict changes nothing
     assert values["enable"] is True

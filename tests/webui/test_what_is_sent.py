@@ -16,8 +16,8 @@ from video_files import film, folder_of, gif
 
 from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
-from motion_module.webui.pictures import read_picture
-from motion_module.webui.video_in import opened
+from motion_module.webui.request.video_source import opened
+from motion_module.webui.sampling.init_pictures import read_picture
 
 PLACE = "allowed is the path of a video file on the server"
 

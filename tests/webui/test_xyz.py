@@ -22,7 +22,7 @@ def axes(pocket, monkeypatch):
     """The plot's axes by their field, as the page gets them."""
     from modules import scripts
     from motion_module.params import VideoParams
-    from motion_module.webui import xyz
+    from motion_module.webui.page import xyz
 
     plot = ModuleType("xyz_grid.py")
     plot.AxisOption, plot.axis_options = AxisOption, [AxisOption("Seed", int, None)]
@@ -32,11 +32,11 @@ def axes(pocket, monkeypatch):
     xyz.register()  # the host may load our script twice
     labels = [option.label for option in plot.axis_options]
     assert len(labels) == len(set(labels)) and labels[0] == "Seed"
-    knobs = VideoParams.knobs()
+    table = VideoParams.table()
     return {
-        name: next(option for option in plot.axis_options if option.label == xyz.label_of(knob))
-        for name, knob in knobs.items()
-        if xyz.label_of(knob) in labels
+        name: next(option for option in plot.axis_options if option.label == xyz.label_of(field))
+        for name, field in table.items()
+        if xyz.label_of(field) in labels
     }
 
 
@@ -159,12 +159,12 @@ def test_the_host_is_asked_to_add_them_before_it_makes_its_page(pocket):
     from modules import script_callbacks
 
     registered = dict(script_callbacks.enumerate_callbacks())["before_ui"]
-    assert any(item.callback.__module__ == "motion_module.webui.xyz" for item in registered)
+    assert any(item.callback.__module__ == "motion_module.webui.page.xyz" for item in registered)
 
 
 def test_without_a_plot_nothing_happens(pocket):
     from modules import script_callbacks, scripts
-    from motion_module.webui import xyz
+    from motion_module.webui.page import xyz
 
     assert not any(hasattr(data.module, "axis_options") for data in scripts.scripts_data), "the pocket has no plot"
     callbacks = dict(script_callbacks.enumerate_callbacks())["before_ui"]

@@ -1,0 +1,184 @@
+"""A denoiser call for a video: cut into windows and sides of the guidance, and put together again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from motion_module.core.denoising.rows import RowLayout, take_rows
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.windows import Window, context_windows, resolve_overlap, window_weights
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How a long video is cut into windows; see `motion_module.windows`."""
+
+    context: int = 16
+    stride: int = 1
+    overlap: int = -1
+    closed_loop: str = "R-P"
+    schedule: str = "uniform"
+    blend: str = "overwrite"
+    windows_per_call: int = 1
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """One call of the model inside a denoiser call, for those who must hand out other things frame by frame.
+
+    Attributes:
+        layout: the rows of the whole denoiser call.
+        rows: which of them are in this call, in its order: copies of a window one behind the other.
+        frames: frames of each copy.
+        number, calls: which of how many calls of the model inside this denoiser call it is, from 1.
+    """
+
+    layout: RowLayout
+    rows: list[int]
+    frames: int
+    number: int = 1
+    calls: int = 1
+
+
+Apply = Callable[..., Tensor]
+AroundCall = Callable[[ModelCall], AbstractContextManager[None]]
+LayoutOf = Callable[[Tensor, Any], RowLayout]
+
+
+class SlidingModel:
+    """Stands in for the host's `apply_model(x, t, cond)` while a video is made.
+
+    Args:
+        apply_model: the host's; gets rows ordered `(copies f)`.
+        call: told the number of frames of each call.
+        frames: N, frames of the video.
+        options: the windows.
+        together: whether the sides of the guidance and `AND` parts may share one call (the host's batch_cond_uncond).
+        around_call: entered around each call of the model; for ControlNet hints and the like.
+    """
+
+    def __init__(
+        self,
+        apply_model: Apply,
+        call: CallFrames,
+        frames: int,
+        options: WindowOptions,
+        together: bool = True,
+        around_call: AroundCall | None = None,
+    ) -> None:
+        self.apply_model = apply_model
+        self.call = call
+        self.frames = frames
+        self.options = options
+        self.together = together
+        self.around_call = around_call or (lambda call: nullcontext())
+        self.step = 0
+        self.layout_of: LayoutOf = self._usual_layout(1)
+        overlap = resolve_overlap(options.overlap, options.context)
+        if frames > options.context and options.overlap not in (-1, overlap):
+            _log.warning("overlap %d does not fit %d frames, %d is used", options.overlap, options.context, overlap)
+
+    def begin(self, step: int, parts: int = 1, layout_of: LayoutOf | None = None) -> None:
+        """Announce the next denoiser call.
+
+        Args:
+            step: its step.
+            parts: how many prompts each frame has (joined with AND).
+            layout_of: tells of `(x, cond)` of a call of the model which rows are whose; None where the rows are in
+                the host's order.
+        """
+        self.step = step
+        self.layout_of = layout_of or self._usual_layout(parts)
+
+    def _usual_layout(self, parts: int) -> LayoutOf:
+        return lambda x, cond: RowLayout.of_call(x.shape[0], self.frames, parts)
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """The model's output for all rows.
+
+        Args:
+            x: `(rows, c, h, w)`, rows as `layout_of` tells.
+            t: `(rows,)`.
+            cond: a tensor, or dicts and lists of tensors, whose rows belong to those of x.
+            args, kwargs: passed on.
+
+        Raises:
+            HostError, UserError: nobody knows which row is which.
+        """
+        layout = self.layout_of(x, cond)
+        windows = self._windows()
+        if len(windows) == 1 and self.together and layout.whole:
+            whole = ModelCall(layout, list(range(layout.rows)), self.frames)
+            return self._call_model(whole, x, t, cond, *args, **kwargs)
+        blend = _Blend(layout, "overwrite" if len(windows) == 1 else self.options.blend, self.options.overlap)
+        groups = list(self._groups(layout, windows))
+        for number, (branches, group) in enumerate(groups, start=1):
+            rows = [branch[frame] for branch in branches for window in group for frame in window]
+            index = torch.tensor(rows, device=x.device)
+            xs, ts, conds = (take_rows(value, index, layout, x.device) for value in (x, t, cond))
+            model_call = ModelCall(layout, rows, len(group[0]), number, len(groups))
+            out = self._call_model(model_call, xs, ts, conds, *args, **kwargs)
+            blend.add(rows, len(group[0]), out)
+        return blend.result().to(x.device)
+
+    def _windows(self) -> list[Window]:
+        o = self.options
+        return context_windows(self.step, self.frames, o.context, o.stride, o.overlap, o.closed_loop, o.schedule)
+
+    def _groups(self, layout: RowLayout, windows: list[Window]) -> Iterator[tuple[list[list[int]], list[Window]]]:
+        """What goes into one call of the model: some branches of the rows, and some windows."""
+        branches = layout.branches()
+        width = self.options.windows_per_call
+        for start in range(0, len(windows), width):
+            for side in [branches] if self.together else [[branch] for branch in branches]:
+                yield side, windows[start : start + width]
+
+    def _call_model(self, model_call: ModelCall, x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
+        with self.call.running(model_call.frames), self.around_call(model_call):
+            return self.apply_model(x, t, cond, *args, **kwargs)
+
+
+class _Blend:
+    """The weighted mean of what several windows say about a frame, summed in float32."""
+
+    def __init__(self, layout: RowLayout, name: str, overlap: int) -> None:
+        self.layout = layout
+        self.name = name
+        self.overlap = overlap
+        self.total: Tensor | None = None
+        self.weight: Tensor | None = None
+        self.dtype = torch.float32
+
+    def add(self, rows: list[int], frames: int, out: Tensor) -> None:
+        """Take in the output `(rows, ...)` of one call, whose copies have `frames` rows each."""
+        if self.total is None or self.weight is None:
+            self.dtype = out.dtype
+            self.total = torch.zeros(self.layout.rows, *out.shape[1:], dtype=torch.float32)
+            self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1))
+        out = out.cpu()  # what is done waits there, so that the accelerator's memory does not grow with the video
+        if self.name == "overwrite":
+            last = {row: place for place, row in enumerate(rows)}  # a window with a stride may hold a frame twice
+            kept = torch.tensor(list(last), device=out.device)
+            self.total[kept] = out[list(last.values())].float()
+            self.weight[kept] = 1.0
+            return
+        weights = window_weights(self.name, frames, resolve_overlap(self.overlap, frames))
+        factor = torch.tensor(weights * (len(rows) // frames), device=out.device).view(-1, *[1] * (out.dim() - 1))
+        index = torch.tensor(rows, device=out.device)
+        self.total.index_add_(0, index, out.float() * factor)
+        self.weight.index_add_(0, index, factor)
+
+    def result(self) -> Tensor:
+        """The mean, in the model's dtype."""
+        if self.total is None or self.weight is None:
+            raise ValueError("no window has been added")
+        return (self.total / self.weight).to(self.dtype)

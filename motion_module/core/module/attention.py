@@ -1,0 +1,76 @@
+"""Attention between the frames at one place of the picture."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.errors import ParamError
+from motion_module.wording import mention
+
+MAX_BATCH_HEADS = 65_535  # a CUDA grid's second and third dimension end here, and kernels put batch*heads there
+
+
+def sinusoid(frames: int, width: int) -> Tensor:
+    """Positions as in "Attention Is All You Need", 1706.03762 section 3.5: (1, frames, width), float32, on the CPU.
+
+    Also where a model is built on the device "meta", whose sines take torch seconds to prepare.
+    """
+    position = torch.arange(frames, dtype=torch.float32, device="cpu")[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * (-math.log(10000.0) / width))
+    table = torch.zeros(1, frames, width, device="cpu")
+    table[0, :, 0::2] = torch.sin(position * rate)
+    table[0, :, 1::2] = torch.cos(position * rate)
+    return table
+
+
+class Positions(nn.Module):
+    """Adds the stored positions of the frames to `(..., f, c)`."""
+
+    pe: Tensor
+
+    def __init__(self, frames: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("pe", sinusoid(frames, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames, learnt = x.shape[-2], self.pe.shape[1]
+        if frames > learnt:
+            raise ParamError(
+                f"This motion module has learnt {learnt} frames at a time, but the context window has {frames}: "
+                f"set {mention('batch_size')} to {learnt} or less."
+            )
+        return x + self.pe[0, :frames].to(x.dtype)
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention over the frames; the positions are part of the input of q, k and v.
+
+    The parts are plain `nn.Linear` under their published names and are called, so that a LoRA of the host that hooks
+    linear layers reaches them.
+    """
+
+    def __init__(self, width: int, heads: int, frames: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(width, width, bias=False)
+        self.to_v = nn.Linear(width, width, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.pos_encoder = Positions(frames, width)
+
+    def forward(self, x: Tensor, call: CallFrames) -> Tensor:
+        """Attend within each row of `x: (pixels, f, c)`; `pixels * heads` is at most `MAX_BATCH_HEADS`."""
+        pixels, frames, width = x.shape
+        x = self.pos_encoder(x)
+        q, k, v = (
+            part(x).view(pixels, frames, self.heads, width // self.heads).transpose(1, 2)
+            for part in (self.to_q, self.to_k, self.to_v)
+        )
+        scale = call.motion_scale * (width // self.heads) ** -0.5
+        mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale)
+        return self.to_out[0](mixed.transpose(1, 2).reshape(pixels, frames, width))

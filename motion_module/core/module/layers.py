@@ -1,0 +1,166 @@
+"""The temporal transformer that a motion module puts behind each block of the UNet (AnimateDiff, 2307.04725).
+
+Everything behind its GroupNorm is independent from pixel to pixel, and is therefore done in blocks of pixels: the
+temporaries stay in the processor's cache, and their size does not grow with the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from motion_module.core.module.arch import ModuleSpec
+from motion_module.core.module.attention import MAX_BATCH_HEADS, TemporalAttention
+from motion_module.core.module.call_frames import CallFrames
+
+_CPU_BLOCK = 64  # pixels; measured, see tests/bench/bench_unet.py
+_GPU_BLOCK_VALUES = 1 << 26  # pixels * frames * channels
+
+
+class GatedLinear(nn.Module):
+    """The first half of a GEGLU feed-forward (2002.05202): linear(x) * gelu(linear'(x))."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, inner * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * functional.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """GEGLU, four times as wide inside; the middle of `net` is where training has its dropout."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.ModuleList([GatedLinear(width, width * 4), nn.Identity(), nn.Linear(width * 4, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.net:
+            x = layer(x)
+        return x
+
+
+class TransformerBlock(nn.Module):
+    """Temporal attentions, then a feed-forward; each with its LayerNorm before and its input added behind."""
+
+    def __init__(self, width: int, spec: ModuleSpec) -> None:
+        super().__init__()
+        attentions = [TemporalAttention(width, spec.heads, spec.frames) for _ in range(spec.attentions)]
+        self.attention_blocks = nn.ModuleList(attentions)
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in attentions])
+        self.ff = FeedForward(width)
+        self.ff_norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, call: CallFrames) -> Tensor:
+        for norm, attention in zip(self.norms, self.attention_blocks, strict=True):
+            x = x + attention(norm(x), call)
+        return x + self.ff(self.ff_norm(x))
+
+
+class TemporalTransformer(nn.Module):
+    """`(b f) c h w -> (b f) c h w`: what the frames tell each other, added to the input."""
+
+    def __init__(self, width: int, spec: ModuleSpec) -> None:
+        super().__init__()
+        self.heads = spec.heads
+        self.norm = nn.GroupNorm(32, width, eps=1e-6)
+        self.proj_in = nn.Linear(width, width)
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(width, spec) for _ in range(spec.depth)])
+        self.proj_out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, call: CallFrames) -> Tensor:
+        """Raises HostError where the rows do not fit the call, ParamError for more frames than were learnt."""
+        copies = call.copies(x.shape[0])
+        if not call.effect:
+            return x
+        out = self.norm(_in_weights_dtype(x, self.norm.weight)).to(x.dtype).contiguous()
+        source, target = _per_pixel(x.contiguous(), copies), _per_pixel(out, copies)
+        for block in _blocks(source, self.heads):
+            added = self._of_pixels(_in_weights_dtype(target[block], self.proj_in.weight), call)
+            target[block] = source[block] + added.to(x.dtype).view(target[block].shape) * call.effect
+        return out
+
+    def _of_pixels(self, x: Tensor, call: CallFrames) -> Tensor:
+        """What is added at some pixels of some copies: `(b, pixels, f, c) -> (b * pixels, f, c)`."""
+        x = self.proj_in(x.flatten(0, 1).contiguous())  # torch is slow at products with strided pixels
+        for block in self.transformer_blocks:
+            x = block(x, call)
+        return self.proj_out(x)
+
+
+class MotionModule(nn.Module):
+    """One layer as the UNet calls it, `layer(x)`; `call` is shared by all layers in a UNet."""
+
+    def __init__(self, width: int, spec: ModuleSpec) -> None:
+        super().__init__()
+        self.width = width
+        self.call = CallFrames()
+        self.temporal_transformer = TemporalTransformer(width, spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x: (b f) c h w`, the frames of a copy one behind the other."""
+        return self.temporal_transformer(x, self.call)
+
+
+class LentLayer(MotionModule):
+    """A layer as it stands in somebody's UNet: it holds the layer's weights until `give_back`.
+
+    Afterwards it holds nothing and changes nothing, so that whoever has kept it may put it back.
+
+    Args:
+        layer: whose weights it shares.
+        call: what the layer must know about each call of the UNet.
+    """
+
+    def __init__(self, layer: MotionModule, call: CallFrames) -> None:
+        nn.Module.__init__(self)  # no weights of its own
+        self.width = layer.width
+        self.lend(layer, call)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has been given back."""
+        return self._modules["temporal_transformer"] is None
+
+    def lend(self, layer: MotionModule, call: CallFrames) -> None:
+        """Hold the layer (again)."""
+        self.training = layer.training
+        self.call = call
+        self.temporal_transformer = layer.temporal_transformer
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        self.call = CallFrames()
+        self._modules["temporal_transformer"] = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x: (b f) c h w`, the frames of a copy one behind the other; x itself when it is given back."""
+        return x if self.empty else super().forward(x)
+
+
+def _blocks(x: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:
+    """Cut `x: (b, pixels, f, c)` along its first two dimensions into pieces of the right size for the device."""
+    copies, pixels, frames, channels = x.shape
+    limit = _CPU_BLOCK if x.device.type == "cpu" else max(1, _GPU_BLOCK_VALUES // (frames * channels))
+    limit = min(limit, MAX_BATCH_HEADS // heads)
+    rows = max(1, limit // pixels)
+    for b in range(0, copies, rows):
+        for p in range(0, pixels, limit):
+            yield slice(b, b + rows), slice(p, p + limit)
+
+
+def _per_pixel(x: Tensor, copies: int) -> Tensor:
+    """A view, never a copy: `(b f) c h w -> b (h w) f c`."""
+    return x.view(copies, x.shape[0] // copies, x.shape[1], -1).permute(0, 3, 1, 2)
+
+
+def _in_weights_dtype(x: Tensor, weight: Tensor) -> Tensor:
+    """`x` as the weights can take it; under autocast torch sees to that itself."""
+    kind = x.device.type
+    casting = torch.is_autocast_cpu_enabled() if kind == "cpu" else torch.is_autocast_enabled()
+    return x if casting else x.to(weight.dtype)

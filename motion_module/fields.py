@@ -1,0 +1,170 @@
+"""One field of the parameter table: what is allowed in it, and how a value is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from motion_module.errors import ParamError, as_text
+from motion_module.paths import typed_path
+from motion_module.wording import either, mention, number_text, value_text
+
+Kind = Literal["bool", "int", "number", "choice", "choices", "text", "path", "image", "video"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the table says about one field.
+
+    Attributes:
+        kind: how a value is read and which widget shows it.
+        label: the name on the panel.
+        help: one sentence for the person.
+        low, high: the range of a number, inclusive.
+        step: by how much the panel's arrows change a number.
+        choices: the allowed values of `choice` and `choices`.
+        labels: what older clients and the panel may say instead of `choices`, in the same order.
+        pattern: what a `text` must match.
+        pattern_help: the pattern in words.
+        group: the part of the panel the field stands in.
+        tabs: where the field has a meaning.
+        since: the version of the extension that brought the field.
+        needs: the fields one of which has to be set for this one to have an effect.
+        recorded: the field is written to the infotext, and read back.
+    """
+
+    kind: Kind
+    label: str
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    step: float = 1
+    choices: tuple[Any, ...] = ()
+    labels: tuple[str, ...] = ()
+    pattern: str = ""
+    pattern_help: str = ""
+    group: str = "Video"
+    tabs: tuple[str, ...] = ("txt2img", "img2img")
+    since: str = "0.1.0"
+    needs: tuple[str, ...] = ()
+    recorded: bool = True
+
+
+def read_value(name: str, field: Field, value: Any) -> Any:
+    """One value as its field wants it.
+
+    Raises:
+        ParamError: one sentence with the field, the value and what is allowed.
+    """
+    return _READERS[field.kind](name, field, value)
+
+
+def _refuse(name: str, value: Any, allowed: str) -> ParamError:
+    return ParamError(f"AnimateDiff: {mention(name)} is {value_text(value)}; allowed is {allowed}.")
+
+
+def range_text(field: Field) -> str:
+    """The range of a number in words."""
+    return f"{number_text(field.low)} to {number_text(field.high)}"
+
+
+def _choices_text(field: Field) -> str:
+    """The choices as clients send them, and as the panel calls them."""
+    names = ", ".join(map(str, field.choices))
+    return either(names, ", ".join(field.labels)) if field.labels else names
+
+
+def _read_bool(name: str, field: Field, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse(name, value, either("true or false", "on or off"))
+    return value
+
+
+def _read_number(name: str, field: Field, value: Any) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and field.low <= value <= field.high
+    if not good:  # NaN fails the comparison, too
+        raise _refuse(name, value, f"a number from {range_text(field)}")
+    return value
+
+
+def _read_int(name: str, field: Field, value: Any) -> int:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and field.low <= value <= field.high
+    if not good or value != int(value):
+        raise _refuse(name, value, f"a whole number from {range_text(field)}")
+    return int(value)
+
+
+def _read_text(name: str, field: Field, value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _refuse(name, value, "a text")
+    if as_text(value) != value:  # no answer could hold it, and the host repeats it
+        raise _refuse(
+            name, value, "a text in Unicode without lone surrogates; rename files whose names are in another encoding"
+        )
+    if "\0" in value or (field.pattern and not re.fullmatch(field.pattern, value)):
+        raise _refuse(name, value, field.pattern_help or "a text without zero bytes")
+    return value
+
+
+def _read_choice(name: str, field: Field, value: Any) -> Any:
+    if name == "closed_loop" and isinstance(value, bool):  # older clients
+        return "A" if value else "R-P"
+    picked = _pick(field, value)
+    if picked is None:
+        raise _refuse(name, value, f"one of {_choices_text(field)}")
+    return picked
+
+
+def _read_choices(name: str, field: Field, value: Any) -> list[Any]:
+    allowed = f"a list of {_choices_text(field)}"
+    items = [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    if not isinstance(items, Sequence) or isinstance(items, (bytes, str)):
+        raise _refuse(name, value, allowed)
+    picked = [_pick(field, item) for item in items]
+    if None in picked:
+        raise _refuse(name, value, allowed)
+    return [choice for choice in field.choices if choice in picked]
+
+
+def _pick(field: Field, value: Any) -> Any:
+    """The choice that a value means, by its own name or its label in any case; None if there is none."""
+    for place, choice in enumerate(field.choices):
+        if type(value) is type(choice) and str(value).lower() == str(choice).lower():
+            return choice
+        if isinstance(value, str) and value.lower() in [label.lower() for label in field.labels[place : place + 1]]:
+            return choice
+    return None
+
+
+def _read_file(name: str, field: Field, value: Any) -> str | None:
+    if hasattr(value, "read"):  # what is uploaded on the panel
+        value = value.name
+    return _read_path(name, field, value) or None
+
+
+def _read_path(name: str, field: Field, value: Any) -> str:
+    return typed_path(_read_text(name, field, value))
+
+
+def _read_image(name: str, field: Field, value: Any) -> Any:
+    if value is None or value == "" or isinstance(value, str) or hasattr(value, "getbands"):
+        return value or None
+    raise _refuse(name, value, either("a picture, as base64 text", "a picture"))
+
+
+_READERS: dict[str, Callable[[str, Field, Any], Any]] = {
+    "bool": _read_bool,
+    "int": _read_int,
+    "number": _read_number,
+    "choice": _read_choice,
+    "choices": _read_choices,
+    "text": _read_text,
+    "path": _read_path,
+    "image": _read_image,
+    "video": _read_file,
+}

@@ -1,0 +1,147 @@
+"""A video file to a folder of pictures: lazily, every frame once, with its own rate."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from motion_module.media.child import NO_WINDOW
+from motion_module.media.reading.animation import Animation, is_animation
+from motion_module.media.reading.decode import Decoding
+from motion_module.media.reading.duplicates import DuplicateFinder
+from motion_module.media.reading.folders import ReaderError, check_size
+from motion_module.media.reading.probe import Probe, input_options, probe, reading_ffmpeg
+from motion_module.media.reading.timing import Selection, rate_of
+from motion_module.wording import mention
+
+_FAST = 1  # of PNG; the files are temporary
+_HEARD = ["-ac", "1", "-ar", "8000", "-f", "s16le", "pipe:1"]
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The wanted frames of a video, as they were written.
+
+    Attributes:
+        places: of each frame in the source, ascending.
+        frames: how many frames the source has; None where it was not read to its end.
+        fps: at which these frames last as long as in the source; None for a single picture.
+        start: seconds from the source's beginning to the first of them.
+        complaint: what is wrong with the source, though it could be read; "" for nothing.
+    """
+
+    places: list[int]
+    frames: int | None
+    fps: float | None
+    start: float
+    complaint: str = ""
+
+
+def extract(
+    path: Path,
+    selection: Selection,
+    folder: Path,
+    most: int = 10_000,
+    on_frame: Callable[[int], None] | None = None,
+) -> Extract:
+    """Read a video and write each wanted frame as `00000.png`, ... One frame is in memory at a time.
+
+    Args:
+        path: mp4, webm, mov, mkv, gif, animated webp, ...
+        selection: which frames.
+        folder: an empty folder, which is there.
+        most: how many frames may come.
+        on_frame: called with the number of frames written so far; may raise to stop.
+
+    Raises:
+        ReaderError: it is no video, is damaged from its first frame on, has none of the wanted frames, or too many.
+        OSError: the frames cannot be written.
+    """
+    places: list[int] = []
+    source = _opened(path, selection, most, folder / "times.txt")
+    looked_at = 0
+    with source:
+        duplicates = DuplicateFinder() if selection.drop_duplicates else None
+        for frame in source.frames():
+            if duplicates is None or duplicates.is_new(frame):
+                if len(places) == most:
+                    raise ReaderError(_too_many(f"more than {most}", most))
+                frame.save(folder / file_name(len(places)), compress_level=_FAST)
+                places.append(selection.start + looked_at * selection.step)
+                if on_frame:
+                    on_frame(len(places))
+            looked_at += 1
+            if duplicates is not None and len(places) == selection.limit:
+                source.stop(selection.start + looked_at * selection.step)
+                break
+    timeline = source.timeline
+    if not places:
+        raise ReaderError(_nothing_left(selection, len(timeline.starts), source.complaints))
+    fps = rate_of(timeline, places, selection.step, looked_at)
+    return Extract(
+        places,
+        len(timeline.starts) if timeline.end is not None else None,
+        float(fps) if fps else None,
+        float(timeline.starts[places[0]] if places[0] < len(timeline.starts) else 0),
+        "; ".join(source.complaints),
+    )
+
+
+def file_name(number: int) -> str:
+    """Of a written frame."""
+    return f"{number:05}.png"
+
+
+def sound_in(path: Path, start: float, seconds: float) -> bool:
+    """Whether there is any sound in a part of a file, and it can be decoded."""
+    if is_animation(path) or not probe(path).sound:
+        return False
+    asked = ["-ss", f"{start:.6f}", "-t", f"{seconds:.6f}"]
+    command = [reading_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", *asked, *input_options(path)]
+    try:
+        heard = subprocess.run(
+            [*command, "-map", "0:a:0", *_HEARD],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=600,
+            creationflags=NO_WINDOW,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return heard.returncode == 0 and len(heard.stdout) > 0
+
+
+def _opened(path: Path, selection: Selection, most: int, notes: Path) -> Animation | Decoding:
+    if not path.stat().st_size:
+        raise ReaderError("it is empty")
+    if is_animation(path):
+        return Animation(path, selection)
+    found = probe(path)
+    check_size(*found.size)
+    expected = _expected(found, selection)
+    if expected > 1.1 * most:
+        raise ReaderError(_too_many(f"about {expected:.0f}", most))
+    return Decoding(path, found, selection, notes)
+
+
+def _expected(found: Probe, selection: Selection) -> float:
+    """About how many frames will come; 0 where that cannot be told."""
+    if selection.drop_duplicates:
+        return 0
+    last = found.frames if selection.last is None else min(found.frames, selection.last + 1)
+    return max(0.0, last - selection.start) / selection.step
+
+
+def _too_many(frames: str, most: int) -> str:
+    fewer = f"{mention('video_length')}, {mention('video_end')} or {mention('every_nth')}"
+    return f"it has {frames} frames, {most} are allowed; take fewer with {fewer}"
+
+
+def _nothing_left(selection: Selection, frames: int, complaints: list[str]) -> str:
+    if not frames:
+        why = f" ({complaints[0]})" if complaints else ""
+        return f"it has no pictures in it that can be decoded{why}"
+    first = f"{selection.start} ({mention('video_start')})"
+    return f"it has {frames} frames, so nothing is left from frame {first} on"

@@ -1,0 +1,172 @@
+"""What all writers share: options, and the promise that a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, ClassVar
+
+from PIL import Image
+
+from motion_module.media.ffmpeg import WriterError
+from motion_module.media.writing.clip import ClipInfo
+from motion_module.media.writing.names import Claim
+
+logger = logging.getLogger(__name__)
+
+TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
+FASTEST = 90  # frames per second of what browsers show as pictures: 10 ms or less for a frame they make 100 ms
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """The person's settings for all formats; every writer takes what concerns it.
+
+    Attributes:
+        optimize_gif_palette: the best-looking GIF (dithered, palette refined further) instead of the fast one.
+        gifsicle: shrink the GIF with gifsicle where that is installed.
+        mp4_crf: quality of MP4, 0 (lossless) to 51; lower is better.
+        mp4_preset: x264's speed preset, "" for its default.
+        mp4_tune: x264's tuning, "" for none.
+        mp4_for_editors: "" for a file that plays everywhere, `TEN_BIT` or `LOSSLESS` for editing programs.
+        webp_quality: 0 to 100; higher is better.
+        webp_lossless: keep every pixel; quality is then effort.
+    """
+
+    optimize_gif_palette: bool = False
+    gifsicle: bool = False
+    mp4_crf: int = 23
+    mp4_preset: str = ""
+    mp4_tune: str = ""
+    mp4_for_editors: str = ""
+    webp_quality: int = 80
+    webp_lossless: bool = False
+
+
+class Writer(ABC):
+    """Writes one clip in one format; a context manager.
+
+    Frames go to `write_frame` one by one. Leaving the block finishes the file and renames it to its final name;
+    leaving it by an exception, or failing to finish, removes what was written. Of a clip that is faster than players
+    show the format, frames are left out evenly, so that it lasts as long as it should.
+
+    Args:
+        claim: the name that belongs to this clip.
+        info: frame rate, loop number, infotext.
+        options: the person's settings.
+    """
+
+    suffix: ClassVar[str]
+    one_size: ClassVar[bool] = True  # frames of another size than the first are refused
+    fastest: ClassVar[int | None] = None  # frames per second that players show as such; None for any number
+
+    def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
+        self.info = info if self.fastest is None else replace(info, fps=min(info.fps, self.fastest))
+        self._rate, self._pace = info.rate, self.info.rate / info.rate
+        self.options = options
+        self.final = claim.folder / f"{claim.stem}{self.suffix}"
+        self.part = claim.work / self.final.name
+        self.frames_written = 0
+        self._frames_seen = 0
+        self._size: tuple[int, int] | None = None
+
+    def __enter__(self) -> Writer:
+        try:
+            self.open()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def write_frame(self, image: Image.Image) -> None:
+        """Take the next frame: an RGB picture, in most formats of the same size as the others.
+
+        Raises:
+            WriterError: the size differs, or the encoder gave up.
+            OSError: the disk is full, and the like.
+        """
+        if self._size is None:
+            self._size = image.size
+        elif self.one_size and image.size != self._size:
+            raise WriterError(
+                f"Frame {self._frames_seen} is {image.width}x{image.height}, the frames before it are "
+                f"{self._size[0]}x{self._size[1]}."
+            )
+        self._frames_seen += 1
+        if int((self._frames_seen - 1) * self._pace) < self.frames_written:
+            return  # the frame before still shows
+        self.add(image)
+        self.frames_written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                self.abort(error)
+                return
+            if not self.frames_written:
+                raise WriterError("There are no frames to write.")
+            self.finish()
+            os.replace(self.part, self.final)
+        finally:
+            self._discard()
+
+    @property
+    def seconds(self) -> Fraction:
+        """How long the frames so far last, those left out included."""
+        return self._frames_seen / self._rate
+
+    @property
+    def note(self) -> str:
+        """What a person should know of the finished file; "" if nothing."""
+        if not self.left_out:
+            return ""
+        held = f"{self.frames_written} of the {self._frames_seen} frames"
+        return f"it holds {held}, because browsers slow down more than {self.fastest} a second"
+
+    @property
+    def left_out(self) -> int:
+        """How many frames are not in the file, because players would slow them down."""
+        return self._frames_seen - self.frames_written
+
+    @property
+    def files(self) -> list[Path]:
+        """The finished files."""
+        return [self.final]
+
+    @abstractmethod
+    def open(self) -> None:
+        """Check what the format needs and start writing to `self.part`."""
+
+    @abstractmethod
+    def add(self, image: Image.Image) -> None:
+        """Write one frame; its size has been checked."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete and close `self.part`."""
+
+    @abstractmethod
+    def abort(self, error: BaseException) -> None:
+        """Stop and close whatever is open."""
+
+    def close_quietly(self, file: BinaryIO) -> None:
+        """Close a file that is given up; what stopped it may stop its buffer too, and has been told already."""
+        try:
+            file.close()
+        except OSError:
+            logger.debug("The rest of %s could not be written.", self.part)
+
+    def _discard(self) -> None:
+        """Remove what is left of an unfinished file (nothing, after a rename)."""
+        if self.part.is_dir():
+            shutil.rmtree(self.part, ignore_errors=True)
+        else:
+            self.part.unlink(missing_ok=True)

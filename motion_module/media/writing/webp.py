@@ -1,0 +1,85 @@
+"""WEBP: one still picture a frame, muxed here, so that frames stream through and equal ones are not merged."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from PIL import Image
+
+from motion_module.media.ffmpeg import WriterError
+from motion_module.media.writing.base import FASTEST, Writer
+from motion_module.media.writing.metadata import exif_comment
+
+_HAS_ANIMATION, _HAS_EXIF = 0x02, 0x08
+_REPLACE = 0x02  # a frame covers the one before, nothing shines through
+_LONGEST_MS = 0xFFFFFF
+_LARGEST_SIDE = 16_383
+
+
+class WebpWriter(Writer):
+    """Animated WEBP, lossy or lossless. The infotext is EXIF's UserComment, where the WebUI looks for it.
+
+    WEBP counts milliseconds: the rounding is spread so that the total is right.
+    """
+
+    suffix = ".webp"
+    fastest = FASTEST
+
+    def open(self) -> None:
+        self._file: BinaryIO = self.part.open("wb")
+
+    def add(self, image: Image.Image) -> None:
+        if not self.frames_written:
+            self._file.write(_start(image.size, self.info.loop, bool(self.info.infotext)))
+        start, end = (round(frame * 1000 / self.info.fps) for frame in (self.frames_written, self.frames_written + 1))
+        head = bytes(6) + b"".join(map(_uint24, (image.width - 1, image.height - 1, min(end - start, _LONGEST_MS))))
+        self._file.write(_chunk(b"ANMF", head + bytes([_REPLACE]) + self._encoded(image)))
+
+    def finish(self) -> None:
+        with self._file as file:
+            if self.info.infotext:
+                file.write(_chunk(b"EXIF", exif_comment(self.info.infotext)))
+            size = file.tell()
+            file.seek(4)
+            file.write(struct.pack("<I", size - 8))
+
+    def abort(self, error: BaseException) -> None:
+        self.close_quietly(self._file)
+
+    def _encoded(self, image: Image.Image) -> bytes:
+        options, buffer = self.options, io.BytesIO()
+        image.save(buffer, "WEBP", quality=options.webp_quality, lossless=options.webp_lossless)
+        for name, chunk in _chunks(buffer.getvalue()):
+            if name in (b"VP8 ", b"VP8L"):
+                return chunk
+        raise WriterError("Pillow wrote a WEBP without a picture.")
+
+
+def _start(size: tuple[int, int], loop: int, exif: bool) -> bytes:
+    if max(size) > _LARGEST_SIDE:
+        raise WriterError(f"A WEBP has {_LARGEST_SIDE} pixels a side at most, not {max(size)}.")
+    flags = _HAS_ANIMATION | (_HAS_EXIF if exif else 0)
+    canvas = struct.pack("<I", flags) + _uint24(size[0] - 1) + _uint24(size[1] - 1)
+    animation = struct.pack("<IH", 0, loop)
+    return b"RIFF\0\0\0\0WEBP" + _chunk(b"VP8X", canvas) + _chunk(b"ANIM", animation)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def _chunks(riff: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and whole of each chunk of a WEBP file."""
+    place = 12
+    while place < len(riff):
+        length = struct.unpack_from("<I", riff, place + 4)[0]
+        end = place + 8 + length + length % 2
+        yield riff[place : place + 4], riff[place:end]
+        place = end
+
+
+def _uint24(value: int) -> bytes:
+    return struct.pack("<I", value)[:3]

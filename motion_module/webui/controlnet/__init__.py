@@ -1,0 +1,1 @@
+"""ControlNet's units and hints, for each frame."""

@@ -1,0 +1,216 @@
+"""ControlNet's part in a video: which unit looks at which pictures, and what it holds for which frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modules import errors
+from motion_module.core.denoising.sliding import AroundCall, ModelCall
+from motion_module.errors import ParamError, UserError
+from motion_module.media.reading.folders import ReaderError
+from motion_module.params import VideoParams
+from motion_module.travel import Travel
+from motion_module.webui.controlnet.hints import handed_out
+from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed, units_of
+from motion_module.webui.request.picture_files import PictureFiles
+from motion_module.webui.request.video_source import VideoIn
+from motion_module.wording import either, mention
+
+IMG2IMG = "img2img"  # the source that its own pictures are
+_SAMPLE_BELOW = "sample_before_CN_hack"  # where ControlNet keeps the `sample` it has replaced
+
+
+class Control:
+    """The enabled ControlNet units of one run; none where ControlNet is not installed.
+
+    Args:
+        p: the host's processing object.
+        params: what was asked for.
+        video: the request's video, if there is one.
+        pictures: makes copies of what ControlNet would misread.
+
+    Raises:
+        ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
+    """
+
+    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None, pictures: PictureFiles) -> None:
+        self._p, self._params, self._pictures = p, params, pictures
+        self._all = units_of(p)
+        self._units = [unit for unit in self._all if unit.is_on]
+        self._last_error = _newest_error()
+        of_video = _of_video(video)
+        self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
+        masks_used = video is not None and video.masks and getattr(p, "init_images", None)  # by img2img
+        if of_video is not None and not masks_used and of_video not in self._sources.values():
+            why = (
+                "every enabled ControlNet unit has pictures of its own; take them out of one"
+                if self._units
+                else "no ControlNet unit is enabled that could take its frames; enable one"
+            )
+            asked = str(getattr(params, of_video.name))[:200]
+            name = mention(of_video.name)
+            raise ParamError(f"AnimateDiff: {name} is {asked!r}, but {why}, or leave {name} empty.")
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """How many frames there are pictures for, by what holds them."""
+        found = filter(None, self._sources.values())
+        return {source.name: source.limit for source in found if source.limit and source.name != IMG2IMG}
+
+    def script_args(self, frames: int) -> Any:
+        """The arguments of all scripts for a video of so many frames, with the units of this run in them.
+
+        The units are copies, so that neither those of the page nor an API client's are ever changed.
+
+        Raises:
+            ParamError: a keyframe is beyond the last frame, or a picture cannot be read.
+        """
+        values = list(self._p.script_args)
+        for unit in self._units:
+            source = self._sources[unit.number]
+            if source is not None:
+                _check_keyframes(unit, source, frames)
+                unit.give(self._readable(unit, source, frames), frames, self._p)
+        for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
+            values[unit.place] = unit.settings
+        return type(self._p.script_args)(values)
+
+    def _readable(self, unit: Unit, source: Files, frames: int) -> Files:
+        """The pictures and masks that a unit is given, as ControlNet reads them rightly."""
+        files = source.taken(frames)
+        try:
+            if source.name != "video_source":  # whose frames we have written ourselves
+                files = tuple(map(self._pictures.plain_picture, files))
+            masks = unit.masks_of(source, len(files))
+            folder = str(self._pictures.plain_masks(masks)) if masks else ""
+        except ReaderError as error:
+            raise ParamError(f"AnimateDiff: ControlNet unit {unit.number} takes {source.name}; {error}.") from error
+        return replace(source, files=files, masks=folder)
+
+    def check_ready(self) -> None:
+        """See that ControlNet has taken its units; the host has printed and forgotten its error.
+
+        Raises:
+            UserError: it has not.
+        """
+        if self._units and not self._params_of_units():
+            error = _newest_error()
+            known = error is not None and error is not self._last_error
+            said = " ".join(str(error["exception"]).split())[:200] if known else ""
+            why = f": {said}" if said else ""
+            raise UserError(f"AnimateDiff: ControlNet could not prepare its units{why} (the log has more).")
+
+    def let_go(self) -> None:
+        """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
+        script = controlnet_of(self._p)
+        network = getattr(script, "latest_network", None)
+        if self._units and network is not None:
+            network.restore()
+            script.latest_network = None
+
+    @contextmanager
+    def handing_out(self, frames: int) -> Iterator[AroundCall]:
+        """Around `p.sample`: what goes around each call of the model."""
+        if not self._units:
+            yield _nothing_around
+            return
+        with handed_out(self._p, self._params_of_units(), self._ways(frames)) as around:
+            yield around
+
+    def _ways(self, frames: int) -> dict[int, Travel | None]:
+        closed = frames > self._params.batch_size and self._params.closed_loop in ("R+P", "A")
+        taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
+        places = {id(settings): place for place, settings in enumerate(taken)}
+        ways: dict[int, Travel | None] = {}
+        for unit in self._units:
+            source, place = self._sources[unit.number], places.get(id(unit.settings))
+            if source is None or place is None:
+                continue
+            keys = dict.fromkeys(source.keyframes or (), "")
+            ways[place] = Travel(keys, frames, closed) if keys else None
+        return ways
+
+    def _params_of_units(self) -> Sequence[Any]:
+        network = getattr(controlnet_of(self._p), "latest_network", None)
+        return getattr(network, "control_params", None) or ()
+
+
+def names_of_sample(p: Any) -> list[str]:
+    """The attributes of `p` to put a `sample` in, so that it is called with ControlNet and without."""
+    return ["sample", *([_SAMPLE_BELOW] if _SAMPLE_BELOW in vars(p) else [])]
+
+
+def sample_of(p: Any) -> Callable[..., Any]:
+    """The `sample` of `p` without what ControlNet has put round it.
+
+    It never takes that off again, and in a next run of the same `p` (loopback) goes on calling what it found in the
+    first: us, who have long ended.
+    """
+    return getattr(p, _SAMPLE_BELOW, None) or p.sample
+
+
+def let_go_of_sample(p: Any, ours: Callable[..., Any], original: Callable[..., Any]) -> None:
+    """Take ours out from below what ControlNet has put round it."""
+    if vars(p).get(_SAMPLE_BELOW) is ours:
+        setattr(p, _SAMPLE_BELOW, original)
+
+
+def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
+    """The pictures that change from frame to frame, None where one picture counts for all."""
+    pictures = getattr(p, "init_images", None) or []
+    if unit.has_picture:
+        return None
+    if unit.has_folder:
+        return unit.own_files()
+    if len(pictures) > 1:
+        return Files(IMG2IMG, tuple(pictures))
+    if of_video is not None:
+        return of_video
+    if pictures:
+        if unit.settings.mask is not None:
+            raise ParamError(
+                f"AnimateDiff: ControlNet unit {unit.number} has a mask, but no picture; give it both or neither."
+            )
+        return None  # ControlNet looks at the init picture by itself
+    mode = either("its batch_images count with input_mode batch only", "its folder counts on its Batch tab only")
+    idle = f" ({mode})" if unit.has_idle_folder else ""
+    raise ParamError(
+        f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
+        f"give it one, or a batch folder, or set {mention('video_path')}."
+    )
+
+
+def _check_keyframes(unit: Unit, source: Files, frames: int) -> None:
+    beyond = [frame for frame in source.keyframes or () if frame >= frames]
+    if beyond:
+        raise ParamError(
+            f"AnimateDiff: keyframe: of ControlNet unit {unit.number} names frame {beyond[0]}; "
+            f"the {frames} frames of this video are 0 to {frames - 1}."
+        )
+
+
+def _of_video(video: VideoIn | None) -> Files | None:
+    if video is None or not video.files:
+        return None
+    return Files(video.name, video.files, _folder_of(video.masks))
+
+
+def _folder_of(masks: Sequence[Path]) -> str:
+    """ControlNet knows masks by their folder only; "" where the masks are not all of one."""
+    folder = str(masks[0].parent) if masks else ""
+    # It pairs pictures and masks by their places, and leaves what is over.
+    return folder if folder and listed(folder, "mask_path")[: len(masks)] == tuple(masks) else ""
+
+
+def _newest_error() -> Any:
+    records = getattr(errors, "exception_records", None)
+    return records[-1] if records else None
+
+
+@contextmanager
+def _nothing_around(call: ModelCall) -> Iterator[None]:
+    yield

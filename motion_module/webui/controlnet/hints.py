@@ -1,0 +1,215 @@
+"""What ControlNet holds for the frames of a video, handed out to each call of the model.
+
+ControlNet (1.1.455) makes its hints for the whole batch before sampling, and keeps those of a video on the CPU. Here
+the originals stay where they are; a call gets copies of its own rows, and only they go to the accelerator. As long as
+the rows stay the same (a video that fits into one window), the copies stay too, with what ControlNet keeps beside
+them. Facts of its `forward` that this rests on:
+
+- Which rows are the prompt's it reads from the text conditions, whose first token it marks. They are cut with the
+  rows of a call, so control modes find their rows in a cut call as in a whole one; an adapter's embeddings likewise.
+- The setter of `hint_cond` makes it forget the latents and masks that it made from the last hint.
+- In a hires fix it takes the hint whose height is nearest to that of x; `hr_hint_cond` on a tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from modules import devices
+from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, sides_of_call
+from motion_module.core.denoising.slerp import travelled
+from motion_module.core.denoising.sliding import AroundCall, ModelCall
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.sparsectrl import temporal_layers
+from motion_module.patching import replaced
+from motion_module.travel import Travel
+
+
+class Lent(Protocol):
+    """Something of ControlNet's that is handed out call by call."""
+
+    def give(self, call: ModelCall) -> None:
+        """Make it fit the rows of a call."""
+
+    def take_back(self) -> None:
+        """Put the whole back, unless somebody else has put another one there."""
+
+
+@contextmanager
+def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
+    """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
+
+    Args:
+        p: the host's processing object.
+        control_params: ControlNet's, one for each unit.
+        ways: of units with several pictures: place -> from keyframe to keyframe, None where each frame has one.
+
+    Yields:
+        What goes around each call of the model.
+
+    Raises:
+        HostError: (in a call) a hint has neither one row nor one for each frame.
+    """
+    lent: list[Lent] = []
+    call_frames = CallFrames(frames=1)
+    for place, param in enumerate(control_params):
+        lent += _lent_by(p, param, place in ways, ways.get(place))
+
+    @contextmanager
+    def around(call: ModelCall) -> Iterator[None]:
+        for thing in lent:
+            thing.give(call)
+        with call_frames.running(call.frames):
+            yield
+
+    with ExitStack() as stack:
+        for param in control_params:
+            if isinstance(param.control_model, torch.nn.Module):
+                for layer in temporal_layers(param.control_model):  # SparseCtrl's
+                    stack.enter_context(replaced(layer, "call", call_frames))
+        for thing in lent:
+            stack.callback(thing.take_back)
+        yield around
+
+
+def _lent_by(p: Any, param: Any, several: bool, way: Travel | None) -> list[Lent]:
+    found: list[Lent] = [_Hint(p, param)]
+    kind = param.control_model_type.name
+    if kind == "IPAdapter":
+        adapter = param.control_model
+        whole = _of_each_frame(param, way, p.batch_size) if several else adapter.image_emb
+        found.append(_Embeddings(adapter, whole))
+    elif kind == "Controlllite":
+        found.append(_LiteImages(list(param.control_model.modules.values())))
+    return found
+
+
+class _Hint:
+    """`hint_cond` and `hr_hint_cond` of a unit."""
+
+    def __init__(self, p: Any, param: Any) -> None:
+        self._p, self._param = p, param
+        self._whole = {name: getattr(param, name) for name in ("hint_cond", "hr_hint_cond")}
+        self._given: dict[str, Any] = dict(self._whole)
+        self._last: Any = None
+
+    def give(self, call: ModelCall) -> None:
+        name = self._used_in_this_pass()
+        # Of a hint that counts for all ControlNet makes as many latents as the call has rows, and keeps them.
+        cut = _are_pictures(self._whole[name])
+        now = (name, tuple(call.rows) if cut else len(call.rows))
+        if now == self._last:
+            return
+        self._last = now
+        for each, whole in self._whole.items():
+            self._set(each, whole)
+        if cut:
+            rows = rows_of_call(call, self._whole[name].shape[0])
+            self._set(name, picked(self._whole[name], rows, devices.get_device_for("controlnet")))
+        reset = getattr(self._param.control_model, "reset", None)
+        if reset is not None and self._param.control_model_type.name == "T2I_Adapter":
+            reset()  # it keeps what it made of the first hint
+
+    def take_back(self) -> None:
+        for name, whole in self._whole.items():
+            if getattr(self._param, name) is self._given[name]:
+                self._set(name, whole)
+
+    def _set(self, name: str, value: Any) -> None:
+        setattr(self._param, name, value)
+        self._given[name] = value
+
+    def _used_in_this_pass(self) -> str:
+        low, high = self._whole["hint_cond"], self._whole["hr_hint_cond"]
+        if not (isinstance(low, Tensor) and isinstance(high, Tensor) and low.dim() == high.dim() == 4):
+            return "hint_cond"
+        hires = getattr(self._p, "is_hr_pass", False) or low.shape[2] == high.shape[2]
+        return "hr_hint_cond" if hires else "hint_cond"
+
+
+def _are_pictures(hint: Any) -> bool:
+    """Whether a hint is pictures, one for each frame; what a face or a style has become has rows of another kind."""
+    return isinstance(hint, Tensor) and hint.dim() == 4 and not counts_for_all(hint)
+
+
+class _LiteImages:
+    """The pictures in the modules of a Control-LLLite, which all hold the same one."""
+
+    def __init__(self, modules: Sequence[Any]) -> None:
+        self._modules = modules
+        self._whole = [module.cond_image for module in modules]
+        self._given = list(self._whole)
+        self._rows: list[int] | None = None
+
+    def give(self, call: ModelCall) -> None:
+        if call.rows == self._rows:
+            return
+        self._rows = list(call.rows)
+        cut: dict[int, Tensor] = {}
+        for place, whole in enumerate(self._whole):
+            if not counts_for_all(whole):
+                if id(whole) not in cut:
+                    cut[id(whole)] = picked(whole, rows_of_call(call, whole.shape[0]))
+                self._set(place, cut[id(whole)])
+
+    def take_back(self) -> None:
+        for place, module in enumerate(self._modules):
+            if module.cond_image is self._given[place] and self._given[place] is not self._whole[place]:
+                self._set(place, self._whole[place])
+
+    def _set(self, place: int, image: Tensor) -> None:
+        self._modules[place].set_cond_image(image)  # which makes it forget what it made of the last one
+        self._given[place] = image
+
+
+class _Embeddings:
+    """The image embeddings of an IP-Adapter, and its cache of keys and values, which does not ask whose rows they are.
+
+    They stay on the CPU, where ControlNet keeps the adapter's layers.
+    """
+
+    def __init__(self, adapter: Any, whole: Any) -> None:
+        self._adapter, self._whole = adapter, whole
+        self._before = adapter.image_emb, adapter.cache
+        self._given = self._before
+        self._last: Any = None
+        self._caches: dict[tuple[bool, ...], dict[str, Any]] = {}
+
+    def give(self, call: ModelCall) -> None:
+        whole, sides = self._whole, sides_of_call(call)
+        cut = not counts_for_all(whole.cond_emb)
+        now = tuple(call.rows) if cut else sides
+        if now == self._last:
+            return
+        self._last = now
+        if not cut:
+            self._set(whole, self._caches.setdefault(sides, {}))
+            return
+        rows = rows_of_call(call, whole.cond_emb.shape[0])
+        uncond = whole.uncond_emb
+        uncond = uncond if counts_for_all(uncond) else picked(uncond, rows_of_call(call, uncond.shape[0]))
+        self._set(whole._replace(cond_emb=picked(whole.cond_emb, rows), uncond_emb=uncond), {})
+
+    def take_back(self) -> None:
+        if self._adapter.image_emb is self._given[0]:
+            self._set(*self._before)
+
+    def _set(self, embeddings: Any, cache: dict[str, Any]) -> None:
+        self._adapter.image_emb, self._adapter.cache = self._given = (embeddings, cache)
+
+
+def _of_each_frame(param: Any, way: Travel | None, frames: int) -> Any:
+    """The embeddings of every frame's own picture, and between keyframes its share of two; ControlNet made the mean."""
+    adapter = param.control_model
+    outputs = param.hint_cond if isinstance(param.hint_cond, (list, tuple)) else [param.hint_cond]
+    each = torch.cat([adapter.ipadapter.get_image_emb(output).cond_emb for output in outputs])
+    if way is not None:
+        spread = torch.zeros(frames, *each.shape[1:], dtype=each.dtype, device=each.device)
+        spread[list(way.keys)] = each
+        each = travelled(spread, way.places())
+    return adapter.image_emb._replace(cond_emb=each)

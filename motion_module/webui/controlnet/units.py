@@ -1,0 +1,261 @@
+"""The ControlNet units of a run, and where the pictures of each come from.
+
+Facts of sd-webui-controlnet 1.1.455: it reads its units from `p.script_args` in its `process`. A unit with
+`animatediff_batch` gets a hint for each frame; its files are those of the folder in the first line of `batch_images`,
+as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from modules import shared
+from motion_module.errors import ParamError
+from motion_module.media.reading.folders import ReaderError, picture_files
+from motion_module.paths import typed_path
+from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, set_mode
+from motion_module.webui.request.allowed_paths import check_inside, permitted
+from motion_module.webui.request.read import script_of, values_of
+
+_EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_OWN = "the batch folder"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures for the frames of a video.
+
+    Attributes:
+        name: what to call them in a sentence.
+        files: one for each frame, or one for each keyframe; one alone counts for all frames. 8-bit RGB, when a unit
+            is given them.
+        masks: a folder of masks, or "".
+        keyframes: the frames the pictures are for; None where there is one for each frame.
+    """
+
+    name: str
+    files: tuple[Path | Image.Image, ...]
+    masks: str = ""
+    keyframes: tuple[int, ...] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """How many frames there are pictures for, None where that is no limit."""
+        alone = len(self.files) == 1 and self.name != "video_source"  # what is left of a film is as long as it is
+        return None if alone or self.keyframes is not None else len(self.files)
+
+    def taken(self, frames: int) -> tuple[Path | Image.Image, ...]:
+        """Those that a unit takes in a video of so many frames."""
+        return self.files[: frames if self.keyframes is None else len(self.keyframes)]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit.
+
+    Attributes:
+        number: which unit it is, from 0, as ControlNet counts them.
+        place: where it is in `p.script_args`.
+        settings: ControlNet's object, a copy for this run.
+    """
+
+    number: int
+    place: int
+    settings: Any
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is enabled."""
+        return bool(self.settings.enabled)
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether it has a picture of its own, which counts for all frames."""
+        if getattr(self.settings, "ipadapter_input", None) is not None:
+            return True
+        return not is_batch(self.settings) and self.settings.image is not None
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether it has a folder of its own."""
+        return is_batch(self.settings) and bool(folder_of(self.settings))
+
+    @property
+    def has_idle_folder(self) -> bool:
+        """Whether it has a folder that does not count, because its input mode is another."""
+        return not is_batch(self.settings) and bool(folder_of(self.settings))
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether it is an IP-Adapter, which takes all pictures at once."""
+        return bool(getattr(self.settings, "accepts_multiple_inputs", False))
+
+    @property
+    def places_pictures(self) -> bool:
+        """Whether it is a SparseCtrl, whose pictures are for single frames: the first, without a `keyframe:` line."""
+        return "sparsectrl" in str(self.settings.model).lower()
+
+    def own_files(self) -> Files:
+        """The pictures in its own folder.
+
+        Raises:
+            ParamError: there is no such folder, no picture in it, or a line that says nothing.
+        """
+        folder, *lines = folder_of(self.settings).splitlines()
+        name = f"{_OWN} of ControlNet unit {self.number}"
+        files = listed(typed_path(folder), name)
+        masks, keyframes = self._read_lines(lines)
+        if masks:
+            listed(masks, f"mask: of ControlNet unit {self.number}")
+        if keyframes is not None and len(files) != len(keyframes):
+            raise ParamError(
+                f"AnimateDiff: keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
+                f"but its folder holds {len(files)} pictures; they have to be as many."
+            )
+        return Files(name, files, masks, (0,) if keyframes is None and self.places_pictures else keyframes)
+
+    def masks_of(self, source: Files, pictures: int) -> list[Path]:
+        """The masks that this unit takes with so many pictures: none, one for all, or one for each.
+
+        Raises:
+            ParamError: their folder has none.
+        """
+        if not source.masks or not self._takes_masks(source):
+            return []
+        masks = listed(source.masks, f"mask: of ControlNet unit {self.number}")
+        return list(masks[: pictures if len(masks) >= pictures else 1])
+
+    def _takes_masks(self, source: Files) -> bool:
+        return source.name.startswith(_OWN) or bool(getattr(self.settings, "is_inpaint", False))
+
+    def give(self, source: Files, frames: int, p: Any) -> None:
+        """Hand the unit its pictures.
+
+        An IP-Adapter gets them as several pictures of one unit: what ControlNet 1.1.455 does with a batch of them
+        ends in a TypeError (`ImageEmbed` is called with one argument too many).
+        """
+        settings = self.settings
+        keyframes = source.keyframes
+        files = source.taken(frames)
+        if len(files) == 1 and keyframes is not None and not (self.places_pictures or self.takes_several):
+            files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
+        pictures = [_for_controlnet(file) for file in files]
+        masks = source.masks if self._takes_masks(source) else ""
+        if isinstance(files[0], Image.Image):
+            _resize_as_img2img(settings, p.resize_mode)
+        if self.takes_several:
+            set_mode(settings, batch=False)
+            settings.image = [
+                {"image": picture, "mask": mask}
+                for picture, mask in zip(pictures, _masks(masks, len(pictures)), strict=True)
+            ]
+            return
+        folder = files[0].parent if isinstance(files[0], Path) else Path(__file__).parent  # any folder that is there
+        lines = [str(folder)] + [f"mask:{masks}"] * bool(masks)
+        lines += [f"keyframe:{','.join(map(str, keyframes))}"] if keyframes is not None else []
+        set_mode(settings, batch=True)
+        settings.batch_images = "\n".join(lines)
+        settings.batch_modifiers = [lambda files, p: pictures, *settings.batch_modifiers]
+        settings.animatediff_batch = True
+
+    def _read_lines(self, lines: Sequence[str]) -> tuple[str, tuple[int, ...] | None]:
+        masks, keyframes = "", None
+        for line in filter(None, map(str.strip, lines)):
+            key, _, value = line.partition(":")
+            if key == "mask":
+                masks = typed_path(value)
+            elif key == "keyframe":
+                keyframes = self._read_keyframes(value)
+            else:
+                raise ParamError(
+                    f"AnimateDiff: ControlNet unit {self.number} has the line {line[:80]!r} after its folder; "
+                    f"allowed are mask: with a folder and keyframe: with frame numbers."
+                )
+        return masks, keyframes
+
+    def _read_keyframes(self, text: str) -> tuple[int, ...]:
+        words = [word.strip() for word in text.split(",")]
+        numbers = tuple(int(word) for word in words if word.isdecimal())
+        if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
+            raise ParamError(
+                f"AnimateDiff: keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
+                f"allowed are ascending frame numbers with commas between them, as 0,8,16."
+            )
+        return numbers
+
+
+def units_of(p: Any) -> list[Unit]:
+    """The units of a run, as copies; none where ControlNet is not installed.
+
+    Raises:
+        ParamError: as `read_unit`.
+    """
+    external, script = _external_code(), controlnet_of(p)
+    if external is None or script is None:
+        return []
+    return [
+        Unit(number, script.args_from + number, unit)
+        for number, value in enumerate(values_of(p, script))
+        if (unit := read_unit(external, number, value)) is not None
+    ]
+
+
+def controlnet_of(p: Any) -> Any:
+    """ControlNet's script object in the tab of `p`, None where it is not installed."""
+    return script_of(p, "controlnet")
+
+
+def listed(folder: str, name: str) -> tuple[Path, ...]:
+    """The picture files in a folder as ControlNet lists them, because it pairs them with others by their places.
+
+    Args:
+        folder: as it was typed.
+        name: what to call it in a sentence.
+
+    Raises:
+        ParamError: it may not be read, there is no such folder, or no picture in it.
+    """
+    folder = permitted(name, folder)
+    if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
+        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no such folder.")
+    check_inside(name, Path(folder))
+    try:
+        picture_files(Path(folder))
+    except ReaderError as error:
+        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}; {error}.") from error
+    files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
+    if not files:
+        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no picture in it.")
+    return files
+
+
+def _external_code() -> Any:
+    return next((sys.modules[name] for name in _EXTERNAL_CODE if name in sys.modules), None)
+
+
+def _for_controlnet(file: Path | Image.Image) -> str | np.ndarray:
+    """A picture as ControlNet reads it: a path, or an array (h, w, 3) uint8."""
+    return str(file) if isinstance(file, Path) else np.asarray(file)
+
+
+def _masks(folder: str, count: int) -> list[str | None]:
+    """One mask for each picture, or the first for all where there are fewer; as ControlNet does it."""
+    if not folder:
+        return [None] * count
+    files = [str(file) for file in listed(folder, "mask:")]
+    return list(files[:count]) if len(files) >= count else [files[0]] * count
+
+
+def _resize_as_img2img(settings: Any, mode: int) -> None:
+    """ControlNet brings img2img's pictures to size as img2img does."""
+    modes = list(type(settings.resize_mode))
+    settings.resize_mode = modes[mode] if mode < len(modes) else modes[0]  # 3 resizes the latent

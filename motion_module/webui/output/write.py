@@ -1,0 +1,143 @@
+"""The frames of one video to files, with the person's settings, frames made between them, and progress."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from PIL import Image
+
+from modules import shared
+from motion_module.errors import UserError
+from motion_module.media.writing import WriterError, WriterOptions
+from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.names import Claim
+from motion_module.media.writing.saving import WriteReport, describe, write_clip
+from motion_module.webui.request.interpolation import Interpolation
+from motion_module.wording import for_client
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Written:
+    """What became of the frames of a video.
+
+    Attributes:
+        frames: all frames, those made between others included where they were to be kept.
+        fps: frames per second of `frames`.
+        report: what became of each format.
+        messages: sentences for the person about what did not work.
+    """
+
+    frames: Sequence[Image.Image]
+    fps: float
+    report: WriteReport = field(default_factory=WriteReport)
+    messages: list[str] = field(default_factory=list)
+
+
+class Progress:
+    """Tells the page and API clients how far saving is, and how fast.
+
+    Args:
+        frames: how many there will be.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, frames: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._frames = frames
+        self._clock = clock
+        self._start = clock()
+
+    def __call__(self, done: int) -> None:
+        """So many frames have been passed on to the writers."""
+        speed = done / max(self._clock() - self._start, 1e-6)
+        shared.state.textinfo = f"AnimateDiff: saving frame {done} of {self._frames}, {speed:.3g} frames/s"
+
+
+def write_frames(
+    frames: Sequence[Image.Image],
+    info: ClipInfo,
+    formats: Sequence[str],
+    claim: Claim | None,
+    between: Interpolation | None = None,
+    keep: bool = False,
+) -> Written:
+    """Write the frames of a video, after making those between them. If that fails, they are written as they are.
+
+    So they are, too, if the person interrupts: making them may take long.
+
+    Args:
+        frames: RGB pictures of one size.
+        info: their speed before interpolation, loop number, infotext.
+        formats: names of writers; with none the frames are only made.
+        claim: the name that belongs to the video; None where nothing is to be written.
+        between: the interpolation that is asked for.
+        keep: the result's `frames` shall be the interpolated ones; otherwise they are not held in memory.
+    """
+    if between is not None:
+        try:
+            return _interpolated(frames, info, formats, claim, between, keep)
+        except Exception as error:  # whatever breaks it must not cost the generated frames
+            why = error.sentence.removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
+            message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
+            unexpected = None if isinstance(error, (UserError, WriterError)) else error
+            logger.warning("%s", for_client(message), exc_info=unexpected)
+        written = write_frames(frames, info, formats, claim)
+        return replace(written, messages=[message])
+    return Written(frames, info.fps, _write(frames, info, formats, claim, len(frames)))
+
+
+def _interpolated(
+    frames: Sequence[Image.Image],
+    info: ClipInfo,
+    formats: Sequence[str],
+    claim: Claim | None,
+    between: Interpolation,
+    keep: bool,
+) -> Written:
+    kept: list[Image.Image] = []
+
+    def passing() -> Iterator[Image.Image]:
+        for frame in between.frames(frames):
+            if getattr(shared.state, "interrupted", False):
+                raise WriterError("interrupted")
+            if keep:
+                kept.append(frame)
+            yield frame
+
+    faster = replace(info, fps=between.fps(info.fps))
+    report = _write(passing(), faster, formats, claim, between.count(len(frames)))
+    return Written(kept, faster.fps, report) if keep else Written(frames, info.fps, report)
+
+
+def _write(
+    frames: Iterable[Image.Image], info: ClipInfo, formats: Sequence[str], claim: Claim | None, count: int
+) -> WriteReport:
+    progress = Progress(count)
+    if claim is not None:
+        return write_clip(Clip(frames, info), formats, claim, writer_options(), progress)
+    for number, _ in enumerate(frames, start=1):
+        progress(number)
+    return WriteReport()
+
+
+def writer_options() -> WriterOptions:
+    """The person's settings for all formats."""
+    return WriterOptions(
+        optimize_gif_palette=bool(_setting("optimize_gif_palette", False)),
+        gifsicle=bool(_setting("optimize_gif_gifsicle", False)),
+        mp4_crf=int(_setting("mp4_crf", 23)),
+        mp4_preset=_setting("mp4_preset", "") or "",
+        mp4_tune=_setting("mp4_tune", "") or "",
+        mp4_for_editors=_setting("mp4_for_editors", "") or "",
+        webp_quality=int(_setting("webp_quality", 80)),
+        webp_lossless=bool(_setting("webp_lossless", False)),
+    )
+
+
+def _setting(name: str, default: Any) -> Any:
+    return getattr(shared.opts, f"animatediff_{name}", default)

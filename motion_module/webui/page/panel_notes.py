@@ -1,0 +1,72 @@
+"""What the panel says before a run: which fields change nothing as the others are, or why the run would be refused."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from motion_module.errors import ParamError
+from motion_module.params import VideoParams
+from motion_module.without_effect import idle_fields, without_effect
+from motion_module.wording import mention
+
+_SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
+_FILES = ("image", "video")
+
+
+def follow(line: Any, fields: Mapping[str, Any], is_img2img: bool) -> None:
+    """Let a line of text follow the fields of a panel; call it inside the panel.
+
+    Args:
+        line: a `gr.HTML`.
+        fields: name -> component.
+        is_img2img: which tab it is for.
+    """
+    watched = {name: field for name, field in fields.items() if VideoParams.table()[name].kind not in _SILENT}
+    asked = {name: _presence(field) if _is_file(name) else field for name, field in watched.items()}
+    tell = partial(_hint, list(asked), {name: field.elem_id for name, field in fields.items()}, is_img2img)
+    line.value = tell(*(field.value for field in asked.values()))
+    for name, field in asked.items():
+        changed = field.blur if VideoParams.table()[name].kind == "path" else field.change
+        changed(tell, inputs=list(asked.values()), outputs=[line], queue=False, show_progress="hidden", api_name=False)
+
+
+def _is_file(name: str) -> bool:
+    return VideoParams.table()[name].kind in _FILES
+
+
+def _presence(file: Any) -> Any:
+    """A hidden box that is ticked while there is a picture or video, so that the file itself need not be sent."""
+    box = gr.Checkbox(False, visible=False)
+    file.change(fn=None, _js="(file) => Boolean(file)", inputs=[file], outputs=[box])
+    return box
+
+
+def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *values: Any) -> str:
+    asked = {name: value for name, value in zip(names, values, strict=True) if not _is_file(name)}
+    files = {name: "a file" for name, value in zip(names, values, strict=True) if _is_file(name) and value}
+    try:
+        params = VideoParams.from_json({**asked, **files})
+    except ParamError as error:
+        return _as_html([error.sentence], {})
+    frames = params.video_length or (None if _length_comes_from_elsewhere(params, is_img2img) else params.batch_size)
+    said = [f"{mention(name)} has no effect: {why}." for name, why in without_effect(params, frames).items()]
+    idle = idle_fields(params, frames)
+    return _as_html(said, {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids})
+
+
+def _length_comes_from_elsewhere(params: VideoParams, is_img2img: bool) -> bool:
+    return is_img2img or bool(params.video_source or params.video_path)
+
+
+def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
+    """For the page's script (javascript/animatediff.js) the element carries what is to be dimmed."""
+    told = VideoParams.told_on_page
+    text = "<br>".join(html.escape(told(sentence)) for sentence in sentences)
+    idle = {elem_id: told(why) for elem_id, why in idle.items()}
+    return f'<div class="animatediff-hint" data-idle="{html.escape(json.dumps(idle))}">{text}</div>'

@@ -1,0 +1,1 @@
+"""What is asked for: fields, files, folders, modules."""

@@ -1,0 +1,133 @@
+"""Frame interpolation as a request asks for it: what it needs, and the frames it makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from modules import devices, paths, shared
+from motion_module.core.film import load_film
+from motion_module.errors import ParamError
+from motion_module.media.ffmpeg import WriterError
+from motion_module.media.writing.interpolation import (
+    check_motion_compensation,
+    interpolated_count,
+    motion_compensated,
+    pairwise,
+)
+from motion_module.params import VideoParams
+from motion_module.webui.request.motion_modules import DEFAULT_FOLDER
+from motion_module.wording import mention
+
+# As published, and as some packages rename it. A TorchScript file is a program, so neither the names nor the folders
+# come from a request or from a setting, which a request may override.
+FILM_NAMES = ("film_net_fp16.pt", "film_net_fp32.pt", "film_interp_fp16.pt")
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """What is to be made of a video.
+
+    Attributes:
+        method: FILM or FFMPEG.
+        between: frames made between two.
+        closed: also between the last frame and the first.
+    """
+
+    method: str
+    between: int
+    closed: bool
+
+    def count(self, frames: int) -> int:
+        """Frames that come out of so many."""
+        return interpolated_count(frames, self.between, self.closed)
+
+    def fps(self, fps: float) -> float:
+        """Frames per second of the result: as many times more, or as they were where the person wants it slower."""
+        return fps if getattr(shared.opts, "animatediff_interp_slow", False) else fps * (self.between + 1)
+
+    def frames(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
+        """The frames with those between them, made one by one.
+
+        Raises:
+            WriterError: ffmpeg is missing or fails.
+            CheckpointError: FILM's file is missing or damaged.
+            RuntimeError: FILM does not fit into memory, and the like.
+        """
+        if self.method == "FFMPEG":
+            return motion_compensated(frames, self.between, self.closed)
+        return self._by_film(frames)
+
+    def _by_film(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
+        film = load_film(film_path(), devices.device)
+
+        def predict(first: Image.Image, last: Image.Image, place: float) -> Image.Image:
+            return _picture(film(_tensor(first), _tensor(last), place))
+
+        try:
+            yield from pairwise(frames, self.between, predict, self.closed)
+        finally:
+            devices.torch_gc()
+
+
+def of(params: VideoParams, frames: int) -> Interpolation | None:
+    """What a request asks for; None where there is nothing to do.
+
+    A closed loop, and a clip played back without its last frame, go on from their last frame to their first.
+    """
+    if params.interp == "Off" or frames < 2:
+        return None
+    plays_on = params.closed_loop == "A" or {0, 2} <= set(params.reverse)
+    return Interpolation(params.interp, params.interp_x, plays_on)
+
+
+def check(params: VideoParams) -> None:
+    """Refuse a request whose interpolation cannot be made, before anything is sampled.
+
+    Raises:
+        ParamError, CheckpointError: ffmpeg or FILM's file is missing or damaged.
+    """
+    if params.interp == "FILM":
+        load_film(film_path())
+    elif params.interp == "FFMPEG":
+        try:
+            check_motion_compensation()
+        except WriterError as error:
+            raise ParamError(f"AnimateDiff: {mention('interp')} is FFMPEG. {error}") from error
+
+
+def film_folders() -> list[Path]:
+    """Where FILM's file may lie: where the Deforum extension keeps it, or in this extension's own folder."""
+    deforum = Path(paths.models_path) / "Deforum"
+    return [deforum / "film_interpolation", deforum, DEFAULT_FOLDER]
+
+
+def film_path() -> Path:
+    """FILM's file.
+
+    Raises:
+        ParamError: there is none; the sentence says which file goes where.
+    """
+    for folder in film_folders():
+        for name in FILM_NAMES:
+            if os.path.isfile(folder / name):
+                return folder / name
+    deforum, _, own = film_folders()
+    raise ParamError(
+        f"AnimateDiff: {mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
+    )
+
+
+def _tensor(image: Image.Image) -> torch.Tensor:
+    """An RGB picture as 3 h w, values 0..1."""
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
+
+
+def _picture(tensor: torch.Tensor) -> Image.Image:
+    return Image.fromarray((tensor * 255).round().byte().permute(1, 2, 0).numpy())

@@ -1,0 +1,142 @@
+"""Picture files that ControlNet reads as they are meant: plain ones themselves, all others as copies that are plain.
+
+Facts of sd-webui-controlnet 1.1.455: of a path it takes the numbers that Pillow finds, cut to 8 bits; a palette's
+numbers count as grey, a 1-bit white is 1, and EXIF turns nothing. Of a mask it takes the first channel. It pairs masks
+and pictures by the place of a mask among all files of its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageColor
+
+from modules import shared
+from motion_module.errors import HostError, ParamError, UserError
+from motion_module.media.reading.folders import PICTURES
+from motion_module.media.reading.frame_store import Bounds, scratch
+from motion_module.media.reading.pixels import as_rgb, is_plain, read_mask, read_rgb
+from motion_module.media.writing.saving import describe
+
+_FAST = 1  # of PNG; the files are temporary
+_DAY_S, _GB = 24 * 3600, 10**9
+
+
+class PictureFiles:
+    """The copies of one run, which go with it.
+
+    Args:
+        stack: closed at the end of the run.
+        root: where temporary folders of frames are.
+        background: the colour behind what is transparent.
+    """
+
+    def __init__(self, stack: ExitStack, root: Path, background: str = "white") -> None:
+        self.background = background
+        self._stack, self._root = stack, root
+        self._folder: Path | None = None
+        self._plain: dict[Path, Path] = {}
+        self._copies = 0
+
+    def plain(self, file: Path) -> Path:
+        """A picture file as ControlNet may read it: itself, or a copy.
+
+        Raises:
+            ReaderError: it cannot be read; names the file.
+            HostError: the copy cannot be written.
+            UserError: the run was interrupted.
+        """
+        if file not in self._plain:
+            stop_if_interrupted("pictures")
+            copied = None if is_plain(file) else self._copy(file, lambda: read_rgb(file, self.background))
+            self._plain[file] = copied or file
+        return self._plain[file]
+
+    def plain_picture(self, picture: Path | Image.Image) -> Path | Image.Image:
+        """The same for a picture that may be in memory already."""
+        return self.plain(picture) if isinstance(picture, Path) else as_rgb(picture, self.background)
+
+    def plain_masks(self, masks: Sequence[Path]) -> Path:
+        """A folder of which ControlNet takes these masks, as it may read them: their own, or one of copies.
+
+        Raises:
+            As `plain`.
+        """
+        own = masks[0].parent
+        if _begins_with(own, masks) and all(is_plain(mask, ("L",)) for mask in masks):
+            return own
+        with _told(self._root):
+            folder = self._made_folder() / f"masks-{self._copies}"
+            folder.mkdir(mode=0o700)
+        for mask in masks:
+            stop_if_interrupted("pictures")
+            self._copy(mask, lambda mask=mask: read_mask(mask), folder)
+        return folder
+
+    def _copy(self, file: Path, read: Callable[[], Image.Image], folder: Path | None = None) -> Path:
+        picture = read()
+        with _told(self._root):
+            path = (folder or self._made_folder()) / f"{self._copies:05}.png"
+            picture.save(path, compress_level=_FAST)
+        self._copies += 1
+        shared.state.textinfo = f"AnimateDiff: {self._copies} pictures converted to 8-bit RGB"
+        return path
+
+    def _made_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = self._stack.enter_context(scratch(self._root, "pictures", frame_bounds()))
+        return self._folder
+
+
+def img2img_background(p: Any) -> str:
+    """The colour that img2img lays behind what is transparent, in the run of `p`.
+
+    Raises:
+        ParamError: the setting is no colour.
+    """
+    name = "img2img_background_color"
+    overridden = getattr(p, "override_settings", None) or {}
+    colour = str(overridden.get(name, getattr(shared.opts, name, "#ffffff")))
+    try:
+        ImageColor.getrgb(colour)
+    except ValueError as error:
+        raise ParamError(
+            f"AnimateDiff: the setting {name} is {colour!r:.80}; allowed is a colour, as #ffffff."
+        ) from error
+    return colour
+
+
+def frame_bounds() -> Bounds:
+    """How long frames of earlier videos are kept, and how many bytes of them, as the settings say."""
+    days = _number("animatediff_frame_extract_days")
+    size = _number("animatediff_frame_extract_gb")
+    return Bounds(days * _DAY_S if days else None, int(size * _GB) if size else None)
+
+
+def stop_if_interrupted(what: str) -> None:
+    """Raises: UserError: somebody has pressed Interrupt. A skip may be the last run's: the host forgets it later."""
+    if shared.state.interrupted:
+        raise UserError(f"AnimateDiff: reading of the {what} was interrupted.")
+
+
+def _number(name: str) -> float:
+    """A setting that is a number, not below 0; 0 where it is none."""
+    value = getattr(shared.opts, name, 0)
+    return max(0, value) if isinstance(value, (int, float)) else 0
+
+
+def _begins_with(folder: Path, masks: Sequence[Path]) -> bool:
+    """Whether ControlNet, which takes every file of a folder for a mask, meets these first, and nothing else."""
+    files = [Path(file) for file in shared.listfiles(str(folder))]
+    return files[: len(masks)] == list(masks) and all(file.suffix.lower() in PICTURES for file in files)
+
+
+@contextmanager
+def _told(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"AnimateDiff: pictures cannot be written to {root}: {describe(error)}.") from error

@@ -1,0 +1,1 @@
+"""The hooks of the host, and the run that they drive."""

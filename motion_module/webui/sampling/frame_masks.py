@@ -1,0 +1,186 @@
+"""Inpainting with a mask for each frame: the host, which knows one mask a run, prepares each frame by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modules import masking
+from motion_module.errors import ParamError
+from motion_module.patching import replaced, replaced_call
+from motion_module.webui.request.masks import fitted
+
+Box = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels."""
+
+Init = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What lies over one finished frame.
+
+    Attributes:
+        mask: what is returned as its mask, and cut out of the overlay.
+        paste_to: where a cropped frame belongs: left, top, width, height.
+    """
+
+    mask: Any
+    paste_to: Any
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What the host's `init` makes of one frame."""
+
+    latent: Tensor
+    mask: Tensor
+    nmask: Tensor
+    conditioning: Tensor
+    overlays: list[Any]
+    colors: list[Any]
+    overlay: Overlay
+
+    @classmethod
+    def taken_from(cls, p: Any) -> _Prepared:
+        overlay = Overlay(p.mask_for_overlay, p.paste_to)
+        colors = list(p.color_corrections or [])
+        return cls(p.init_latent, p.mask, p.nmask, p.image_conditioning, list(p.overlay_images), colors, overlay)
+
+
+def init_each(
+    p: Any, masks: Sequence[Image.Image], init: Init, prompts: Any, seeds: Sequence[int], subseeds: Sequence[int]
+) -> list[Overlay]:
+    """Run the host's `init` once for each frame with its own mask, and join what it has made.
+
+    Afterwards `p` holds for all frames what it holds after one `init`: latents, masks (f c h w), overlays, condition of
+    inpainting checkpoints. Only masked: the parts that are cut out have one size, and follow the mask.
+
+    Args:
+        p: the host's processing object, with one picture or one for each frame.
+        masks: white where frame i is to change.
+        init: `p`'s own `init`.
+        prompts, seeds, subseeds: its arguments.
+
+    Returns:
+        What belongs to each frame when it is finished.
+
+    Raises:
+        ParamError: only masked parts are asked for, and there are none.
+    """
+    pictures = list(p.init_images) if len(p.init_images) > 1 else list(p.init_images) * len(masks)
+    masks = [fitted(mask, picture) for mask, picture in zip(masks, pictures, strict=True)]
+
+    def init_one(place: int) -> None:
+        with _one_frame(p, pictures[place], masks[place]):
+            init(prompts[place : place + 1], seeds[place : place + 1], subseeds[place : place + 1])
+
+    boxes = _crops(p, init_one, [picture.size for picture in pictures]) if p.inpaint_full_res else [None] * len(masks)
+    given = p.color_corrections
+    prepared = []
+    for place, box in enumerate(boxes):
+        p.color_corrections = given
+        with _cropping_to(box):
+            init_one(place)
+        prepared.append(_Prepared.taken_from(p))
+    _join(p, prepared, given)
+    return [one.overlay for one in prepared]
+
+
+@contextmanager
+def _one_frame(p: Any, picture: Image.Image, mask: Image.Image) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name, value in (("init_images", [picture]), ("image_mask", mask), ("batch_size", 1)):
+            stack.enter_context(replaced(p, name, value))
+        yield
+
+
+def _join(p: Any, prepared: list[_Prepared], given_colors: Any) -> None:
+    p.init_latent = torch.cat([one.latent for one in prepared])
+    p.mask = torch.stack([one.mask for one in prepared])
+    p.nmask = torch.stack([one.nmask for one in prepared])
+    p.image_conditioning = torch.cat([one.conditioning for one in prepared])
+    p.overlay_images = [overlay for one in prepared for overlay in one.overlays]
+    p.mask_for_overlay, p.paste_to = prepared[0].overlay.mask, prepared[0].overlay.paste_to
+    several = given_colors if given_colors and len(given_colors) > 1 else None  # one counts for all frames alike
+    p.color_corrections = several or [color for one in prepared for color in one.colors] or None
+
+
+class _PartFound(Exception):  # noqa: N818  (a way out, no error)
+    """Ends an `init` as soon as it knows the part that is masked (None: nothing is)."""
+
+    def __init__(self, box: Box | None) -> None:
+        super().__init__()
+        self.box = box
+
+
+def _crops(p: Any, init_one: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
+    """The part of each frame that is worked on, of one size where the frames have one size.
+
+    A size of its own for each frame would make its content swell and shrink from frame to frame.
+    """
+    found = [_masked_part(init_one, place) for place in range(len(sizes))]
+    if not any(found):
+        raise ParamError(f"AnimateDiff: all {len(found)} masks are black; allowed are masks with white, which changes.")
+    boxes = _filled(found)
+    if len(set(sizes)) > 1:
+        return [
+            masking.expand_crop_region(box, p.width, p.height, *size) for box, size in zip(boxes, sizes, strict=True)
+        ]
+    width, height = (max(box[axis + 2] - box[axis] for box in boxes) for axis in (0, 1))
+    _, _, width, height = _at_origin(masking.expand_crop_region((0, 0, width, height), p.width, p.height, *sizes[0]))
+    return [_centred(box, width, height, *sizes[0]) for box in boxes]
+
+
+def _masked_part(init_one: Callable[[int], None], place: int) -> Box | None:
+    def finding(part: Callable[..., Box | None]) -> Callable[..., None]:
+        def found(mask: Any, padding: int = 0) -> None:
+            raise _PartFound(part(mask, padding))
+
+        return found
+
+    with replaced_call(masking, "get_crop_region_v2", finding):
+        try:
+            init_one(place)
+        except _PartFound as stopped:
+            return stopped.box
+    return None
+
+
+def _filled(found: list[Box | None]) -> list[Box]:
+    """A frame whose mask is black stays as it is, wherever it is cut: it takes the part of the frame before it."""
+    first = next(box for box in found if box)
+    boxes = []
+    for box in found:
+        first = box or first
+        boxes.append(first)
+    return boxes
+
+
+def _at_origin(box: Box) -> Box:
+    return 0, 0, box[2] - box[0], box[3] - box[1]
+
+
+def _centred(box: Box, width: int, height: int, whole_width: int, whole_height: int) -> Box:
+    """A box of this size about the middle of `box`, moved to lie inside the picture."""
+    left = min(max((box[0] + box[2] - width) // 2, 0), whole_width - width)
+    top = min(max((box[1] + box[3] - height) // 2, 0), whole_height - height)
+    return left, top, left + width, top + height
+
+
+@contextmanager
+def _cropping_to(box: Box | None) -> Iterator[None]:
+    """The host cuts out this part, whatever is masked; None leaves it to the host."""
+    if box is None:
+        yield
+        return
+    with ExitStack() as stack:
+        stack.enter_context(replaced_call(masking, "get_crop_region_v2", lambda _: lambda *_: box))
+        stack.enter_context(replaced_call(masking, "expand_crop_region", lambda _: lambda region, *_: region))
+        yield

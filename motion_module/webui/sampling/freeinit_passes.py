@@ -1,0 +1,68 @@
+"""FreeInit around the host's own sampling: the same sampler runs again, from noise that remembers the last result."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from modules import sd_samplers, shared
+from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noised_again
+from motion_module.params import VideoParams
+from motion_module.patching import replaced_call
+from motion_module.stand_in import given_original
+
+_METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
+
+
+@contextmanager
+def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
+    """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times.
+
+    img2img has its sampler already; txt2img and hires fix make theirs inside `p.sample`.
+    """
+    if not params.freeinit_enable:
+        yield
+        return
+    with ExitStack() as stack:
+
+        def create_sampler(create: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            return _repeating(create(*args, **kwargs), params, stack)
+
+        if getattr(p, "sampler", None) is not None:
+            _repeating(p.sampler, params, stack)
+        stack.enter_context(replaced_call(sd_samplers, "create_sampler", given_original(create_sampler)))
+        if p.iteration == 0:
+            _announce(p, params.freeinit_iters - 1)
+        yield
+
+
+def _repeating(sampler: Any, params: VideoParams, stack: ExitStack) -> Any:
+    for name, place in _METHODS.items():
+        passes = functools.partial(_passes, params, place)
+        stack.enter_context(replaced_call(sampler, name, given_original(passes)))
+    return sampler
+
+
+def _passes(params: VideoParams, place: int, once: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    noise = args[place].clone()
+    frames, _, height, width = noise.shape
+    mask = low_pass((frames, height, width), params.freeinit_filter, params.freeinit_ds, params.freeinit_dt)
+    result = once(*args, **kwargs)
+    for _ in range(params.freeinit_iters - 1):
+        if shared.state.interrupted or shared.state.skipped:
+            break
+        shared.state.nextjob()
+        again = noised_again(result, noise, float(shared.sd_model.alphas_cumprod[-1]))
+        mixed = mix_frequencies(again, noise, mask)
+        result = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
+    return result
+
+
+def _announce(p: Any, more: int) -> None:
+    """The progress bars count every pass. They may count other runs as well (X/Y/Z plot), so ours are added."""
+    shared.state.job_count += more * p.n_iter * (2 if getattr(p, "enable_hr", False) else 1)
+    shared.total_tqdm.updateTotal(shared.state.job_count * p.steps)

@@ -1,0 +1,63 @@
+"""Fields without effect: which, why, and that the rest of the table is not among them."""
+
+import pytest
+
+from motion_module.params import VideoParams
+from motion_module.without_effect import idle_fields, without_effect
+from motion_module.wording import for_client
+
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+OF_OTHERS = {name: field.needs for name, field in VideoParams.table().items() if field.needs}
+SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "video_source": "a.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "frames", "idle"),
+    [
+        ({}, 16, ONE_WINDOW),
+        ({}, 17, set()),
+        ({}, None, set()),
+        ({"batch_size": 8}, 16, set()),
+        ({"closed_loop": "N"}, 16, ONE_WINDOW | {"closed_loop"}),
+        ({"closed_loop": "A"}, 16, ONE_WINDOW),
+        ({"closed_loop": "R+P"}, 16, ONE_WINDOW),
+        ({"closed_loop": "N"}, 17, set()),
+        ({"schedule": "static"}, 17, {"stride"}),
+        ({"schedule": "static", "closed_loop": "N"}, None, {"stride", "closed_loop"}),
+        ({"schedule": "static", "closed_loop": "A"}, 17, {"stride", "closed_loop"}),
+        ({"schedule": "static"}, 16, ONE_WINDOW),
+        ({"same_noise": True}, 17, {"freenoise_enable"}),
+        ({"effect": 0}, 17, {"motion_scale"}),
+        ({"reverse": [1, 2]}, 17, {"reverse"}),
+        ({"reverse": [0, 2]}, 17, set()),
+    ],
+)
+def test_idle_fields(fields, frames, idle):
+    found = idle_fields(VideoParams(**SET, **fields), frames)
+    assert set(found) == idle
+    assert all(found.values())
+
+
+def test_a_field_waits_for_the_one_it_needs():
+    found = idle_fields(VideoParams(), 17)
+    assert set(found) == set(OF_OTHERS)
+    page = {name: VideoParams.told_on_page(why) for name, why in found.items()}
+    assert page["freeinit_iters"] == "it needs FreeInit" and page["interp_x"] == "it needs Frame interpolation"
+    assert page["video_start"] == "it needs Video source or Video path"
+    assert for_client(found["video_start"]) == "it needs video_source or video_path"
+    for needed in SET:
+        left = idle_fields(VideoParams(**{needed: SET[needed]}), 17)
+        assert set(left) == {name for name, others in OF_OTHERS.items() if needed not in others}
+
+
+def test_only_changed_fields_are_worth_a_word():
+    asked = VideoParams(stride=2, overlap=3, interp_x=4, fps=9, freenoise_enable=True)
+    why = "16 frames fit into one window of 16"
+    waits = "it needs interp"
+
+    def told(frames):
+        return {name: for_client(why) for name, why in without_effect(asked, frames).items()}
+
+    assert told(16) == {"stride": why, "overlap": why, "freenoise_enable": why, "interp_x": waits}
+    assert told(17) == {"interp_x": waits}
+    assert without_effect(VideoParams(), 16) == {}
