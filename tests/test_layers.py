@@ -28,7 +28,9 @@ for _room in ("page", "sampling", "controlnet", "output"):
     ALLOWED[f"webui/{_room}"] = (HOST, _BELOW | {"webui/request", "webui/plan"})
 ALLOWED["webui/run"] = (HOST, set(ALLOWED))
 ALLOWED["scripts"] = ({"gradio", "modules", "scripts"}, {"webui", "webui/run", "webui/page", "webui/request"})
-OPEN = {"compat": {"webui/run", "webui/request", "core/denoising"}}  # files whose door is wider than their room's
+OPEN = {
+    "compat": {"webui/run", "webui/request", "core/denoising", "core/module"}
+}  # files whose door is wider than their room's
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
 
 
