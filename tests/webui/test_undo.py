@@ -95,7 +95,9 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
 
 
-@pytest.mark.parametrize("step", ["models.resolve", "models.load", "models.check_fits", "read_request", "Route"])
+@pytest.mark.parametrize(
+    "step", ["motion_modules.resolve", "motion_modules.load", "motion_modules.check_fits", "read_request", "Route"]
+)
 def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     def fail(*args, **kwargs):
         raise MemoryError("no memory for this")

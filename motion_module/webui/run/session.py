@@ -20,7 +20,6 @@ from modules import shared
 from motion_module import __version__
 from motion_module.core.denoising.noise import free_noise, same_noise
 from motion_module.core.denoising.schedule import alpha_schedule
-from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import CheckpointError, HostError, ParamError, SaidError, UserError
 from motion_module.params import VideoParams
@@ -39,10 +38,10 @@ from motion_module.webui.request.masks import fitted, read_masks
 from motion_module.webui.request.picture_files import PictureFiles, img2img_background
 from motion_module.webui.request.read import read_request, with_axes
 from motion_module.webui.request.video_source import VideoIn
-from motion_module.webui.sampling.freeinit_passes import freeinit_passes
 from motion_module.webui.sampling.init_pictures import Pictures, check_start
+from motion_module.webui.sampling.loan import Borrower, window_options
 from motion_module.webui.sampling.motion_lora import Networks
-from motion_module.webui.sampling.scope import Borrower, chosen_schedule, sampling_scope, window_options
+from motion_module.webui.sampling.scope import around_sample, chosen_schedule
 from motion_module.windows import overlap_note, resolve_overlap
 from motion_module.without_effect import without_effect
 from motion_module.wording import mention, system_says
@@ -405,18 +404,11 @@ class Session:
         if missing or self._sampling:  # the latter: within our own, below what another extension has put between
             return original(*args, **kwargs)
         self._sampled = True
+        borrower = Borrower.of(self.params, self._model, self.frames, self._route.of_call, self._together)
+        hints, noted = control.handing_out(self.frames), interrupted.noted(self.p, self._unfinished)
+        changes = around_sample(self.p, self.params, borrower, self._networks, self._pictures, hints, noted)
         try:
-            with ExitStack() as stack:
-                stack.enter_context(replaced(self, "_sampling", True))
-                stack.enter_context(self._networks.sampling())
-                call = CallFrames(motion_scale=self.params.motion_scale, effect=self.params.effect)
-                around = stack.enter_context(control.handing_out(self.frames))
-                options = window_options(self.params)
-                loan = Borrower(self._model, self.frames, options, call, self._route.of_call, around, self._together)
-                stack.enter_context(sampling_scope(loan))
-                stack.enter_context(self._pictures.fading())
-                stack.enter_context(freeinit_passes(self.p, self.params))
-                stack.enter_context(interrupted.noted(self.p, self._unfinished))
+            with replaced(self, "_sampling", True), changes:
                 return original(*args, **kwargs)
         except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
             self._give_up()
