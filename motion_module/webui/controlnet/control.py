@@ -122,7 +122,7 @@ class Control:
             yield around
 
     def _ways(self, frames: int) -> dict[int, Travel | None]:
-        closed = frames > self._params.batch_size and self._params.closed_loop in ("R+P", "A")
+        closed = frames > self._params.batch_size and self._params.closed_loop.closes_travel
         taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
         places = {id(settings): place for place, settings in enumerate(taken)}
         ways: dict[int, Travel | None] = {}

@@ -39,7 +39,7 @@ from motion_module.webui.request.picture_files import PictureFiles, img2img_back
 from motion_module.webui.request.read import read_request, with_axes
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.webui.sampling.init_pictures import Pictures, check_start
-from motion_module.webui.sampling.loan import Borrower, window_options
+from motion_module.webui.sampling.loan import Borrower
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.scope import around_sample, chosen_schedule
 from motion_module.windows import overlap_note, resolve_overlap
@@ -134,12 +134,12 @@ class Session:
         if len(getattr(self.p, "init_images", None) or []) > self.frames:
             self._change("init_images", self.p.init_images[: self.frames])
         self._choose_module()
-        self._route = Route(self.frames, closed=self.params.closed_loop in ("R+P", "A"))
+        self._route = Route(self.frames, closed=self.params.closed_loop.closes_travel)
         self._route.check(self.p)
         self._pictures = Pictures(self.p, self.params, self._masks()[: self.frames])
         for name, why in {**without_effect(self.params, self.frames), **self._idle_masks()}.items():
             comment(self.p, f"AnimateDiff: {mention(name)} has no effect: {why}.")
-        for note in (idle_batch_size(self.p, self.frames), self._overlap_note()):
+        for note in (idle_batch_size(self.p, self.frames), overlap_note(self.frames, self.params.windows)):
             if note:
                 comment(self.p, f"AnimateDiff: {note}")
         if self._fewer:
@@ -239,11 +239,6 @@ class Session:
         alone = self.video is not None and not self.video.files
         pictures = getattr(self.p, "init_images", None)
         return {"mask_path": "there is neither a picture to inpaint nor a video"} if alone and not pictures else {}
-
-    def _overlap_note(self) -> str:
-        asked = window_options(self.params)
-        windows = asked.context, asked.stride, asked.overlap, asked.closed_loop, asked.schedule
-        return overlap_note(self.frames, *windows)
 
     def _attach(self) -> None:
         self._change(NAME, self)

@@ -13,13 +13,13 @@ from modules import script_callbacks, sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
 from motion_module.core.denoising.row_order import Announced, Snapshot, places_after
 from motion_module.core.denoising.slerp import travelled
-from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel, WindowOptions
+from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
 from motion_module.travel import Between
 from motion_module.webui.sampling import neighbours
-from motion_module.windows import resolve_schedule
+from motion_module.windows import WindowPlan
 
 Places = Sequence[Between] | None
 PlacesOfPass = Callable[[bool], tuple[Places, Places]]
@@ -43,7 +43,7 @@ class Borrower:
 
     model: MotionModel
     frames: int
-    options: WindowOptions
+    options: WindowPlan
     call: CallFrames
     places: PlacesOfPass
     together: bool | None = None
@@ -54,20 +54,7 @@ class Borrower:
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-        return cls(model, frames, window_options(params), call, places, together)
-
-
-def window_options(asked: VideoParams) -> WindowOptions:
-    """The windows that a request asks for."""
-    return WindowOptions(
-        context=asked.batch_size,
-        stride=asked.stride,
-        overlap=asked.overlap,
-        closed_loop=asked.closed_loop,
-        schedule=resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, asked.stride),
-        blend=asked.blend,
-        windows_per_call=asked.windows_per_call,
-    )
+        return cls(model, frames, params.windows, call, places, together)
 
 
 class Loan:
