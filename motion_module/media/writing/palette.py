@@ -163,7 +163,9 @@ def _move_idle(
     distance, neighbour = _nearest_others(palette)
     cost = weights * distance
     cheapest = np.argsort(cost)[:moves]
-    served = (weights[cheapest] == 0) | ~np.isin(neighbour[cheapest], cheapest)  # by one that stays
+    stays = np.ones(COLOURS, np.bool_)
+    stays[cheapest] = False
+    served = (weights[cheapest] == 0) | stays[neighbour[cheapest]]
     better = served & (error[worst] > cost[cheapest]) & (nearest[worst] != cheapest)
     palette[cheapest[better]] = cells.colours[worst[better]]
 
