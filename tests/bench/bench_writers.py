@@ -162,7 +162,7 @@ def bytes_in(path: Path) -> int:
 def processor_seconds() -> float:
     """How long processors have worked for this process and for programs that it has started and seen end."""
     used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    return time.process_time() + used.children_user + used.children_system
 
 
 def timed(
@@ -261,11 +261,12 @@ def print_formats(count: int, size: int, repeat: int, only: list[str] | None, cp
         with tempfile.TemporaryDirectory() as folder:
             seconds, path = timed(write, frames, Path(folder), repeat, clock)
             length, (exact, seen, alike) = bytes_in(path), quality(frames, path)
-        kind = name.split(",")[0]
-        base = reference.setdefault(kind, (seconds, length, exact))
-        ratios = f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB"
+        kind, ratios = name.split(",")[0], "| |"
+        if kind in ("GIF", "MP4"):
+            base = reference.setdefault(kind, (seconds, length, exact))
+            ratios = f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB"
         row = f"| {name} | {seconds:.2f} | {length / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} |"
-        print(f"{row} {ratios if kind in ('GIF', 'MP4') else '| |'} |", flush=True)
+        print(f"{row} {ratios} |", flush=True)
 
 
 def main() -> None:
