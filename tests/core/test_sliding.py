@@ -69,7 +69,7 @@ def a_case(draw):
     return layout, options, draw(st.booleans()), draw(st.integers(0, 40))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(a_case())
 def test_a_model_without_motion_gives_the_same_through_any_windows(case):
     layout, options, together, step = case
@@ -79,7 +79,7 @@ def test_a_model_without_motion_gives_the_same_through_any_windows(case):
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(a_case())
 def test_sides_and_windows_in_one_call_or_apart(case):
     """Only the number of calls may depend on `together` and `windows_per_call`; the frames see the same neighbours."""

@@ -3,6 +3,7 @@
 import ast
 import importlib
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import motion_module
@@ -15,12 +16,14 @@ CHANGES = ("replaced", "replaced_call", "replaced_item", "replaced_value", "repl
 def borrowers():
     """Every module of ours that imports `patching`, and so changes somebody else's objects."""
     for path in sorted([*PACKAGE.glob("core/**/*.py"), *PACKAGE.glob("webui/**/*.py")]):
-        if "motion_module.patching" in _imported(ast.parse(path.read_text("utf8"))):
+        if _imports_patching(path):
             yield importlib.import_module(".".join(["motion_module", *path.relative_to(PACKAGE).with_suffix("").parts]))
 
 
-def _imported(tree):
-    return {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+@cache  # a test that fails at each change in turn asks a thousand times
+def _imports_patching(path):
+    imports = (node for node in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(node, ast.ImportFrom))
+    return any(node.module == "motion_module.patching" for node in imports)
 
 
 class Keeper:
