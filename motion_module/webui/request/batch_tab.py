@@ -18,6 +18,7 @@ from motion_module.media.reading.pixels import read_mask, read_rgb
 from motion_module.patching import replaced, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.answers import answered, comment
+from motion_module.webui.request import listening
 from motion_module.webui.request.allowed_paths import check_inside, permitted
 from motion_module.webui.request.batch_folder import Batch
 from motion_module.webui.request.masks import fitted
@@ -183,6 +184,7 @@ def _natural(file: str) -> list[Any]:
 
 def _readable(file: str, read: Callable[[Path], _Read]) -> _Read:
     """Raises: UserError: the file is no picture; left out, all later frames would be at the wrong place."""
+    listening.check("pictures")
     try:
         return read(Path(file))
     except PictureError as error:
