@@ -9,6 +9,7 @@ from typing import Any
 from modules import shared
 from modules.styles import merge_prompts
 from motion_module.errors import ParamError
+from motion_module.patching import assign
 from motion_module.travel import Between, Travel, parse, with_style
 from motion_module.travel_lines import key_lines, looks_like_key, without_comments
 from motion_module.wording import either
@@ -83,8 +84,8 @@ class Route:
             texts = getattr(p, of_pictures, None) or []
             styled = {text: _styled(p, name, text) for text in texts}
             if texts:
-                setattr(p, of_pictures, [styled[text] for text in texts])
-        p.main_prompt, p.main_negative_prompt = p.all_prompts[0], p.all_negative_prompts[0]
+                assign(p, **{of_pictures: [styled[text] for text in texts]})
+        assign(p, main_prompt=p.all_prompts[0], main_negative_prompt=p.all_negative_prompts[0])
 
     def check_all(self, p: Any) -> None:
         """Refuse an impossible prompt travel that another script has made of the prompts.

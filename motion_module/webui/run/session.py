@@ -23,8 +23,8 @@ from motion_module.core.denoising.schedule import alpha_schedule
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import CheckpointError, HostError, ParamError, SaidError, UserError
 from motion_module.params import VideoParams
-from motion_module.patching import replaced, replaced_call
-from motion_module.stand_in import StandIn, given_original, settled
+from motion_module.patching import replaced, replaced_call, take_out
+from motion_module.stand_in import MISSING, StandIn, given_original, settled
 from motion_module.webui.answers import answer_to, answering, comment, fail, told
 from motion_module.webui.controlnet.control import Control, let_go_of_sample, names_of_sample, sample_of
 from motion_module.webui.output import interrupted, videos
@@ -48,7 +48,6 @@ from motion_module.wording import mention, system_says
 
 _log = logging.getLogger(__name__)
 NAME = "animatediff_session"  # of the attribute of `p` that is its session
-_ABSENT = object()
 
 
 class Session:
@@ -219,8 +218,8 @@ class Session:
         """Take the changes of this session off a copy of its `p`."""
         for name, (value, before) in self._changed.items():
             found = vars(copy).get(name)
-            if found is value or (isinstance(value, dict) and found == value):  # equal in a deep copy
-                delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
+            equal = isinstance(value, dict) and found == value  # in a deep copy
+            take_out(copy, name, found if equal else value, before)
 
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""
@@ -246,13 +245,13 @@ class Session:
         self.over = False
 
     def _change(self, name: str, value: Any) -> None:
-        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, _ABSENT)
+        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, MISSING)
         self._changed[name] = (value, before)
         self._stack.enter_context(replaced(self.p, name, value))
 
     def _wrap(self, name: str, replacement: Callable[..., Any], original: Callable[..., Any] | None = None) -> StandIn:
         """Have calls of a method of `p` go to `replacement(original, ...)`."""
-        before = settled(vars(self.p).get(name, _ABSENT))
+        before = settled(vars(self.p).get(name, MISSING))
         if name in self._changed:
             before = self._changed[name][1]
         answers = given_original(functools.partial(self._answering, replacement))

@@ -17,6 +17,7 @@ from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingM
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
+from motion_module.patching import assign
 from motion_module.travel import Between
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
@@ -207,5 +208,5 @@ def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
     if shared.state.interrupted or shared.state.skipped:
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
-    shared.state.textinfo = f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}"
+    assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")
     yield

@@ -27,7 +27,7 @@ from motion_module.core.module.lora import (
 from motion_module.core.module.lora_names import UNET
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import CheckpointError
-from motion_module.patching import replaced, replaced_call, replaced_item
+from motion_module.patching import assign, drop_items, preserved, replaced, replaced_call, replaced_item
 from motion_module.stand_in import given_original
 from motion_module.webui.sampling.lora_faults import misfit, unused_tag
 
@@ -82,9 +82,8 @@ class Networks:
         self._names.close()
         self._activation.close()
         for net in self._converted(self._read_by_us):
-            net.mtime = 0.0
-            for key in self._layers.keys() & net.modules.keys():
-                del net.modules[key]
+            assign(net, mtime=0.0)
+            drop_items(net.modules, self._layers)
             _apply_anew(net)
         self._read_by_us.clear()
 
@@ -119,8 +118,8 @@ class Networks:
         with ExitStack() as stack:
             stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(self._read)))
             stack.enter_context(replaced_call(networks, "load_network", given_original(self._load)))
+            drop_items(shared.sd_model.network_layer_mapping, self._layers)  # there if put back from a former run
             for name, layer in self._layers.items():
-                shared.sd_model.network_layer_mapping.pop(name, None)  # there if somebody has put back a former run's
                 stack.enter_context(replaced_item(shared.sd_model.network_layer_mapping, name, layer))
             for net in _in_memory(networks):
                 if not _among(net, self._read_by_us):
@@ -232,19 +231,13 @@ def _apply_anew(net: Any) -> None:
     mapping = getattr(shared.sd_model, "network_layer_mapping", {})
     for layer in (mapping[key] for key in net.modules if key in mapping):
         if getattr(layer, "network_current_names", ()):
-            layer.network_current_names = _OUT_OF_DATE
+            assign(layer, network_current_names=_OUT_OF_DATE)
 
 
 @contextmanager
 def _named(layer: nn.Module, name: str, networks: Any) -> Iterator[None]:
     """Let the host find what its networks add to a layer; afterwards the weights are back to the last bit."""
-    own = vars(layer)
-    before = {key: own[key] for key in _ON_LAYERS if key in own}
-    layer.network_layer_name = name  # type: ignore[assignment]
-    try:
+    with preserved(layer, *_ON_LAYERS), ExitStack() as stack:
+        assign(layer, network_layer_name=name)
+        stack.callback(networks.network_restore_weights_from_backup, layer)
         yield
-    finally:
-        networks.network_restore_weights_from_backup(layer)
-        for key in _ON_LAYERS:
-            own.pop(key, None)
-        own.update(before)

@@ -15,7 +15,7 @@ from motion_module.core.module.model import MotionModel
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
-from motion_module.patching import put_right_options, replaced_call, replaced_option
+from motion_module.patching import assign, put_right_options, replaced_call, replaced_option
 from motion_module.stand_in import given_original
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
 from motion_module.webui.sampling.init_pictures import Pictures
@@ -132,4 +132,4 @@ def _without_text_afterwards() -> Iterator[None]:
     try:
         yield
     finally:
-        shared.state.textinfo = None
+        assign(shared.state, textinfo=None)
