@@ -80,6 +80,33 @@ def test_no_global_no_assert_no_bare_except(path):
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"line {node.lineno}"
 
 
+SET_DIRECTLY = {  # whose attributes are set otherwise than through `patching`, outside of their own class
+    "settings": "a copy of a ControlNet unit that is this run's",
+    "unit": "the same",
+    "processed": "the host's result, which its hook hands over to be changed",
+    "shared.state": "what the host shows of a job while it runs",
+    "record": "a line of the log",
+    **dict.fromkeys(
+        ("answer", "failure", "layer", "line", "named", "picture", "samples", "saved[-1]", "video"), "ours"
+    ),
+    "field": "a component of our panel",
+}
+
+
+@pytest.mark.parametrize(
+    "path", [file for file in FILES if PACKAGE in file.parents], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_who_changes_the_host_does_it_through_patching(path):
+    if room_of(path) in ("", "media", "media/reading", "media/writing"):
+        return  # which know no host
+    tree = ast.parse(path.read_text("utf8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            owner = ast.unparse(node.value)
+            assert owner in {"self", *SET_DIRECTLY}, f"line {node.lineno}: {ast.unparse(node)}"
+        assert not (isinstance(node, ast.Name) and node.id in ("setattr", "delattr")), f"line {node.lineno}"
+
+
 def test_scripts_hold_no_state():
     for path in (ROOT / "scripts").glob("*.py"):
         tree = ast.parse(path.read_text("utf8"))

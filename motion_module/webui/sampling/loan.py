@@ -154,8 +154,10 @@ class Loan:
         """Give every frame its own condition."""
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
-        params.text_cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
-        params.text_uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
+        if way:
+            assign(params, text_cond=past_mark(cond, lambda text: travelled(text, way, parts)))
+        if negative_way:
+            assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
     def _announce(self, params: script_callbacks.CFGDenoiserParams, parts: int, places: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
@@ -165,7 +167,7 @@ class Loan:
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
         if self._long:
             cond, uncond = waiting(cond), waiting(uncond)
-        params.text_cond, params.text_uncond = cond, uncond
+        assign(params, text_cond=cond, text_uncond=uncond)
         self._step = _step_of(params.denoiser)
         if self._sliding is not None:
             announced = Announced(self._borrower.frames, parts, params.x, cond, uncond, places)
