@@ -23,6 +23,7 @@ from motion_module.wording import mention
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULT_FOLDER = ROOT / "model"
 _ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
+_FOLDER = "animatediff_model_path"  # the setting
 _MOST_FOLDERS = 5000  # links between folders may make endless many paths of few folders
 _log = logging.getLogger(__name__)
 
@@ -42,17 +43,25 @@ class ModuleFile:
     spec: ModuleSpec
 
 
-def folders() -> list[Path]:
-    """Where people put motion modules: the folder of the settings, then the extension's own."""
-    chosen = typed_path(str(getattr(shared.opts, "animatediff_model_path", "") or ""))
+def folders(setting: str | None = None) -> list[Path]:
+    """Where people put motion modules: the folder of the settings, then the extension's own.
+
+    Args:
+        setting: the folder that a request has in the place of that of the settings; None where it has none.
+    """
+    chosen = typed_path(str(getattr(shared.opts, _FOLDER, "") or "") if setting is None else setting)
     paths = [Path(chosen)] if chosen else []
     return [path for path in dict.fromkeys([*paths, DEFAULT_FOLDER]) if os.path.isdir(path)]
 
 
-def files() -> dict[str, Path]:
-    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
+def files(setting: str | None = None) -> dict[str, Path]:
+    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder.
+
+    Args:
+        setting: see `folders`.
+    """
     found: dict[str, Path] = {}
-    for folder in folders():
+    for folder in folders(setting):
         for path in sorted(_weights_in(folder)):
             found.setdefault(as_text(path.relative_to(folder).as_posix()), path)
     return found
@@ -77,9 +86,27 @@ def _weights_in(folder: Path) -> Iterator[Path]:
                 yield Path(path)
 
 
+def files_for(p: Any) -> dict[str, Path]:
+    """The same for a run, whose `override_settings` may name another folder."""
+    setting = (getattr(p, "override_settings", None) or {}).get(_FOLDER)
+    return files(None if setting is None else str(setting))
+
+
 def names() -> list[str]:
     """The names of the files that are motion modules by their content."""
     return [name for name, path in files().items() if _spec_or_none(path)]
+
+
+def check_possible(name: str, listing: Mapping[str, Path]) -> None:
+    """Refuse a run that names no motion module, before anything is loaded.
+
+    Raises:
+        ParamError, CheckpointError: as `named`; or none is named, and there is none.
+    """
+    if name:
+        named(name, listing)
+    else:
+        check_there_is_one(listing)
 
 
 def check_there_is_one(listing: Mapping[str, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from modules import shared
@@ -79,17 +80,20 @@ def parse_networks(session: Session, original: Original, *args: Any, **kwargs: A
 
 def sample(session: Session, original: Original, *args: Any, **kwargs: Any) -> Any:
     """The host makes the latents of one video."""
-    p, plan, work, samples = session.borrowed.p, session.plan, session.work, session.samples
-    if not isinstance(plan, Plan) or samples.running:  # the latter: below what another extension has put between
+    samples = session.samples
+    if not isinstance(session.plan, Plan) or samples.running:  # the latter: below what another has put between
         return original(*args, **kwargs)
     samples.called = True
-    params, frames = plan.request.params, plan.request.frames
-    borrower = Borrower.of(params, plan.model, frames, work.prompts.of_call, work.together)
-    hints, noted = work.control.handing_out(frames), interrupted.noted(p, work.unfinished)
-    changes = around_sample(p, params, borrower, work.networks, work.pictures, hints, noted)
     try:
-        with replaced(samples, "running", True), changes:
+        with replaced(samples, "running", True), _changes(session, session.plan):
             return original(*args, **kwargs)
     except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
         session.give_up()
         raise
+
+
+def _changes(session: Session, plan: Plan) -> AbstractContextManager[None]:
+    p, work, request = session.borrowed.p, session.work, plan.request
+    borrower = Borrower.of(request.params, plan.model, request.frames, work.prompts.of_call, work.together)
+    hints, noted = work.control.handing_out(request.frames), interrupted.noted(p, work.unfinished)
+    return around_sample(p, request.params, borrower, work.networks, work.pictures, hints, noted)
