@@ -15,6 +15,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[2] / "pocket"))
 
 import torch
+
 import weights
 
 SIZES = weights.Sizes(channel_mult=(1, 2, 4, 4), heads=8, text_width=768, text_layers=12, words=1.0)
@@ -77,9 +78,7 @@ def make_all(folder: Path) -> Path:
     """Writes everything below a folder: the checkpoint, `motion/` and `controlnet/`."""
     make_checkpoint(folder / "sd15tiny.safetensors")
     make_motion_modules(folder / "motion")
-    weights.make_controlnet(
-        folder / "controlnet" / "control_v11p_sd15_canny_tiny.safetensors", seed=77, sizes=SIZES
-    )
+    weights.make_controlnet(folder / "controlnet" / "control_v11p_sd15_canny_tiny.safetensors", seed=77, sizes=SIZES)
     return folder
 
 

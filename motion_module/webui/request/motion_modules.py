@@ -18,6 +18,7 @@ from motion_module.core.module.model import MotionModel, inspect_motion_file, lo
 from motion_module.core.module.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError, as_text
 from motion_module.paths import typed_path
+from motion_module.webui.host import host
 from motion_module.wording import mention
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -227,7 +228,7 @@ def _misfit(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> C
 def _looked_at(sd_model: Any) -> tuple[str, tuple[int, ...]]:
     if sd_model is None:  # the host could not load it, and said so in its log only
         raise CheckpointError("AnimateDiff: no checkpoint is loaded; choose an SD1.5 checkpoint first.")
-    return family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
+    return family_of(sd_model), unet_widths(host.unet(sd_model))
 
 
 def _listed(widths: tuple[int, ...]) -> str:
