@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
 from PIL import Image, ImageSequence
+from read_back import read_infotext
 
 from motion_module.media import child, ffmpeg
-from motion_module.media.writing import WriterError, WriterOptions, available_formats, gif
+from motion_module.media.writing import WriterOptions, available_formats, gif
 from motion_module.media.writing.clip import Clip, ClipInfo
-from motion_module.media.writing.metadata import read_infotext
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
 
@@ -315,13 +315,6 @@ def test_a_frame_of_another_size(save):
 def test_an_unknown_format_is_refused(save, tmp_path):
     with pytest.raises(KeyError):
         save(numbered_clip(1), ["GIF", "BMP"])
-
-
-def test_read_infotext_of_what_is_not_a_video(tmp_path):
-    path = tmp_path / "x.mp4"
-    path.write_bytes(b"not a video")
-    with pytest.raises(WriterError, match="ffmpeg failed"):
-        read_infotext(path)
 
 
 def test_gifsicle_is_not_needed(save, monkeypatch, caplog):

@@ -16,11 +16,12 @@ import piexif.helper
 import pytest
 from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
 from PIL import Image, ImageSequence
+from read_back import parse_ffmetadata, read_exif, read_infotext
 
 from motion_module.media.writing import LOSSLESS, TEN_BIT, WriterOptions, available_formats
 from motion_module.media.writing.clip import Clip, ClipInfo
-from motion_module.media.writing.isobmff import read_exif, with_exif
-from motion_module.media.writing.metadata import exif_comment, ffmetadata, parse_ffmetadata, read_infotext
+from motion_module.media.writing.isobmff import with_exif
+from motion_module.media.writing.metadata import exif_comment, ffmetadata
 
 EVEN, ODD = (64, 48), (63, 33)
 ALL = available_formats()

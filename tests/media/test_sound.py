@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from media_clips import decode_with_ffmpeg, numbered_clip
+from read_back import read_infotext
 from video_files import ffmpeg, film, seconds_of, sound_of, streams
 
 from motion_module.media.writing import WITH_SOUND, available_formats
 from motion_module.media.writing.clip import Sound
-from motion_module.media.writing.metadata import read_infotext
 
 
 @pytest.fixture

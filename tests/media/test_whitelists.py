@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 from media_clips import numbered_clip, numbered_frame
+from read_back import read_infotext
 from video_files import film
 
-from motion_module.media.ffmpeg import WriterError
 from motion_module.media.reading.reader import extract, sound_in
 from motion_module.media.reading.timing import Selection
 from motion_module.media.writing import available_formats
 from motion_module.media.writing.clip import Sound
 from motion_module.media.writing.interpolation import motion_compensated
-from motion_module.media.writing.metadata import read_infotext
 
 MEDIA = Path(__file__).parents[2] / "motion_module" / "media"
 WHITELISTS = ("-protocol_whitelist", "-format_whitelist")
@@ -90,5 +89,5 @@ def test_a_playlist_under_a_videos_name_is_not_followed(tmp_path, suffix, save):
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret.name}\n#EXT-X-ENDLIST\n",
     ):
         playlist.write_text(text)
-        with pytest.raises(WriterError):
+        with pytest.raises(subprocess.CalledProcessError):
             read_infotext(playlist)

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
+from read_back import read_infotext
 
 from motion_module.errors import HostError
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.writing import WRITERS, saving
-from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
 from motion_module.webui.output import previews, videos, write
 from motion_module.webui.request import interpolation
