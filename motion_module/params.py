@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.fields import Field, Kind, read_value
 from motion_module.windows import BLENDS, SCHEDULES
 from motion_module.wording import for_page, mention, value_text
 
-FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
 CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
 RETURNED = ("all", "pictures")
 REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
@@ -57,7 +57,7 @@ class VideoParams:
         8,
         "number",
         "FPS",
-        "Frames per second; to last as long, a GIF leaves frames out above 50, WEBP, AVIF and APNG above 90.",
+        f"Frames per second. To last as long, some formats leave frames out: {formats.limits_text()}.",
         low=1,
         high=120,
     )
@@ -94,11 +94,11 @@ class VideoParams:
         group="Context",
     )
     format: list[str] = _field(
-        ["GIF", "PNG"],
+        list(formats.DEFAULT),
         "choices",
         "Save format",
-        "What is written; Frame also returns every frame to API clients.",
-        choices=FORMATS,
+        f"What is written; {formats.FRAME} also returns every frame to API clients.",
+        choices=formats.NAMES,
     )
     interp: str = _field(
         "Off",
@@ -274,7 +274,7 @@ class VideoParams:
         False,
         "bool",
         "Keep sound",
-        "The sound of Video source goes into MP4 and WEBM.",
+        f"The sound of Video source goes into {formats.listed(formats.WITH_SOUND)}.",
         group="Video in",
         needs=("video_source",),
     )
@@ -282,8 +282,9 @@ class VideoParams:
         "all",
         "choice",
         "Returned",
-        "What images holds in the API: pictures leaves MP4 and WEBM out, for clients that open every entry as a "
-        "picture; a video that is nothing else is there as its first frame. The paths of all files are in info.",
+        f"What images holds in the API: pictures leaves {formats.listed(formats.NO_PICTURES)} out, for clients that "
+        "open every entry as a picture; a video that is nothing else is there as its first frame. The paths of all "
+        "files are in info.",
         choices=RETURNED,
         tabs=(),  # the page shows what it can
         recorded=False,
@@ -329,9 +330,10 @@ class VideoParams:
         Raises:
             ParamError: one sentence that names the field.
         """
-        if not set(self.format) - {"TXT"}:
+        if not set(self.format) - set(formats.TEXTS):
+            texts = formats.listed(formats.TEXTS)
             raise ParamError(
-                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides TXT."
+                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides {texts}."
             )
         if self.video_source and self.video_path:
             both = f"{mention('video_source')} and {mention('video_path')}"

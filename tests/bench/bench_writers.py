@@ -37,7 +37,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from smooth_clips import CLIPS, flicker
 
-from motion_module.media.writing import WriterOptions, available_formats
+from motion_module.formats import WRITTEN
+from motion_module.media.writing import WriterOptions
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
@@ -233,7 +234,7 @@ def print_formats(count: int, size: int, repeat: int, only: list[str] | None) ->
         "GIF, optimised palette": ours("GIF", WriterOptions(optimize_gif_palette=True)),
         "MP4, crf 25 as imageio": ours("MP4", WriterOptions(mp4_crf=25)),
     }
-    named = {name: ours(name, WriterOptions()) for name in available_formats() if name != "TXT"}
+    named = {name: ours(name, WriterOptions()) for name in WRITTEN if name != "TXT"}
     print(f"{count} frames of {size}x{size}")
     print("| writer | seconds | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -17,16 +17,18 @@ from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, number
 from PIL import Image, ImageSequence
 from read_back import read_infotext
 
+from motion_module.formats import WRITTEN
 from motion_module.media import child, ffmpeg
-from motion_module.media.writing import WriterOptions, available_formats, gif
+from motion_module.media.writing import WRITERS, WriterOptions, gif
 from motion_module.media.writing.clip import Clip, ClipInfo
+from motion_module.media.writing.encoded import VideoWriter
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
 
 ROOT = Path(__file__).parents[2]
-ALL = available_formats()
-BY_FFMPEG = {"MP4": "libx264", "WEBM": "libvpx-vp9", "AVIF": "libaom-av1"}
-SUFFIXES = ["", *(f".{name.lower()}" for name in ALL if name not in {"PNG", *BY_FFMPEG})]
+ALL = WRITTEN
+BY_FFMPEG = {name: writer.encoder for name, writer in WRITERS.items() if issubclass(writer, VideoWriter)}
+SUFFIXES = [writer.suffix for name, writer in WRITERS.items() if name not in BY_FFMPEG]
 
 
 def names(folder):
@@ -47,7 +49,7 @@ def check_only_ffmpeg_failed(report, folder, why, count=3):
 def fake_ffmpeg(tmp_path, monkeypatch):
     """An ffmpeg that lists its encoders and then does what `script` says."""
 
-    encoders, containers = " ".join(BY_FFMPEG.values()), " ".join(BY_FFMPEG).lower()
+    encoders, containers = " ".join(BY_FFMPEG.values()), " ".join(WRITERS[name].container for name in BY_FFMPEG)
 
     def make(script):
         path = tmp_path / "fake-ffmpeg"
@@ -169,12 +171,12 @@ from PIL import Image
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
-from motion_module.media.writing import available_formats
+from motion_module.formats import WRITTEN
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 rng = np.random.default_rng(0)
 frames = [Image.fromarray(rng.integers(0, 256, (120, 120, 3), np.uint8)) for _ in range(12)]
 with claimed(Path(sys.argv[1]), 1) as claim:
-    report = write_clip(Clip(frames, ClipInfo()), available_formats(), claim)
+    report = write_clip(Clip(frames, ClipInfo()), WRITTEN, claim)
 print(json.dumps([report.failures, {name: len(files) for name, files in report.files.items()}]))
 """
 
@@ -222,14 +224,14 @@ from PIL import Image
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
-from motion_module.media.writing import available_formats
+from motion_module.formats import WRITTEN
 def frames():
     for number in range(20):
         yield Image.new("RGB", (64, 64), (number, 0, 0))
     print("ready", flush=True)
     sys.stdin.read()
 with claimed(Path(sys.argv[1]), 1) as claim:
-    write_clip(Clip(frames(), ClipInfo()), available_formats(), claim)
+    write_clip(Clip(frames(), ClipInfo()), WRITTEN, claim)
 """
 
 

@@ -18,20 +18,18 @@ from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, number
 from PIL import Image, ImageSequence
 from read_back import parse_ffmetadata, read_exif, read_infotext
 
-from motion_module.media.writing import LOSSLESS, TEN_BIT, WriterOptions, available_formats
+from motion_module.formats import VIDEOS, WRITTEN
+from motion_module.media.writing import LOSSLESS, TEN_BIT, WriterOptions
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.isobmff import with_exif
 from motion_module.media.writing.metadata import exif_comment, ffmetadata
 
 EVEN, ODD = (64, 48), (63, 33)
-ALL = available_formats()
-VIDEO = [name for name in ALL if name not in ("PNG", "TXT")]
-READERS = {  # ffmpeg cannot read animated WEBP
+ALL = WRITTEN
+VIDEO = VIDEOS
+READERS = {name: [decode_with_ffmpeg] for name in VIDEO} | {
     "GIF": [decode_with_pillow, decode_with_ffmpeg],
-    "MP4": [decode_with_ffmpeg],
-    "WEBP": [decode_with_pillow],
-    "WEBM": [decode_with_ffmpeg],
-    "AVIF": [decode_with_ffmpeg],  # Pillow needs a plugin for it
+    "WEBP": [decode_with_pillow],  # ffmpeg cannot read an animated one
     "APNG": [decode_with_pillow, decode_with_ffmpeg],
 }
 KEEPS_LOOP = {"GIF", "WEBP", "APNG"}

@@ -9,9 +9,9 @@ from media_clips import numbered_clip, numbered_frame
 from read_back import read_infotext
 from video_files import film
 
+from motion_module.formats import WRITTEN
 from motion_module.media.reading.reader import extract, sound_in
 from motion_module.media.reading.timing import Selection
-from motion_module.media.writing import available_formats
 from motion_module.media.writing.clip import Sound
 from motion_module.media.writing.interpolation import motion_compensated
 
@@ -56,7 +56,7 @@ def test_every_input_has_both_whitelists(started, save, tmp_path):
     extract(path, Selection(), tmp_path / "frames", 100, lambda frames: None)
     assert sound_in(path, 0, 0.3)
     clip = numbered_clip(4, infotext="a cat", sound=Sound(path, 0, 0.3))
-    report = save(clip, available_formats())
+    report = save(clip, WRITTEN)
     assert not report.failures
     assert [read_infotext(report.files[name][0]) for name in ("MP4", "WEBM")] == ["a cat"] * 2
     list(motion_compensated([numbered_frame(number, (64, 48)) for number in range(3)], 1))

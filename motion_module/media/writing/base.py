@@ -14,6 +14,7 @@ from typing import BinaryIO, ClassVar
 
 from PIL import Image
 
+from motion_module.formats import Format
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.media.writing.names import Claim
@@ -21,7 +22,6 @@ from motion_module.media.writing.names import Claim
 logger = logging.getLogger(__name__)
 
 TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
-FASTEST = 90  # frames per second of what browsers show as pictures: 10 ms or less for a frame they make 100 ms
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Writer(ABC):
     show the format, frames are left out evenly, so that it lasts as long as it should.
 
     Args:
+        row: the format's row of the table.
         claim: the name that belongs to this clip.
         info: frame rate, loop number, infotext.
         options: the person's settings.
@@ -64,10 +65,10 @@ class Writer(ABC):
 
     suffix: ClassVar[str]
     one_size: ClassVar[bool] = True  # frames of another size than the first are refused
-    fastest: ClassVar[int | None] = None  # frames per second that players show as such; None for any number
 
-    def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
-        self.info = info if self.fastest is None else replace(info, fps=min(info.fps, self.fastest))
+    def __init__(self, row: Format, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
+        self.row = row
+        self.info = info if row.fastest is None else replace(info, fps=min(info.fps, row.fastest))
         self._rate, self._pace = info.rate, self.info.rate / info.rate
         self.options = options
         self.final = claim.folder / f"{claim.stem}{self.suffix}"
@@ -129,7 +130,7 @@ class Writer(ABC):
         if not self.left_out:
             return ""
         held = f"{self.frames_written} of the {self._frames_seen} frames"
-        return f"it holds {held}, because browsers slow down more than {self.fastest} a second"
+        return f"it holds {held}, because browsers slow down more than {self.row.fastest} a second"
 
     @property
     def left_out(self) -> int:

@@ -37,7 +37,6 @@ class GifWriter(Writer):
     """
 
     suffix = ".gif"
-    fastest = 100 // _SHORTEST
 
     def open(self) -> None:
         best = self.options.optimize_gif_palette
@@ -76,6 +75,9 @@ class GifWriter(Writer):
         """Hundredths of a second for the last frame, which also stands for those left out behind it."""
         before = round((self.frames_written - 1) * 100 / self.info.fps)
         return max(round(self.seconds * 100) - before, _SHORTEST)
+
+
+WRITER = GifWriter
 
 
 def _delay(frame: int, fps: float) -> int:

@@ -34,3 +34,6 @@ class Mp4Writer(VideoWriter):
         quality += ["-preset", options.mp4_preset] if options.mp4_preset else []
         quality += ["-tune", options.mp4_tune] if options.mp4_tune else []
         return [*quality, "-movflags", "+faststart"]
+
+
+WRITER = Mp4Writer

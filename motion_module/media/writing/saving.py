@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from motion_module.formats import format_named
 from motion_module.media.writing import WRITERS, Writer, WriterError, WriterOptions
 from motion_module.media.writing.clip import Clip
 from motion_module.media.writing.names import Claim
@@ -96,7 +97,8 @@ def write_clip(
         KeyError: there is no such format.
         Exception: whatever iterating over the frames raises; nothing is left behind then.
     """
-    writers = {name: WRITERS[name](claim, clip.info, options or WriterOptions()) for name in dict.fromkeys(formats)}
+    options = options or WriterOptions()
+    writers = {name: WRITERS[name](format_named(name), claim, clip.info, options) for name in dict.fromkeys(formats)}
     lanes = {name: _Lane(writer) for name, writer in writers.items()}
     complete = False
     try:

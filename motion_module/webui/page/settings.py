@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from modules import shared
+from motion_module import formats
 from motion_module.core.denoising.schedule import KEEP, SCHEDULES
 from motion_module.media.writing import LOSSLESS, TEN_BIT
-from motion_module.params import FORMATS
 from motion_module.webui.request.allowed_paths import PATH_SETTINGS, SETTING
 from motion_module.webui.request.motion_modules import DEFAULT_FOLDER
 
@@ -49,13 +49,12 @@ def _of_models() -> _Settings:
 
 
 def _of_saving() -> _Settings:
-    formats = [name for name in FORMATS if name != "Frame"]
     return {
         "animatediff_default_save_formats": (
-            ["GIF", "PNG"],
+            list(formats.DEFAULT),
             "Default save formats",
             gr.CheckboxGroup,
-            {"choices": formats},
+            {"choices": list(formats.WRITTEN)},
         ),
         "animatediff_save_to_custom": (
             True,
