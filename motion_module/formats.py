@@ -55,7 +55,6 @@ FORMATS: tuple[Format, ...] = (  # in the order in which API clients get the fil
     Format("WEBM", "video", "VP9", in_video=True, sound=True),
     Format("AVIF", "video", "AV1; small, and slow to make", in_img=True, picture=True, fastest=_OF_PICTURES),
     Format("APNG", "video", "lossless; large", in_img=True, picture=True, fastest=_OF_PICTURES),
-    Format("MKV", "video", "FFV1; lossless, for editing programs"),
     Format(PNG, "frames", "a picture of each frame, lossless, in a folder", picture=True, by_default=True),
     Format("TXT", "text", "the generation parameters"),
     Format(FRAME, "frames", "each frame in an API client's answer; no file", picture=True, written=False),
