@@ -11,10 +11,10 @@ from typing import Any
 from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.fields import Field, Kind, read_value
-from motion_module.windows import BLENDS, SCHEDULES
+from motion_module.windows import AUTO, BLENDS, CLOSED_LOOPS, SCHEDULES, ClosedLoop, WindowPlan
 from motion_module.wording import for_page, mention, value_text
 
-CLOSED_LOOPS = ("N", "R-P", "R+P", "A")
+WINDOWS = WindowPlan()
 RETURNED = ("all", "pictures")
 REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
 
@@ -64,8 +64,8 @@ class VideoParams:
     loop_number: int = _field(
         0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535
     )
-    closed_loop: str = _field(
-        "R-P",
+    closed_loop: ClosedLoop = _field(
+        ClosedLoop(WINDOWS.closed_loop),
         "choice",
         "Closed loop",
         "N: no window wraps round the end; R-P: few do; R+P: few, and prompt travel is closed; A: wraps fully.",
@@ -73,10 +73,16 @@ class VideoParams:
         group="Context",
     )
     batch_size: int = _field(
-        16, "int", "Context batch size", "Frames the motion module sees at once.", low=1, high=256, group="Context"
+        WINDOWS.context,
+        "int",
+        "Context batch size",
+        "Frames the motion module sees at once.",
+        low=1,
+        high=256,
+        group="Context",
     )
     stride: int = _field(
-        1,
+        WINDOWS.stride,
         "int",
         "Stride",
         "Windows also take every 2nd, 4th, ... frame, up to 2 to the power of stride - 1.",
@@ -85,7 +91,7 @@ class VideoParams:
         group="Context",
     )
     overlap: int = _field(
-        -1,
+        WINDOWS.overlap,
         "int",
         "Overlap",
         "Frames two windows share; -1 is a quarter of the context batch size.",
@@ -199,7 +205,7 @@ class VideoParams:
         labels=REVERSE_LABELS,
     )
     blend: str = _field(
-        "pyramid",
+        WINDOWS.blend,
         "choice",
         "Blend",
         "How overlapping windows are joined.",
@@ -207,16 +213,22 @@ class VideoParams:
         group="Context",
     )
     schedule: str = _field(
-        "auto",
+        WINDOWS.schedule,
         "choice",
         "Window schedule",
         "uniform moves the windows from step to step; static keeps them; auto is static with R-P (no stride, blended), "
         "so that a video does not return to its start.",
-        choices=("auto", *SCHEDULES),
+        choices=(AUTO, *SCHEDULES),
         group="Context",
     )
     windows_per_call: int = _field(
-        1, "int", "Windows per call", "Windows in one UNet call.", low=1, high=64, group="Context"
+        WINDOWS.windows_per_call,
+        "int",
+        "Windows per call",
+        "Windows in one UNet call.",
+        low=1,
+        high=64,
+        group="Context",
     )
     motion_scale: float = _field(
         1.0,
@@ -308,6 +320,22 @@ class VideoParams:
         if params.enable:
             params.check()
         return params
+
+    def __post_init__(self) -> None:
+        self.closed_loop = ClosedLoop(self.closed_loop)
+
+    @property
+    def windows(self) -> WindowPlan:
+        """How the video is cut into windows."""
+        return WindowPlan(
+            context=self.batch_size,
+            stride=self.stride,
+            overlap=self.overlap,
+            closed_loop=self.closed_loop,
+            schedule=self.schedule,
+            blend=self.blend,
+            windows_per_call=self.windows_per_call,
+        )
 
     @classmethod
     def table(cls) -> dict[str, Field]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from motion_module.errors import ParamError
 from motion_module.wording import mention, number_text
@@ -11,6 +12,63 @@ from motion_module.wording import mention, number_text
 Window = list[int]
 BLENDS = ("overwrite", "flat", "pyramid", "linear")
 SCHEDULES = ("uniform", "static")
+AUTO = "auto"
+
+
+class ClosedLoop(str):
+    """How much of a loop a video is: "N" none, "R-P" and "R+P" as little as the windows give, "A" wholly."""
+
+    __slots__ = ()
+
+    @property
+    def wraps(self) -> bool:
+        """Whether windows reach from the last frame on to the first."""
+        return self == "A"
+
+    @property
+    def closes_travel(self) -> bool:
+        """Whether prompt travel leads back to its start."""
+        return self in ("R+P", "A")
+
+
+CLOSED_LOOPS = tuple(map(ClosedLoop, ("N", "R-P", "R+P", "A")))
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a long video is cut into windows, and put together again; see `context_windows` and `window_weights`.
+
+    Attributes:
+        context: B, frames of a window.
+        stride: largest exponent of the distance between a window's frames.
+        overlap: frames that two windows share; -1 is a quarter of the context.
+        closed_loop: one of `CLOSED_LOOPS`.
+        schedule: one of `SCHEDULES`, or `AUTO`.
+        blend: one of `BLENDS`.
+        windows_per_call: so many windows go through the UNet in one call.
+    """
+
+    context: int = 16
+    stride: int = 1
+    overlap: int = -1
+    closed_loop: str = "R-P"
+    schedule: str = AUTO
+    blend: str = "pyramid"
+    windows_per_call: int = 1
+
+    @property
+    def shared_frames(self) -> int:
+        """Frames that two neighbouring windows share."""
+        return resolve_overlap(self.overlap, self.context)
+
+    def windows(self, step: int, frames: int) -> list[Window]:
+        """The windows of one step of a video of so many frames; see `context_windows`."""
+        schedule = resolve_schedule(self.schedule, self.blend, self.closed_loop, self.stride)
+        return context_windows(step, frames, self.context, self.stride, self.overlap, self.closed_loop, schedule)
+
+    def weights(self) -> list[float]:
+        """What the frame at each place of a window counts; see `window_weights`."""
+        return window_weights(self.blend, self.context, self.shared_frames)
 
 
 def context_windows(
@@ -43,19 +101,19 @@ def context_windows(
     if closed_loop == "N" and stride > 1:
         needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
         raise ParamError(f"{needs}: windows that take every second frame reach over the end.")
-    windows = list(_uniform(step, frames, context, stride, overlap, wraps=closed_loop == "A"))
+    windows = list(_uniform(step, frames, context, stride, overlap, wraps=ClosedLoop(closed_loop).wraps))
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 
 
 def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -> str:
-    """The schedule that is used: "auto" is static where a video is to go on and on, and uniform otherwise.
+    """The schedule that is used: `AUTO` is static where a video is to go on and on, and uniform otherwise.
 
     The uniform schedule moves its windows from step to step, so that some of them join the end of the video to its
     beginning even with closed loop "R-P": such a video returns to its start (measured on the pocket model, see
     tests/quality/windows.py). It stays where that is wanted (the other closed loops), where only it serves (a stride),
     and with "overwrite", which gives the frames that other extensions give.
     """
-    if schedule != "auto":
+    if schedule != AUTO:
         return schedule
     return "static" if closed_loop == "R-P" and stride == 1 and blend != "overwrite" else "uniform"
 
@@ -67,21 +125,21 @@ def resolve_overlap(overlap: int, context: int) -> int:
     return context // 2 if overlap >= context else max(overlap, 0)
 
 
-def overlap_note(frames: int, context: int, stride: int, overlap: int, closed_loop: str, schedule: str) -> str:
+def overlap_note(frames: int, plan: WindowPlan) -> str:
     """What an overlap of more than half the context costs, as a sentence; "" where it is less, or there is one window.
 
     Args:
-        frames, context, stride, overlap, closed_loop, schedule: as of `context_windows`.
+        frames: of the video; 0 where nobody knows yet.
+        plan: how it is cut.
     """
-    if frames <= context or overlap <= context // 2:
+    if frames <= plan.context or plan.overlap <= plan.context // 2:
         return ""
-    counts = [len(context_windows(0, frames, context, stride, o, closed_loop, schedule)) for o in (overlap, -1)]
+    counts = [len(replace(plan, overlap=overlap).windows(0, frames)) for overlap in (plan.overlap, -1)]
     work = f"{number_text(counts[0])} windows a step instead of {number_text(counts[1])}"
-    used = resolve_overlap(overlap, context)
-    if used == overlap:
-        return f"{mention('overlap')} {overlap} makes {work}."
-    too_much = f"{mention('overlap')} is {overlap}, and {mention('batch_size')} is {context}"
-    return f"{too_much}: two windows share half of it, {used} frames, which makes {work}."
+    if plan.shared_frames == plan.overlap:
+        return f"{mention('overlap')} {plan.overlap} makes {work}."
+    too_much = f"{mention('overlap')} is {plan.overlap}, and {mention('batch_size')} is {plan.context}"
+    return f"{too_much}: two windows share half of it, {plan.shared_frames} frames, which makes {work}."
 
 
 def window_weights(name: str, context: int, overlap: int) -> list[float]:

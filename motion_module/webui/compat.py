@@ -10,10 +10,12 @@ from torch import Tensor
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.module.sparsectrl import MotionModuleType as MotionModuleType
 from motion_module.core.module.sparsectrl import MotionWrapper as MotionWrapper
+from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.answers import answered
 from motion_module.webui.request.read import request_of, script_of
-from motion_module.webui.run import hooks
+from motion_module.webui.run import hooks, inner_runs
+from motion_module.webui.run.hook_errors import FailedRun
 
 
 @dataclass
@@ -68,13 +70,18 @@ def get_animatediff_arg(p: Any) -> VideoArgument | None:
         ParamError: nobody has read the request yet, and it is wrong.
     """
     running = hooks.of(p)
+    if isinstance(running, FailedRun):
+        return VideoArgument(enable=True)  # it will end with our sentence, and is nobody else's
     if running is not None:
-        asked, frames = running.params, running.frames
-        enable = asked.enable or running.failed  # a run that will end with our sentence is nobody else's
-    else:
-        if script_of(p) is None:
-            return None
-        asked = request_of(p)
-        enable = asked.enable and not getattr(p, "txt2img_upscale", False)  # which upscales one picture
-        frames = asked.video_length
+        request = running.request
+        return _argument(request.params, request.params.enable, request.frames)
+    if script_of(p) is None:
+        return None
+    asked = request_of(p)
+    upscales = getattr(p, "txt2img_upscale", False)  # one picture
+    enable = asked.enable and not upscales and inner_runs.outer_of(p) is None
+    return _argument(asked, enable, asked.video_length)
+
+
+def _argument(asked: VideoParams, enable: bool, frames: int) -> VideoArgument:
     return VideoArgument(enable=enable, video_length=frames, batch_size=asked.batch_size, closed_loop=asked.closed_loop)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motion_module.core.denoising.rows import RowLayout
-from motion_module.core.denoising.sliding import SlidingModel, WindowOptions
+from motion_module.core.denoising.sliding import SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.placement import mounted
 from motion_module.errors import HostError
-from motion_module.windows import BLENDS, context_windows
+from motion_module.windows import BLENDS, WindowPlan, context_windows
 from tests.core.builders import motion_model, unet, unet_inputs
 
 
@@ -46,7 +46,8 @@ def inputs(layout, seed=0):
 
 
 def slide(model, layout, together=True, around_call=None, step=0, **options):
-    sliding = SlidingModel(model, model.call, layout.frames, WindowOptions(**options), together, around_call)
+    plan = WindowPlan(**{"schedule": "uniform", "blend": "overwrite", **options})
+    sliding = SlidingModel(model, model.call, layout.frames, plan, together, around_call)
     sliding.begin(step, layout.parts)
     return sliding(*inputs(layout))
 
@@ -114,7 +115,7 @@ def test_one_window_passes_the_very_arguments_through():
     call, layout = CallFrames(), RowLayout(16, 1, True)
     arguments = inputs(layout)
     sliding = SlidingModel(
-        lambda *a, **k: seen.append((a, k, call.frames)) or a[0], call, 16, WindowOptions(blend="pyramid")
+        lambda *a, **k: seen.append((a, k, call.frames)) or a[0], call, 16, WindowPlan(blend="pyramid")
     )
     assert sliding(*arguments, 7, extra=8) is arguments[0]
     (positional, named, frames) = seen[0]
@@ -132,9 +133,9 @@ def test_through_a_real_unet(name):
         with call.running(8):
             direct = net(x, t, context=text)
         cond = {"c_crossattn": [text]}
-        whole = SlidingModel(apply, call, layout.frames, WindowOptions())
-        apart = SlidingModel(apply, call, layout.frames, WindowOptions(), together=False)
-        windowed = SlidingModel(apply, call, layout.frames, WindowOptions(context=4, blend="flat"))
+        whole = SlidingModel(apply, call, layout.frames, WindowPlan())
+        apart = SlidingModel(apply, call, layout.frames, WindowPlan(), together=False)
+        windowed = SlidingModel(apply, call, layout.frames, WindowPlan(context=4, blend="flat"))
         assert torch.equal(whole(x, t, cond), direct)
         torch.testing.assert_close(apart(x, t, cond), direct, atol=1e-5, rtol=0)
         assert (windowed(x, t, cond) - direct).abs().mean() > 1e-3
@@ -148,12 +149,12 @@ def test_windows_in_one_call_are_videos_of_their_own_in_a_real_unet(name):
     apply = lambda x, t, cond: net(x, t, context=cond["c_crossattn"][0])  # noqa: E731
     with torch.no_grad(), mounted(net, motion_model(name), call):
         one, three = (
-            SlidingModel(apply, call, 10, WindowOptions(context=4, overlap=1, blend="pyramid", windows_per_call=width))(
+            SlidingModel(apply, call, 10, WindowPlan(context=4, overlap=1, blend="pyramid", windows_per_call=width))(
                 x, t, {"c_crossattn": [text]}
             )
             for width in (1, 3)
         )
-        norms_over_all = SlidingModel(apply, call, 10, WindowOptions(context=10))(x, t, {"c_crossattn": [text]})
+        norms_over_all = SlidingModel(apply, call, 10, WindowPlan(context=10))(x, t, {"c_crossattn": [text]})
     torch.testing.assert_close(three, one, atol=1e-5, rtol=0)
     assert (norms_over_all - one).abs().mean() > 1e-3
 
@@ -184,7 +185,7 @@ def test_only_the_frames_of_a_window_are_on_the_accelerator(monkeypatch):
     accelerated = x.to("meta"), t.to("meta")
     monkeypatch.setattr(torch.Tensor, "to", moved)
     monkeypatch.setattr(torch.Tensor, "cpu", fetched)
-    sliding = SlidingModel(model, call, 20, WindowOptions(context=8, overlap=2, schedule="static", blend="pyramid"))
+    sliding = SlidingModel(model, call, 20, WindowPlan(context=8, overlap=2, schedule="static", blend="pyramid"))
     assert sliding(*accelerated, cond).is_meta
     assert seen == [(16, 0), (16, 1), (16, 2)]
     assert brought_back == [16, 16, 16]
@@ -246,7 +247,7 @@ def test_no_output_of_the_model_is_thrown_away(blend, loop):
             outputs.append(torch.zeros_like(x, requires_grad=True))
             return outputs[-1]
 
-        slide_once = SlidingModel(model, call, 32, WindowOptions(context=12, overlap=4, closed_loop=loop, blend=blend))
+        slide_once = SlidingModel(model, call, 32, WindowPlan(context=12, overlap=4, closed_loop=loop, blend=blend))
         slide_once.begin(3)
         slide_once(*inputs(layout)).sum().backward()
         return sum((out.grad.abs().amax(dim=(1, 2, 3)) == 0).sum().item() for out in outputs)
@@ -284,13 +285,13 @@ def test_an_error_in_the_model_leaves_no_call_running():
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        slide_case = SlidingModel(broken, call, 20, WindowOptions(context=8))
+        slide_case = SlidingModel(broken, call, 20, WindowPlan(context=8))
         slide_case(*inputs(RowLayout(20, 1, True)))
     assert call.frames == 0
 
 
 def test_rows_that_fit_no_layout():
-    sliding = SlidingModel(Model(CallFrames()), CallFrames(), 7, WindowOptions())
+    sliding = SlidingModel(Model(CallFrames()), CallFrames(), 7, WindowPlan())
     with pytest.raises(HostError, match="16 rows, but 7 frames"):
         sliding(*inputs(RowLayout(16, 1, False)))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from motion_module.errors import ParamError
 from motion_module.windows import (
     BLENDS,
+    WindowPlan,
     context_windows,
     halving,
     overlap_note,
@@ -172,7 +173,7 @@ def test_overlap():
     ],
 )
 def test_an_overlap_of_more_than_half_says_what_it_costs(frames, overlap, schedule, note):
-    assert for_client(overlap_note(frames, 16, 1, overlap, "R-P", schedule)) == note
+    assert for_client(overlap_note(frames, WindowPlan(overlap=overlap, schedule=schedule))) == note
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def unharmed(name="mm_tiny_v2.safetensors"):
     from motion_module.webui.request import motion_modules
     from motion_module.webui.sampling import motion_lora
 
-    module = motion_modules.resolve(name)
+    module = motion_modules.named(name, motion_modules.files())
     model, stored = motion_modules.load(module), load_file(module.path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, stored[key].to(value.dtype)), key

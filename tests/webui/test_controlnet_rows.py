@@ -9,12 +9,13 @@ import torch
 from controlnet_fakes import Adapter, LiteModule, Network, Param
 
 from motion_module.core.denoising.slerp import slerp
-from motion_module.core.denoising.sliding import SlidingModel, WindowOptions
+from motion_module.core.denoising.sliding import SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.sparsectrl import MotionModuleType, MotionWrapper
 from motion_module.errors import HostError
 from motion_module.travel import Travel
 from motion_module.webui.controlnet.hints import handed_out
+from motion_module.windows import WindowPlan
 
 FRAMES = 11
 WINDOWS = {
@@ -46,7 +47,7 @@ def see(params, network, windows="one window", parts=1, uncond=True, together=Tr
     p = p or SimpleNamespace(batch_size=FRAMES, is_hr_pass=False)
     rows = FRAMES * (parts + uncond)
     with handed_out(p, params, rest.pop("ways", {})) as around:
-        options = WindowOptions(**WINDOWS[windows], windows_per_call=per_call)
+        options = WindowPlan(**WINDOWS[windows], windows_per_call=per_call)
         model = SlidingModel(network, CallFrames(), FRAMES, options, together, around)
         model.begin(step, parts)
         size = rest.pop("size", 1)
@@ -96,7 +97,7 @@ def test_copies_of_one_window_are_made_once():
     param = Param(hint(True))
     network = Network(param)
     with handed_out(SimpleNamespace(batch_size=FRAMES), [param], {}) as around:
-        model = SlidingModel(network, CallFrames(), FRAMES, WindowOptions(), True, around)
+        model = SlidingModel(network, CallFrames(), FRAMES, WindowPlan(), True, around)
         for step in range(3):
             model.begin(step)
             model(torch.zeros(2 * FRAMES, 1, 1, 1), torch.zeros(2 * FRAMES), torch.zeros(2 * FRAMES, 2, 3))
@@ -179,7 +180,7 @@ def test_image_embeddings(windows, together, per_call, pictures):
 
     p = SimpleNamespace(batch_size=FRAMES)
     with handed_out(p, [param], {0: None} if outputs else {}) as around:
-        options = WindowOptions(**WINDOWS[windows], windows_per_call=per_call)
+        options = WindowPlan(**WINDOWS[windows], windows_per_call=per_call)
         model = SlidingModel(network, CallFrames(), FRAMES, options, together, around)
         for step in range(3):
             for uncond in (True, False, True):  # the host skips the negative prompt in some steps

@@ -25,7 +25,7 @@ def client(pocket):
 def own_schedule(monkeypatch):
     """Keep the noise schedule of the checkpoint: with effect 0 the frames are the plain pictures then."""
     keep = lambda sd_model, schedule: contextlib.nullcontext()  # noqa: E731
-    monkeypatch.setattr("motion_module.webui.run.session.alpha_schedule", keep)
+    monkeypatch.setattr("motion_module.webui.run.methods.alpha_schedule", keep)
     monkeypatch.setattr("motion_module.webui.sampling.scope.alpha_schedule", keep)
 
 

@@ -104,12 +104,12 @@ def test_other_errors_are_reported_meanwhile(pocket, capfd):
 
 
 def test_a_fault_of_ours_keeps_its_traceback(pocket, page, caplog, capfd, monkeypatch):
-    from motion_module.webui.run import session
+    from motion_module.webui.plan import request
 
     def broken(*args):
         raise ZeroDivisionError("in our own code")
 
-    monkeypatch.setattr(session, "frames_of", broken)
+    monkeypatch.setattr(request, "frames_of", broken)
     reply = post(pocket)
     assert reply.status == 500 and reply.sentence == "AnimateDiff: ZeroDivisionError: in our own code"
     assert "Traceback" in capfd.readouterr().err
@@ -119,11 +119,11 @@ def test_a_fault_of_ours_keeps_its_traceback(pocket, page, caplog, capfd, monkey
 
 
 def test_the_system_is_translated(pocket, monkeypatch):
-    from motion_module.webui.run import session
+    from motion_module.webui.plan import request
 
     def broken(*args):
         raise OSError(30, "Read-only file system", "/some/file")
 
-    monkeypatch.setattr(session, "frames_of", broken)
+    monkeypatch.setattr(request, "frames_of", broken)
     reply = post(pocket)
     assert reply.status == 500 and reply.sentence == "AnimateDiff: the disk is read-only (/some/file)"

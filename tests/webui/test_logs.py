@@ -46,8 +46,8 @@ def test_with_the_hosts_format_the_line_names_us_once(root, capsys, logger, text
 
 def test_what_is_not_urgent_stays_unsaid(root, capsys):
     root()
-    logging.getLogger("motion_module.webui.plan.prompts").info("prompt: 0: yellow")
-    logging.getLogger("motion_module.webui.plan.prompts").debug("nothing")
+    logging.getLogger("motion_module.webui.sampling.prompt_travel").info("prompt: 0: yellow")
+    logging.getLogger("motion_module.webui.sampling.prompt_travel").debug("nothing")
     assert capsys.readouterr().err == ""
 
 

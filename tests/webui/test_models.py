@@ -1,7 +1,6 @@
 """Motion modules as requests name them, and the files that lie beside them."""
 
 import shutil
-from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +22,7 @@ def folder(pocket, tiny, tmp_path):
 def test_a_module_is_found_by_path_file_name_and_stem_and_keeps_its_own_name(folder, name):
     from motion_module.webui.request import motion_modules
 
-    found = motion_modules.resolve(name)
+    found = motion_modules.choose(name, motion_modules.files(), motion_modules.shared.sd_model).file
     assert (found.name, found.path) == ("sub/mm_tiny_v2.safetensors", folder / "sub" / "mm_tiny_v2.safetensors")
 
 
@@ -32,7 +31,7 @@ def test_a_name_leads_nowhere_else(folder, name):
     from motion_module.webui.request import motion_modules
 
     with pytest.raises(ParamError, match="allowed is one of sub/mm_tiny_v2.safetensors"):
-        motion_modules.resolve(name)
+        motion_modules.named(name, motion_modules.files())
 
 
 def test_folders_that_are_links_are_searched_as_the_hosts_are(folder, tiny):
@@ -54,16 +53,14 @@ def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch
     for _ in range(2):
         assert motion_modules.names() == ["sub/mm_tiny_v2.safetensors"]
         with pytest.raises(CheckpointError, match="half.ckpt is damaged"):
-            motion_modules.resolve("half.ckpt")
+            motion_modules.named("half.ckpt", motion_modules.files())
     assert looked.count("half.ckpt") == 1
 
 
-def test_without_a_checkpoint_the_sentence_says_so(folder, monkeypatch):
+def test_without_a_checkpoint_the_sentence_says_so(folder):
     """The host goes on with None where a checkpoint could not be loaded."""
     from motion_module.webui.request import motion_modules
 
-    module = motion_modules.resolve("mm_tiny_v2")
-    monkeypatch.setattr(motion_modules, "shared", SimpleNamespace(sd_model=None, opts=motion_modules.shared.opts))
-    for look in (lambda: motion_modules.resolve(""), lambda: motion_modules.check_fits(module, None)):
+    for name in ("", "mm_tiny_v2"):
         with pytest.raises(CheckpointError, match="no checkpoint is loaded"):
-            look()
+            motion_modules.choose(name, motion_modules.files(), None)

@@ -14,11 +14,11 @@ from runs import array, frames, make, pictures, run, video
 V1 = {"model": "mm_tiny_v1.safetensors", "freeinit_enable": True, "freeinit_iters": 2}
 REQUEST = {"steps": 1, "negative_prompt": "0: bad\n2: worse"}
 RAW_WRITES = {  # of things that are no host's: our own session, a run's own lists, cell of a plot, layers; and what is lent call by call
-    "webui/session.py",
-    "webui/route.py",
-    "webui/request.py",
-    "webui/controlnet.py",
-    "webui/controlnet_hints.py",
+    "webui/run/borrowed_p.py",
+    "webui/sampling/prompt_travel.py",
+    "webui/request/read.py",
+    "webui/controlnet/control.py",
+    "webui/controlnet/hints.py",
 }
 
 
@@ -75,7 +75,12 @@ def test_every_change_kept_alone(apart, monkeypatch):
         keeper.watch(patch)
         shot("img2img", {"last_frame": None})
     still, moving = plain("img2img"), shot("img2img")
-    assert {module for module, _, _ in keeper.seen} >= {"core.norm", "core.placement", "core.schedule", "webui.session"}
+    assert {module for module, _, _ in keeper.seen} >= {
+        "core.module.norm",
+        "core.module.placement",
+        "core.denoising.schedule",
+        "webui.run.borrowed_p",
+    }
     for key in keeper.seen:
         one = Keeper(key)
         with monkeypatch.context() as patch:

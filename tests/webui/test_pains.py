@@ -33,11 +33,11 @@ from runs import make, run, runner_of, video
 V3 = "mm_tiny_v3.safetensors"
 STILL = {"effect": 0.0, "model": V3}
 SETUP = {
-    "before_process": "motion_module.webui.run.session.models.load",
+    "before_process": "motion_module.webui.run.beginning.read_request",
     "process": "motion_module.webui.run.session.Session.settle",
     "process_batch": "motion_module.webui.run.session.Session.spread_prompts",
     "before_every_sampling": "motion_module.webui.run.session.Session.shape_noise",
-    "postprocess": "motion_module.webui.run.session.output.save_videos",
+    "postprocess": "motion_module.webui.run.session.videos.save_videos",
 }
 
 

@@ -95,12 +95,21 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
 
 
-@pytest.mark.parametrize("step", ["models.resolve", "models.load", "models.check_fits", "read_request", "Route"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "beginning.read_request",
+        "beginning.FramePrompts",
+        "beginning.changes_of_request",
+        "session.motion_modules.choose",
+        "session.changes_of_plan",
+    ],
+)
 def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     def fail(*args, **kwargs):
         raise MemoryError("no memory for this")
 
-    monkeypatch.setattr(f"motion_module.webui.run.session.{step}", fail)
+    monkeypatch.setattr(f"motion_module.webui.run.{step}", fail)
     p = make(tab, video())
     own = of_p(p)
     with pytest.raises(Exception, match="no memory for this") as caught:

@@ -11,7 +11,7 @@ from video_files import DUPLICATES, ffmpeg, film, folder_of, gif, numbers_of
 
 from motion_module.errors import HostError, UserError
 from motion_module.params import VideoParams
-from motion_module.webui.request import video_source
+from motion_module.webui.request import sources
 from motion_module.webui.request.video_source import opened
 
 
@@ -161,7 +161,7 @@ def test_what_is_wrong_is_said_in_a_sentence(host, tmp_path):
 
 
 def test_too_many_frames(host, tmp_path, monkeypatch):
-    monkeypatch.setattr(video_source, "MOST", 5)
+    monkeypatch.setattr(sources, "MOST", 5)
     path, folder = film(tmp_path / "clip.mp4", range(9)), folder_of(tmp_path / "frames", range(9))
     for fields in ({"video_source": path}, {"video_path": folder}):
         with (

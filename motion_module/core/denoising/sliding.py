@@ -13,22 +13,9 @@ from torch import Tensor
 
 from motion_module.core.denoising.rows import RowLayout, take_rows
 from motion_module.core.module.call_frames import CallFrames
-from motion_module.windows import Window, context_windows, resolve_overlap, window_weights
+from motion_module.windows import Window, WindowPlan, resolve_overlap, window_weights
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class WindowOptions:
-    """How a long video is cut into windows; see `motion_module.windows`."""
-
-    context: int = 16
-    stride: int = 1
-    overlap: int = -1
-    closed_loop: str = "R-P"
-    schedule: str = "uniform"
-    blend: str = "overwrite"
-    windows_per_call: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ class SlidingModel:
         apply_model: Apply,
         call: CallFrames,
         frames: int,
-        options: WindowOptions,
+        options: WindowPlan,
         together: bool = True,
         around_call: AroundCall | None = None,
     ) -> None:
@@ -83,7 +70,7 @@ class SlidingModel:
         self.around_call = around_call or (lambda call: nullcontext())
         self.step = 0
         self.layout_of: LayoutOf = self._usual_layout(1)
-        overlap = resolve_overlap(options.overlap, options.context)
+        overlap = options.shared_frames
         if frames > options.context and options.overlap not in (-1, overlap):
             _log.warning("overlap %d does not fit %d frames, %d is used", options.overlap, options.context, overlap)
 
@@ -131,8 +118,7 @@ class SlidingModel:
         return blend.result().to(x.device)
 
     def _windows(self) -> list[Window]:
-        o = self.options
-        return context_windows(self.step, self.frames, o.context, o.stride, o.overlap, o.closed_loop, o.schedule)
+        return self.options.windows(self.step, self.frames)
 
     def _groups(self, layout: RowLayout, windows: list[Window]) -> Iterator[tuple[list[list[int]], list[Window]]]:
         """What goes into one call of the model: some branches of the rows, and some windows."""

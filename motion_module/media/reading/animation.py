@@ -12,9 +12,14 @@ from motion_module.media.reading.folders import DAMAGE, ReaderError, check_size,
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.media.reading.timing import Selection, Timeline
 
-_FORMATS = ("GIF", "WEBP", "PNG")
+FORMATS = ("GIF", "WEBP", "PNG")
 _TOO_SHORT_MS = 10  # browsers show such a frame for 100 ms
 _INSTEAD_MS = 100
+
+
+def hidden_frames(picture: Image.Image) -> int:
+    """How many of an animation's frames are not shown: an APNG may have a still picture for old programs."""
+    return 1 if picture.info.get("default_image") else 0
 
 
 def is_animation(path: Path) -> bool:
@@ -24,7 +29,7 @@ def is_animation(path: Path) -> bool:
         ReaderError: it is, but too large.
     """
     try:
-        with open_small(path, _FORMATS):
+        with open_small(path, FORMATS):
             return True
     except DAMAGE:
         return False
@@ -39,7 +44,7 @@ class Animation:
         self._path, self._selection = path, selection
 
     def __enter__(self) -> Animation:
-        self._picture = open_small(self._path, _FORMATS)
+        self._picture = open_small(self._path, FORMATS)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,7 +73,7 @@ class Animation:
 
     def _decoded(self) -> Iterator[Image.Image]:
         picture = self._picture
-        hidden = 1 if picture.info.get("default_image") else 0  # an APNG's still picture for old programs
+        hidden = hidden_frames(picture)
         place = 0
         try:
             for place in range(hidden, getattr(picture, "n_frames", 1)):

@@ -56,7 +56,12 @@ class Probe:
     @property
     def frames(self) -> float:
         """About how many frames there are; 0 where it does not say, or says what cannot be."""
-        return (self.seconds or 0) * float(self.rate or 0) if (self.rate or 0) <= _FASTEST else 0
+        return (self.seconds or 0) * (self.fps or 0)
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second as it says, where that can be."""
+        return float(self.rate) if self.rate and self.rate <= _FASTEST else None
 
 
 def input_options(path: Path, formats: str = _CONTAINERS) -> list[str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from motion_module.media.child import NO_WINDOW
 from motion_module.media.reading.animation import Animation, is_animation
 from motion_module.media.reading.decode import Decoding
+from motion_module.media.reading.describe import Description, check_amount, describe_video, nothing_left, too_many
 from motion_module.media.reading.duplicates import DuplicateFinder
-from motion_module.media.reading.folders import ReaderError, check_size
-from motion_module.media.reading.probe import Probe, input_options, probe, reading_ffmpeg
+from motion_module.media.reading.folders import ReaderError
+from motion_module.media.reading.probe import input_options, probe, reading_ffmpeg
 from motion_module.media.reading.timing import Selection, rate_of
-from motion_module.wording import mention
 
 _FAST = 1  # of PNG; the files are temporary
 _HEARD = ["-ac", "1", "-ar", "8000", "-f", "s16le", "pipe:1"]
@@ -45,6 +45,7 @@ def extract(
     folder: Path,
     most: int = 10_000,
     on_frame: Callable[[int], None] | None = None,
+    known: Description | None = None,
 ) -> Extract:
     """Read a video and write each wanted frame as `00000.png`, ... One frame is in memory at a time.
 
@@ -54,20 +55,21 @@ def extract(
         folder: an empty folder, which is there.
         most: how many frames may come.
         on_frame: called with the number of frames written so far; may raise to stop.
+        known: what `describe_video` has said about it; None to ask here.
 
     Raises:
         ReaderError: it is no video, is damaged from its first frame on, has none of the wanted frames, or too many.
         OSError: the frames cannot be written.
     """
     places: list[int] = []
-    source = _opened(path, selection, most, folder / "times.txt")
+    source = _opened(known or describe_video(path), selection, most, folder / "times.txt")
     looked_at = 0
     with source:
         duplicates = DuplicateFinder() if selection.drop_duplicates else None
         for frame in source.frames():
             if duplicates is None or duplicates.is_new(frame):
                 if len(places) == most:
-                    raise ReaderError(_too_many(f"more than {most}", most))
+                    raise ReaderError(too_many(f"more than {most}", most))
                 frame.save(folder / file_name(len(places)), compress_level=_FAST)
                 places.append(selection.start + looked_at * selection.step)
                 if on_frame:
@@ -78,7 +80,7 @@ def extract(
                 break
     timeline = source.timeline
     if not places:
-        raise ReaderError(_nothing_left(selection, len(timeline.starts), source.complaints))
+        raise ReaderError(_nothing_read(selection, len(timeline.starts), source.complaints))
     fps = rate_of(timeline, places, selection.step, looked_at)
     return Extract(
         places,
@@ -113,35 +115,15 @@ def sound_in(path: Path, start: float, seconds: float) -> bool:
     return heard.returncode == 0 and len(heard.stdout) > 0
 
 
-def _opened(path: Path, selection: Selection, most: int, notes: Path) -> Animation | Decoding:
-    if not path.stat().st_size:
-        raise ReaderError("it is empty")
-    if is_animation(path):
-        return Animation(path, selection)
-    found = probe(path)
-    check_size(*found.size)
-    expected = _expected(found, selection)
-    if expected > 1.1 * most:
-        raise ReaderError(_too_many(f"about {expected:.0f}", most))
-    return Decoding(path, found, selection, notes)
+def _opened(source: Description, selection: Selection, most: int, notes: Path) -> Animation | Decoding:
+    check_amount(source, selection, most)
+    if source.probe is None:
+        return Animation(source.path, selection)
+    return Decoding(source.path, source.probe, selection, notes)
 
 
-def _expected(found: Probe, selection: Selection) -> float:
-    """About how many frames will come; 0 where that cannot be told."""
-    if selection.drop_duplicates:
-        return 0
-    last = found.frames if selection.last is None else min(found.frames, selection.last + 1)
-    return max(0.0, last - selection.start) / selection.step
-
-
-def _too_many(frames: str, most: int) -> str:
-    fewer = f"{mention('video_length')}, {mention('video_end')} or {mention('every_nth')}"
-    return f"it has {frames} frames, {most} are allowed; take fewer with {fewer}"
-
-
-def _nothing_left(selection: Selection, frames: int, complaints: list[str]) -> str:
-    if not frames:
-        why = f" ({complaints[0]})" if complaints else ""
-        return f"it has no pictures in it that can be decoded{why}"
-    first = f"{selection.start} ({mention('video_start')})"
-    return f"it has {frames} frames, so nothing is left from frame {first} on"
+def _nothing_read(selection: Selection, frames: int, complaints: list[str]) -> str:
+    if frames:
+        return nothing_left(selection, frames)
+    why = f" ({complaints[0]})" if complaints else ""
+    return f"it has no pictures in it that can be decoded{why}"

@@ -37,6 +37,11 @@ class Selection:
         enough = self.start + (self.limit - 1) * self.step
         return enough if self.end is None else min(enough, self.end)
 
+    def count(self, frames: int) -> int:
+        """How many frames are wanted of a source that has so many (duplicates aside)."""
+        last = frames - 1 if self.last is None else min(frames - 1, self.last)
+        return max(0, last - self.start + self.step) // self.step
+
     def wants(self, place: int) -> bool:
         """Whether a frame of the source is among them (duplicates aside)."""
         return place >= self.start and (place - self.start) % self.step == 0 and (self.end is None or place <= self.end)

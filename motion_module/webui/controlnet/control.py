@@ -17,6 +17,7 @@ from motion_module.travel import Travel
 from motion_module.webui.controlnet.hints import handed_out
 from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed, units_of
 from motion_module.webui.request.picture_files import PictureFiles
+from motion_module.webui.request.sources import Source
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.wording import either, mention
 
@@ -30,30 +31,37 @@ class Control:
     Args:
         p: the host's processing object.
         params: what was asked for.
-        video: the request's video, if there is one.
-        pictures: makes copies of what ControlNet would misread.
+        source: the request's video or folder, which need not be read yet; see `take`.
 
     Raises:
         ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
     """
 
-    def __init__(self, p: Any, params: VideoParams, video: VideoIn | None, pictures: PictureFiles) -> None:
-        self._p, self._params, self._pictures = p, params, pictures
+    def __init__(self, p: Any, params: VideoParams, source: Source | None) -> None:
+        self._p, self._params = p, params
         self._all = units_of(p)
         self._units = [unit for unit in self._all if unit.is_on]
         self._last_error = _newest_error()
-        of_video = _of_video(video)
-        self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, of_video) for unit in self._units}
-        masks_used = video is not None and video.masks and getattr(p, "init_images", None)  # by img2img
-        if of_video is not None and not masks_used and of_video not in self._sources.values():
+        self._offered = _offered(source)
+        self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, self._offered) for unit in self._units}
+        masks_used = source is not None and source.masks and getattr(p, "init_images", None)  # by img2img
+        if self._offered is not None and not masks_used and self._offered not in self._sources.values():
             why = (
                 "every enabled ControlNet unit has pictures of its own; take them out of one"
                 if self._units
                 else "no ControlNet unit is enabled that could take its frames; enable one"
             )
-            asked = str(getattr(params, of_video.name))[:200]
-            name = mention(of_video.name)
+            asked = str(getattr(params, self._offered.name))[:200]
+            name = mention(self._offered.name)
             raise ParamError(f"AnimateDiff: {name} is {asked!r}, but {why}, or leave {name} empty.")
+
+    def take(self, video: VideoIn) -> None:
+        """The request's video has been read: units that wait for its frames take them."""
+        frames = Files(video.name, video.files, _folder_of(video.masks))
+        self._sources = {
+            number: frames if source is not None and source is self._offered else source
+            for number, source in self._sources.items()
+        }
 
     @property
     def limits(self) -> dict[str, int]:
@@ -61,10 +69,14 @@ class Control:
         found = filter(None, self._sources.values())
         return {source.name: source.limit for source in found if source.limit and source.name != IMG2IMG}
 
-    def script_args(self, frames: int) -> Any:
+    def script_args(self, frames: int, pictures: PictureFiles) -> Any:
         """The arguments of all scripts for a video of so many frames, with the units of this run in them.
 
         The units are copies, so that neither those of the page nor an API client's are ever changed.
+
+        Args:
+            frames: N, frames of the video.
+            pictures: makes copies of what ControlNet would misread.
 
         Raises:
             ParamError: a keyframe is beyond the last frame, or a picture cannot be read.
@@ -74,22 +86,10 @@ class Control:
             source = self._sources[unit.number]
             if source is not None:
                 _check_keyframes(unit, source, frames)
-                unit.give(self._readable(unit, source, frames), frames, self._p)
+                unit.give(_readable(unit, source, frames, pictures), frames, self._p)
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.place] = unit.settings
         return type(self._p.script_args)(values)
-
-    def _readable(self, unit: Unit, source: Files, frames: int) -> Files:
-        """The pictures and masks that a unit is given, as ControlNet reads them rightly."""
-        files = source.taken(frames)
-        try:
-            if source.name != "video_source":  # whose frames we have written ourselves
-                files = tuple(map(self._pictures.plain_picture, files))
-            masks = unit.masks_of(source, len(files))
-            folder = str(self._pictures.plain_masks(masks)) if masks else ""
-        except ReaderError as error:
-            raise ParamError(f"AnimateDiff: ControlNet unit {unit.number} takes {source.name}; {error}.") from error
-        return replace(source, files=files, masks=folder)
 
     def check_ready(self) -> None:
         """See that ControlNet has taken its units; the host has printed and forgotten its error.
@@ -122,7 +122,7 @@ class Control:
             yield around
 
     def _ways(self, frames: int) -> dict[int, Travel | None]:
-        closed = frames > self._params.batch_size and self._params.closed_loop in ("R+P", "A")
+        closed = frames > self._params.batch_size and self._params.closed_loop.closes_travel
         taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
         places = {id(settings): place for place, settings in enumerate(taken)}
         ways: dict[int, Travel | None] = {}
@@ -159,7 +159,7 @@ def let_go_of_sample(p: Any, ours: Callable[..., Any], original: Callable[..., A
         setattr(p, _SAMPLE_BELOW, original)
 
 
-def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
+def _source(p: Any, unit: Unit, offered: Files | None) -> Files | None:
     """The pictures that change from frame to frame, None where one picture counts for all."""
     pictures = getattr(p, "init_images", None) or []
     if unit.has_picture:
@@ -168,8 +168,8 @@ def _source(p: Any, unit: Unit, of_video: Files | None) -> Files | None:
         return unit.own_files()
     if len(pictures) > 1:
         return Files(IMG2IMG, tuple(pictures))
-    if of_video is not None:
-        return of_video
+    if offered is not None:
+        return offered
     if pictures:
         if unit.settings.mask is not None:
             raise ParamError(
@@ -193,10 +193,22 @@ def _check_keyframes(unit: Unit, source: Files, frames: int) -> None:
         )
 
 
-def _of_video(video: VideoIn | None) -> Files | None:
-    if video is None or not video.files:
-        return None
-    return Files(video.name, video.files, _folder_of(video.masks))
+def _readable(unit: Unit, source: Files, frames: int, pictures: PictureFiles) -> Files:
+    """The pictures and masks that a unit is given, as ControlNet reads them rightly."""
+    files = source.taken(frames)
+    try:
+        if source.name != "video_source":  # whose frames we have written ourselves
+            files = tuple(map(pictures.plain_picture, files))
+        masks = unit.masks_of(source, len(files))
+        folder = str(pictures.plain_masks(masks)) if masks else ""
+    except ReaderError as error:
+        raise ParamError(f"AnimateDiff: ControlNet unit {unit.number} takes {source.name}; {error}.") from error
+    return replace(source, files=files, masks=folder)
+
+
+def _offered(source: Source | None) -> Files | None:
+    """The frames of the request's video, still to be read; None where it has none."""
+    return None if source is None or source.name == "mask_path" else Files(source.name, announced=source.count)
 
 
 def _folder_of(masks: Sequence[Path]) -> str:

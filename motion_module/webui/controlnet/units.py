@@ -40,18 +40,21 @@ class Files:
             is given them.
         masks: a folder of masks, or "".
         keyframes: the frames the pictures are for; None where there is one for each frame.
+        announced: how many pictures there will be, where they are still to be read; None where nobody knows.
     """
 
     name: str
-    files: tuple[Path | Image.Image, ...]
+    files: tuple[Path | Image.Image, ...] = ()
     masks: str = ""
     keyframes: tuple[int, ...] | None = None
+    announced: int | None = None
 
     @property
     def limit(self) -> int | None:
-        """How many frames there are pictures for, None where that is no limit."""
-        alone = len(self.files) == 1 and self.name != "video_source"  # what is left of a film is as long as it is
-        return None if alone or self.keyframes is not None else len(self.files)
+        """How many frames there are pictures for, None where that is no limit, or not known yet."""
+        count = len(self.files) or self.announced
+        alone = count == 1 and self.name != "video_source"  # what is left of a film is as long as it is
+        return None if alone or self.keyframes is not None else count
 
     def taken(self, frames: int) -> tuple[Path | Image.Image, ...]:
         """Those that a unit takes in a video of so many frames."""

@@ -247,7 +247,7 @@ def _videos(processed: Any, frames: int) -> Iterator[tuple[list[Image.Image], st
 
 def _reverse_options(params: VideoParams, frames: int) -> tuple[int, ...]:
     """A closed loop that fits into one context window is made by playing it back."""
-    if not params.reverse and params.closed_loop == "A" and frames <= params.batch_size:
+    if not params.reverse and params.closed_loop.wraps and frames <= params.batch_size:
         return PING_PONG
     return tuple(params.reverse)
 

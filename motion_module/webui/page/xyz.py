@@ -111,7 +111,7 @@ def _confirm(name: str, field: Field, p: Any, values: Sequence[Any]) -> None:
         for value in values:
             read_value(name, field, value)
             if name == "model":
-                motion_modules.resolve(value)
+                motion_modules.named(value, motion_modules.files())
 
 
 def _apply(name: str, p: Any, value: Any, _values: Sequence[Any]) -> None:

@@ -10,6 +10,30 @@ from motion_module.webui.request.read import values_of
 _PROMPTS = ("all_prompts", "all_negative_prompts", "all_hr_prompts", "all_hr_negative_prompts")
 
 
+def one_video_each(p: Any, frames: int) -> dict[str, Any]:
+    """What a script that gives each picture its own prompt (prompt matrix) has to give each video instead.
+
+    Args:
+        p: the host's processing object.
+        frames: frames of each video.
+
+    Returns:
+        New values for attributes of `p`; none where its prompts are plain texts.
+    """
+    texts = [name for name in ("prompt", "negative_prompt") if isinstance(getattr(p, name), list)]
+    if not texts:
+        return {}
+    videos = len(getattr(p, texts[0]))
+    changed: dict[str, Any] = {"n_iter": videos}
+    for name in texts:
+        changed[name] = [text for text in getattr(p, name) for _ in range(frames)]
+    for name, counted in (("seed", p.subseed_strength == 0), ("subseed", True)):
+        seeds = getattr(p, name)
+        if isinstance(seeds, list):
+            changed[name] = [seed + i * counted for seed in seeds for i in range(frames)]
+    return changed
+
+
 def for_videos(p: Any, frames: int, runs: int) -> dict[str, Any]:
     """What the lists of `p` have to be after other scripts' `process`, so that each video has one prompt.
 

@@ -83,7 +83,7 @@ def of(params: VideoParams, frames: int) -> Interpolation | None:
     """
     if params.interp == "Off" or frames < 2:
         return None
-    plays_on = params.closed_loop == "A" or {0, 2} <= set(params.reverse)
+    plays_on = params.closed_loop.wraps or {0, 2} <= set(params.reverse)
     return Interpolation(params.interp, params.interp_x, plays_on)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -82,30 +82,80 @@ def names() -> list[str]:
     return [name for name, path in files().items() if _spec_or_none(path)]
 
 
-def resolve(name: str) -> ModuleFile:
-    """The module that a request means; an empty name is the first one that fits the loaded checkpoint.
+def check_there_is_one(listing: Mapping[str, Path]) -> None:
+    """Refuse a run without a motion module.
+
+    Raises:
+        ParamError: no file is one; the sentence says what is wrong with the first, or where to put one.
+    """
+    if not any(map(_spec_or_none, listing.values())):
+        places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
+        raise ParamError(
+            f"AnimateDiff: there is no motion module yet; put one into {places}.{_refusals(listing.values())}"
+        )
+
+
+def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
+    """The module that a request names, by its path in its folder, its file's name or that without ending.
 
     Raises:
         ParamError: there is no such file.
         CheckpointError: the file is no motion module; the sentence says what it seems to be.
     """
-    name = name or next(iter(fitting(shared.sd_model) or names()), "")
-    if not name:
-        places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
-        raise ParamError(f"AnimateDiff: there is no motion module yet; put one into {places}.{_refusals()}")
-    known = files()
-    found = name if name in known else next((key for key in known if name in (Path(key).name, Path(key).stem)), None)
+    same = (key for key in listing if name in (Path(key).name, Path(key).stem))
+    found = name if name in listing else next(same, None)
     if found is None:
-        raise ParamError(
-            f"AnimateDiff: {mention('model')} is {name!r:.120}; allowed is one of {', '.join(names()) or 'none yet'}."
-        )
-    return ModuleFile(found, known[found], _spec(known[found]))
+        allowed = ", ".join(key for key, path in listing.items() if _spec_or_none(path)) or "none yet"
+        raise ParamError(f"AnimateDiff: {mention('model')} is {name!r:.120}; allowed is one of {allowed}.")
+    return ModuleFile(found, listing[found], _spec(listing[found]))
 
 
-def fitting(sd_model: Any) -> list[str]:
+@dataclass(frozen=True)
+class Choice:
+    """The module of a run, loaded.
+
+    Attributes:
+        file: where it is, and what.
+        model: its layers, on the CPU in the precision of the host's UNet.
+        messages: why one that comes before it was not taken, as sentences.
+    """
+
+    file: ModuleFile
+    model: MotionModel = field(repr=False)
+    messages: tuple[str, ...] = ()
+
+
+def choose(name: str, listing: Mapping[str, Path], sd_model: Any) -> Choice:
+    """The module that a request means, loaded: the one it names, else the first usable one that fits the checkpoint.
+
+    Raises:
+        ParamError: there is no such file.
+        CheckpointError: it is damaged, or made for other checkpoints; the sentence names both.
+    """
+    if name:
+        file = named(name, listing)
+        check_fits(file, sd_model, listing)
+        return Choice(file, load(file))
+    check_there_is_one(listing)
+    damaged = []
+    for fitting_name in fitting(sd_model, listing):
+        file = named(fitting_name, listing)
+        try:
+            model = load(file)
+        except CheckpointError as error:  # its header looked well, but its values are damaged
+            damaged.append(f"AnimateDiff: {error.sentence}")
+            continue
+        taken = f"AnimateDiff: {mention('model')} is empty, so {file.name} is used, the first one that fits."
+        return Choice(file, model, (*damaged, taken))
+    check_there_is_one(listing)
+    usable = next(key for key, path in listing.items() if _spec_or_none(path))
+    raise _misfit(named(usable, listing), sd_model, listing)
+
+
+def fitting(sd_model: Any, listing: Mapping[str, Path]) -> list[str]:
     """The names of the modules that were made for the model's family and have its widths."""
     family, widths = _looked_at(sd_model)
-    specs = {name: _spec_or_none(path) for name, path in files().items()}
+    specs = {name: _spec_or_none(path) for name, path in listing.items()}
     return [name for name, spec in specs.items() if spec and spec.kind.family == family and spec.widths == widths]
 
 
@@ -116,20 +166,23 @@ def family_of(sd_model: Any) -> str:
     return "SD1.5" if getattr(sd_model, "is_sd1", True) else "another family than SD1.5 and SDXL"
 
 
-def check_fits(module: ModuleFile, sd_model: Any) -> None:
+def check_fits(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> None:
     """Refuse a module that was made for other base models, before the UNet is touched.
 
     Raises:
         CheckpointError: names both families and widths, and the modules that would fit.
     """
+    if (module.spec.kind.family, module.spec.widths) != _looked_at(sd_model):
+        raise _misfit(module, sd_model, listing)
+
+
+def _misfit(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> CheckpointError:
     family, widths = _looked_at(sd_model)
     spec = module.spec
-    if (spec.kind.family, spec.widths) == (family, widths):
-        return
-    raise CheckpointError(
+    return CheckpointError(
         f"AnimateDiff: {module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
         f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
-        f"that fit: {', '.join(fitting(sd_model)) or 'none'}."
+        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}."
     )
 
 
@@ -244,9 +297,9 @@ def _spec_or_none(path: Path) -> ModuleSpec | None:
         return None
 
 
-def _refusals() -> str:
+def _refusals(paths: Iterable[Path]) -> str:
     """What is wrong with the files that are there, as one more sentence; nothing where there are none."""
-    for path in files().values():
+    for path in paths:
         try:
             _spec(path)
         except CheckpointError as error:

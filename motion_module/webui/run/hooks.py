@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from motion_module.webui.run.session import NAME, Session
+from motion_module.webui.run.beginning import begin
+from motion_module.webui.run.borrowed_p import BorrowedP
+from motion_module.webui.run.hook_errors import NAME, FailedRun, guarded
+from motion_module.webui.run.session import Session
 from motion_module.webui.sampling.scope import put_right
 
 
-def of(p: Any) -> Session | None:
-    """The session of this very `p`, until it is over; a copy of a running `p` has none."""
-    session = getattr(p, NAME, None)
-    return session if session is not None and session.p is p and not session.over else None
+def of(p: Any) -> Session | FailedRun | None:
+    """The run of this very `p`, until it is over; a copy of a running `p` has none."""
+    run = getattr(p, NAME, None)
+    return run if run is not None and run.borrowed.p is p and not run.borrowed.over else None
 
 
 def before_process(p: Any, args: Sequence[Any]) -> None:
@@ -23,48 +27,49 @@ def before_process(p: Any, args: Sequence[Any]) -> None:
     _part_from_original(p)
     running = of(p)
     if running is not None:
-        running.end()
-    session = Session(p)
-    session.guarded("setup_prompts", lambda: session.begin(args))
+        running.borrowed.end()
+    borrowed = BorrowedP(p)
+    guarded(p, "setup_prompts", lambda: begin(borrowed, args), borrowed.end, _nothing)
 
 
 def process(p: Any) -> None:
     """Hook: the settings and the checkpoint of `override_settings` are there now."""
-    session = of(p)
-    if session is not None:
-        session.guarded("init", session.settle)
+    _step(p, "init", Session.settle)
 
 
 def process_batch(p: Any) -> None:
     """Hook: one video is about to be made; its prompts are not encoded yet. ControlNet has made its hints."""
-    session = of(p)
-    if session is not None:
-        session.guarded("setup_conds", session.spread_prompts)
+    _step(p, "setup_conds", Session.spread_prompts)
 
 
 def before_every_sampling(p: Any, noise: Tensor) -> None:
     """Hook: one sampling pass (first, or hires) is about to start from this noise."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.shape_noise(noise))  # p.sample is running already
+    _step(p, "close", lambda session: session.shape_noise(noise))  # p.sample is running already
 
 
 def before_overlay(p: Any, args: Any) -> None:
     """Hook: the original is about to be laid over a finished frame (inpainting)."""
-    session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.place(args))
+    _step(p, "close", lambda session: session.work.pictures.before_overlay(args))
 
 
 def postprocess(p: Any, processed: Any) -> None:
     """Hook: all pictures are there; save the videos, and end the session."""
+    _step(p, "close", lambda session: session.save(processed))
+
+
+def _step(p: Any, method: str, step: Callable[[Session], None]) -> None:
+    """A step of the session of `p`, if it has one; an error is raised by the method of `p` that comes next."""
     session = of(p)
-    if session is not None:
-        session.guarded("close", lambda: session.save(processed))
+    if isinstance(session, Session):
+        guarded(p, method, functools.partial(step, session), session.borrowed.end, session.work.control.let_go)
 
 
 def _part_from_original(p: Any) -> None:
     """A copy of a running `p` carries the original's patched methods along; take them off the copy."""
-    session = getattr(p, NAME, None)
-    if session is not None and session.p is not p:
-        session.disown(p)
+    run = getattr(p, NAME, None)
+    if run is not None and run.borrowed.p is not p:
+        run.borrowed.take_off(p)
+
+
+def _nothing() -> None:
+    """Nobody else has begun anything yet."""

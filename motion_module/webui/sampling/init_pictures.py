@@ -15,14 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules import images, processing, sd_samplers_common, shared
+from modules import images, sd_samplers_common, shared
 from motion_module.core.denoising.latents import fade_into_noise
 from motion_module.errors import ParamError
 from motion_module.media.reading.folders import DAMAGE, ReaderError, open_small, reason_of
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.params import VideoParams
 from motion_module.patching import replaced
-from motion_module.webui.answers import comment
 from motion_module.webui.request.picture_files import img2img_background
 from motion_module.webui.sampling.encode_once import encoding_once
 from motion_module.webui.sampling.frame_masks import Overlay, init_each
@@ -34,20 +33,6 @@ _PIXELS_PER_LATENT = 8
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def check_start(p: Any) -> None:
-    """See that a run of img2img has pictures to start from; the host finds out while it encodes them.
-
-    Raises:
-        ParamError: it has none.
-    """
-    pictures = getattr(p, "init_images", None) or [None]
-    if isinstance(p, processing.StableDiffusionProcessingImg2Img) and any(picture is None for picture in pictures):
-        raise ParamError(
-            f"AnimateDiff: img2img has no picture to start from; give it one{either(' (init_images)', '')}, or use "
-            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none."
-        )
-
-
 class Pictures:
     """The init pictures of one run, the last frame if there is one, and the masks.
 
@@ -57,7 +42,7 @@ class Pictures:
         masks: white where frame i may change; none where `p` has one for all frames, or none at all.
 
     Raises:
-        ParamError: the last frame is no picture, or there is no img2img for it to end.
+        ParamError: the last frame is no picture.
     """
 
     def __init__(self, p: Any, params: VideoParams, masks: Sequence[Image.Image] = ()) -> None:
@@ -67,11 +52,7 @@ class Pictures:
         self._picture = read_picture(params.last_frame, img2img_background(p))
         self._last: Tensor | None = None
         pictures = len(getattr(p, "init_images", None) or [])
-        if self._picture is not None and not pictures:
-            raise ParamError(f"AnimateDiff: {mention('last_frame')} needs a first one; use it with img2img.")
         self._fades = pictures == 1
-        if self._picture is not None and not self._fades:
-            comment(p, f"AnimateDiff: {mention('last_frame')} has no effect where each frame has a picture of its own.")
 
     def init(
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]

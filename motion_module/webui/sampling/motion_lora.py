@@ -42,13 +42,12 @@ class Networks:
 
     Args:
         p: whose run it is; the networks of other runs are left alone.
-        model: the motion module, whose weights are the same again after `sampling`.
     """
 
-    def __init__(self, p: Any, model: MotionModel) -> None:
+    def __init__(self, p: Any) -> None:
         self._p = p
-        self._model = model
-        self._layers = {_IN_HOST + name: layer for name, layer in linear_layers(model).items()}
+        self._model: MotionModel
+        self._layers: dict[str, nn.Module] = {}
         self._files: set[str] = set()  # those that the host would have read differently
         self._read_by_us: list[Any] = []  # the host's networks of this run
         self._asked = ""  # the network that the host is loading, as the prompt names it
@@ -56,6 +55,11 @@ class Networks:
         self._sampling = False
         self._activation = ExitStack()
         self._names = ExitStack()
+
+    def change(self, model: MotionModel) -> None:
+        """This is the motion module of the run; its weights are the same again after `sampling`."""
+        self._model = model
+        self._layers = {_IN_HOST + name: layer for name, layer in linear_layers(model).items()}
 
     def expect(self) -> None:
         """The prompts of a batch are there: from now on until `end` the host may load networks for it.

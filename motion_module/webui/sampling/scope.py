@@ -23,18 +23,17 @@ from motion_module.core.denoising.conditioning import all_of_one_length, pad_to_
 from motion_module.core.denoising.row_order import Announced, Snapshot, places_after
 from motion_module.core.denoising.schedule import KEEP, SCHEDULES, alpha_schedule, put_schedule_right
 from motion_module.core.denoising.slerp import travelled
-from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel, WindowOptions
+from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.arch import MotionKind
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
-from motion_module.params import VideoParams
 from motion_module.patching import put_right_options, replaced_call, replaced_option
 from motion_module.stand_in import given_original
 from motion_module.travel import Between
 from motion_module.webui.sampling import neighbours
-from motion_module.windows import resolve_schedule
+from motion_module.windows import WindowPlan
 
 Places = Sequence[Between] | None
 DenoiserCallback = Callable[[script_callbacks.CFGDenoiserParams], None]
@@ -56,7 +55,7 @@ class Borrower:
 
     model: MotionModel
     frames: int
-    options: WindowOptions
+    options: WindowPlan
     call: CallFrames
     places: Callable[[bool], tuple[Places, Places]]
     around: AroundCall = nullcontext
@@ -209,19 +208,6 @@ class _Loan:
             stack.enter_context(neighbours.failing_in_windows(model_call))
             stack.enter_context(self._counted(model_call))
             yield
-
-
-def window_options(asked: VideoParams) -> WindowOptions:
-    """The windows that a request asks for."""
-    return WindowOptions(
-        context=asked.batch_size,
-        stride=asked.stride,
-        overlap=asked.overlap,
-        closed_loop=asked.closed_loop,
-        schedule=resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, asked.stride),
-        blend=asked.blend,
-        windows_per_call=asked.windows_per_call,
-    )
 
 
 def chosen_schedule(kind: MotionKind) -> str:

@@ -1,0 +1,38 @@
+"""What a run changes of its `p`, as values: new ones for attributes, to be taken back when it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motion_module.webui.answers import told
+from motion_module.webui.plan import infotext
+from motion_module.webui.plan.job_lists import one_video_each
+from motion_module.webui.plan.plan import Plan
+from motion_module.webui.plan.request import Request
+from motion_module.webui.request.batch_folder import batch_of
+
+
+def changes_of_request(p: Any, request: Request) -> dict[str, Any]:
+    """Those that the host's `setup_prompts` and the `process` of other scripts have to see."""
+    frames = request.frames
+    changes = {**one_video_each(p, frames), "batch_size": frames, "do_not_save_grid": True}
+    pictures = getattr(p, "init_images", None) or []
+    if len(pictures) > frames:
+        changes["init_images"] = pictures[:frames]
+    return changes
+
+
+def changes_of_plan(p: Any, plan: Plan, host_saves_frames: bool) -> dict[str, Any]:
+    """Those that depend on the settings and the checkpoint of the request.
+
+    Args:
+        p: the host's processing object.
+        plan: what is made.
+        host_saves_frames: frames go to the WebUI's own place, saved by the WebUI.
+    """
+    batch = batch_of(p)
+    ours = not host_saves_frames or (batch is not None and batch.takes_frames(plan.request.params))
+    recorded = {**p.extra_generation_params, infotext.LABEL: plan.infotext}
+    if plan.request.fewer:
+        recorded["AnimateDiff frames"] = told(p, plan.request.fewer)
+    return {"do_not_save_samples": ours or p.do_not_save_samples, "extra_generation_params": recorded}

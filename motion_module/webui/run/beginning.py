@@ -1,0 +1,132 @@
+"""How a run begins: the request is read and known to be possible, then what it names is opened, and `p` prepared."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from modules import shared
+from motion_module.params import VideoParams
+from motion_module.webui.answers import comment, told
+from motion_module.webui.controlnet.control import Control
+from motion_module.webui.plan.changes import changes_of_request
+from motion_module.webui.plan.facts import Facts, facts_of
+from motion_module.webui.plan.request import Request, check_pictures
+from motion_module.webui.request import allowed_paths, interpolation, motion_modules, sources, video_source
+from motion_module.webui.request.batch_folder import batch_of
+from motion_module.webui.request.masks import fitted, read_masks
+from motion_module.webui.request.picture_files import PictureFiles, img2img_background
+from motion_module.webui.request.read import read_request, with_axes
+from motion_module.webui.request.sources import Source
+from motion_module.webui.request.video_source import VideoIn
+from motion_module.webui.run import inner_runs
+from motion_module.webui.run.borrowed_p import BorrowedP
+from motion_module.webui.run.hook_errors import NAME
+from motion_module.webui.run.session import Session
+from motion_module.webui.run.work import Work
+from motion_module.webui.sampling.init_pictures import Pictures
+from motion_module.webui.sampling.motion_lora import Networks
+from motion_module.webui.sampling.prompt_travel import FramePrompts
+
+_log = logging.getLogger(__name__)
+_INNER = "what another extension makes of the single frames are pictures, and no videos of their own."
+
+
+def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
+    """Check the whole request and prepare `p`, if a video is asked for; the model is not touched yet.
+
+    Raises:
+        ParamError, CheckpointError: one sentence for the person.
+    """
+    p = borrowed.p
+    together = bool(shared.opts.batch_cond_uncond)
+    params = with_axes(p, read_request(args))
+    if not params.enable or getattr(p, "txt2img_upscale", False):
+        return  # the button below the gallery upscales one picture
+    outer = inner_runs.outer_of(p)
+    if outer is not None:
+        comment(outer, f"AnimateDiff: {_INNER}")
+        return
+    request, control = _possible(p, params)
+    pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
+    video = borrowed.enter(video_source.opened(params, pictures, request.source))
+    request = _counted(p, request, control, video)
+    borrowed.set_all(changes_of_request(p, request))
+    work = Work(
+        video,
+        control,
+        Pictures(p, request.params, _masks(borrowed, request, video)),
+        FramePrompts(request.frames, request.params.closed_loop.closes_travel),
+        Networks(p),
+        p.n_iter,
+        together,
+    )
+    _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
+
+
+def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
+    """The request, with nothing decoded yet.
+
+    Raises:
+        ParamError, CheckpointError: it is impossible.
+    """
+    allowed_paths.check_overrides(p)
+    interpolation.check(params)
+    source = sources.described(params)
+    listing = motion_modules.files()
+    if params.model:
+        motion_modules.named(params.model, listing)
+    else:
+        motion_modules.check_there_is_one(listing)
+    facts = facts_of(p)
+    check_pictures(params, facts)
+    control = Control(p, params, source)
+    return Request.of(params, _limited(facts, control, source), source), control
+
+
+def _limited(facts: Facts, control: Control, source: Source | None) -> Facts:
+    unread = source is not None and source.name != "mask_path" and source.count is None
+    return dataclasses.replace(facts, limits=control.limits, source_is_unread=unread)
+
+
+def _counted(p: Any, request: Request, control: Control, video: VideoIn | None) -> Request:
+    """The request with the video's own rate, and as many frames as there really are."""
+    params, facts = request.params, request.facts
+    if video is not None:
+        control.take(video)
+        params = dataclasses.replace(params, fps=video.fps or params.fps)
+        facts = dataclasses.replace(facts, limits=control.limits, source_is_unread=False)
+    return Request.of(params, facts, request.source)
+
+
+def _masks(borrowed: BorrowedP, request: Request, video: VideoIn | None) -> list[Image.Image]:
+    """The inpaint masks of the single frames; none where one serves all.
+
+    Raises:
+        ParamError: the request's masks are neither one nor as many as frames.
+    """
+    p, frames = borrowed.p, request.frames
+    batch = batch_of(p)
+    if batch is not None and p.image_mask is not None:
+        return batch.masks[:frames]
+    if video is None or not getattr(p, "init_images", None):
+        return []
+    masks = read_masks(video, frames)
+    if masks:
+        borrowed.set("image_mask", fitted(masks[0], p.init_images[0]))
+    return masks[:frames] if len(masks) > 1 else []
+
+
+def _prepare(borrowed: BorrowedP, request: Request, work: Work, script_args: Any) -> None:
+    p = borrowed.p
+    for message in request.messages:
+        comment(p, message)
+    if request.fewer:
+        _log.warning("%s", told(p, request.fewer))
+    session = Session(borrowed, request, work)
+    borrowed.set(NAME, session)
+    borrowed.set("script_args_value", script_args)

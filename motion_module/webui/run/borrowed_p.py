@@ -1,0 +1,91 @@
+"""What a run changes of its `p`, the host's processing object, and how that is taken back."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, TypeVar
+
+from motion_module.patching import replaced, replaced_call
+from motion_module.stand_in import StandIn, given_original, settled
+from motion_module.webui.answers import answering
+
+_ABSENT = object()
+_Entered = TypeVar("_Entered")
+
+
+class BorrowedP:
+    """The changed attributes of one `p`, until `end`.
+
+    A session lives on its own `p`, which it must not keep alive.
+
+    Attributes:
+        over: whether everything is undone; somebody may have kept the run, and put it back on `p`.
+        stack: closed at the end.
+    """
+
+    def __init__(self, p: Any) -> None:
+        self.over = False
+        self._p = weakref.ref(p)
+        self.stack = ExitStack()
+        self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
+
+    @property
+    def p(self) -> Any:
+        """Whose attributes they are; None when it is gone."""
+        return self._p()
+
+    def enter(self, context: AbstractContextManager[_Entered]) -> _Entered:
+        """Enter what is to be left at the end."""
+        return self.stack.enter_context(context)
+
+    def at_end(self, call: Callable[..., Any], *args: Any) -> None:
+        """Call this at the end."""
+        self.stack.callback(call, *args)
+
+    def own_value(self, name: str) -> Any:
+        """What `p` itself holds, in the place of a stand-in that is over what that stood in for."""
+        return settled(vars(self.p).get(name, _ABSENT))
+
+    def set(self, name: str, value: Any) -> None:
+        """Let an attribute have another value."""
+        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, _ABSENT)
+        self._changed[name] = (value, before)
+        self.enter(replaced(self.p, name, value))
+
+    def set_all(self, values: Mapping[str, Any]) -> None:
+        """Let several attributes have other values."""
+        for name, value in values.items():
+            self.set(name, value)
+
+    def wrap(self, name: str, replacement: Callable[..., Any], original: Callable[..., Any] | None = None) -> StandIn:
+        """Have calls of a method go to `replacement(original, ...)`.
+
+        Args:
+            name: of the method.
+            replacement: what is called, with what it replaces as its first argument.
+            original: what it replaces, if that is not what `p` has.
+        """
+        before = self._changed[name][1] if name in self._changed else self.own_value(name)
+        answers = given_original(functools.partial(self._answering, replacement))
+        ours = self.enter(replaced_call(self.p, name, answers, original))
+        self._changed[name] = (ours, before)
+        return ours
+
+    def take_off(self, copy: Any) -> None:
+        """Take the changes off a copy of `p`."""
+        for name, (value, before) in self._changed.items():
+            found = vars(copy).get(name)
+            if found is value or (isinstance(value, dict) and found == value):  # equal in a deep copy
+                delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
+
+    def end(self) -> None:
+        """Undo everything; the second and every further call does nothing."""
+        self.over = True
+        self.stack.close()
+
+    def _answering(self, replacement: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with answering(self.p):
+            return replacement(*args, **kwargs)

@@ -1,0 +1,72 @@
+"""What lives with a run besides its values: the pictures that are open, and the parts that change the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from motion_module.webui.controlnet.control import Control, let_go_of_sample, names_of_sample, sample_of
+from motion_module.webui.request.video_source import VideoIn
+from motion_module.webui.run.borrowed_p import BorrowedP
+from motion_module.webui.sampling.init_pictures import Pictures
+from motion_module.webui.sampling.motion_lora import Networks
+from motion_module.webui.sampling.prompt_travel import FramePrompts
+
+
+class Samples:
+    """Our `sample` in the place of that of `p`.
+
+    Args:
+        borrowed: `p`.
+        sample: is called instead, with the method that it replaces as its first argument.
+
+    Attributes:
+        called: pictures have been made through it.
+        running: it is on the call stack; below it, another extension may have put a way to it.
+    """
+
+    def __init__(self, borrowed: BorrowedP, sample: Any) -> None:
+        self.called = self.running = False
+        self._borrowed, self._sample = borrowed, sample
+        p = borrowed.p
+        original = sample_of(p)
+        ours = borrowed.wrap("sample", sample, original)
+        borrowed.at_end(let_go_of_sample, p, ours, original)
+        for name in set(names_of_sample(p)) - {"sample"}:
+            borrowed.set(name, ours)
+        self._ours = [ours]
+
+    def stay_outermost(self) -> None:
+        """Another extension may have put a `sample` of its own in the place of ours: it is called within ours then.
+
+        Where ControlNet has done so, it is known to call ours.
+        """
+        p = self._borrowed.p
+        found = [vars(p).get(name) for name in names_of_sample(p)]
+        if not any(one is ours for one in found for ours in self._ours):
+            self._ours.append(self._borrowed.wrap("sample", self._sample))
+
+
+@dataclass
+class Work:
+    """The parts of one run.
+
+    Attributes:
+        video: the video and the masks that the request brings along, if any.
+        control: the ControlNet units.
+        pictures: those that img2img starts from.
+        prompts: that of each frame.
+        networks: the LoRA.
+        runs: the WebUI's batch count as it was before `process`.
+        together: the person's own setting of batch_cond_uncond.
+        unfinished: number of a video, from 0 -> where it was interrupted.
+    """
+
+    video: VideoIn | None
+    control: Control
+    pictures: Pictures
+    prompts: FramePrompts
+    networks: Networks
+    runs: int
+    together: bool
+    unfinished: dict[int, str] = field(default_factory=dict)
