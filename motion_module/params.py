@@ -70,6 +70,7 @@ class VideoParams:
         "Closed loop",
         "N: no window wraps round the end; R-P: few do; R+P: few, and prompt travel is closed; A: wraps fully.",
         choices=CLOSED_LOOPS,
+        off_on=(ClosedLoop("R-P"), ClosedLoop("A")),
         group="Context",
     )
     batch_size: int = _field(

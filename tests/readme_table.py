@@ -18,7 +18,7 @@ def section(name):
 def allowed(field):
     """What a field takes, in short."""
     if field.choices:
-        return ", ".join(f"`{choice}`" for choice in field.choices)
+        return ", ".join(f"`{choice}`" if choice else "nothing" for choice in map(str, field.choices))
     if field.kind in ("int", "number"):
         from motion_module.fields import range_text
 
@@ -48,7 +48,19 @@ def formats():
         yield f"`{row.name}`", row.about, page, "yes" if row.sound else "-", fastest, "yes" if row.picture else "-"
 
 
-TABLES = {"fields": fields, "formats": formats}
+def settings():
+    """Every setting."""
+    from motion_module.settings import DEFAULT_FOLDER, Settings
+
+    yield "setting", "on the page", "default", "allowed", "looked at"
+    for row in Settings.rows():
+        default = json.dumps(row.default).replace(str(DEFAULT_FOLDER), "<extension>/model")
+        needed = [f"format {name}" for name in row.formats] + [f"`{name}`" for name in row.needs]
+        looked_at = ", ".join(needed) or ("always" if row.in_runs else "by new panels")
+        yield f"`{row.name}`", row.field.label, f"`{default}`", allowed(row.field), looked_at
+
+
+TABLES = {"fields": fields, "formats": formats, "settings": settings}
 
 
 def table(name):

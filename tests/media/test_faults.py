@@ -19,11 +19,12 @@ from read_back import read_infotext
 
 from motion_module.formats import WRITTEN
 from motion_module.media import child, ffmpeg
-from motion_module.media.writing import WRITERS, WriterOptions, gif
+from motion_module.media.writing import WRITERS, gif
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.encoded import VideoWriter
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
+from motion_module.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ALL = WRITTEN
@@ -63,8 +64,9 @@ def fake_ffmpeg(tmp_path, monkeypatch):
     ffmpeg._listed.cache_clear()
 
 
-def test_the_encoder_refuses(save, tmp_path):
-    report = save(numbered_clip(3), ["MP4", "GIF"], WriterOptions(mp4_tune="nonsense"))
+def test_the_encoder_refuses(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(WRITERS["MP4"], "arguments", lambda writer: ["-tune", "nonsense"])
+    report = save(numbered_clip(3), ["MP4", "GIF"])
     assert "nonsense" in report.failures["MP4"]
     assert "exit code" in report.failures["MP4"]
     assert "0x" not in report.failures["MP4"]
@@ -212,7 +214,7 @@ def test_disk_full_at_the_end_of_the_gif(save, monkeypatch, tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(gif, "_shrink", full)
-    report = save(numbered_clip(2), ["GIF", "TXT"], WriterOptions(gifsicle=True))
+    report = save(numbered_clip(2), ["GIF", "TXT"], Settings({"optimize_gif_gifsicle": True}))
     assert report.failures == {"GIF": "there is no space left on the disk"}
     assert names(tmp_path / "out") == ["00000-42.txt"]
 
@@ -321,7 +323,7 @@ def test_an_unknown_format_is_refused(save, tmp_path):
 
 def test_gifsicle_is_not_needed(save, monkeypatch, caplog):
     monkeypatch.setenv("PATH", "")
-    report = save(numbered_clip(3), ["GIF"], WriterOptions(gifsicle=True))
+    report = save(numbered_clip(3), ["GIF"], Settings({"optimize_gif_gifsicle": True}))
     assert decode_with_pillow(report.files["GIF"][0]).numbers == [0, 1, 2]
     assert [record.message for record in caplog.records] == ["gifsicle is not installed: the GIF is saved without it."]
 
@@ -336,7 +338,7 @@ def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, script, small
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    path = save(numbered_clip(3), ["GIF"], WriterOptions(gifsicle=True)).files["GIF"][0]
+    path = save(numbered_clip(3), ["GIF"], Settings({"optimize_gif_gifsicle": True})).files["GIF"][0]
     assert path.read_bytes().endswith(b"x") == smaller
     assert decode_with_pillow(path).numbers == [0, 1, 2]
     assert names(tmp_path / "out") == ["00000-42.gif"]
@@ -350,7 +352,9 @@ def test_the_real_gifsicle_keeps_everything(save, tmp_path, best):
     clip = Clip([*still, *numbered_clip(40, (63, 48)).frames], info)
     shown = []
     for gifsicle in (False, True):
-        (path,) = save(clip, ["GIF"], WriterOptions(gifsicle=gifsicle, optimize_gif_palette=best)).files["GIF"]
+        (path,) = save(
+            clip, ["GIF"], Settings({"optimize_gif_gifsicle": gifsicle, "optimize_gif_palette": best})
+        ).files["GIF"]
         with Image.open(path) as image:
             pictures = [frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(image)]
         found = decode_with_pillow(path)

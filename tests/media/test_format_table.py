@@ -14,6 +14,7 @@ from motion_module.formats import FORMATS, NAMES, WRITTEN, format_named
 from motion_module.media.writing import WRITERS, Writer, gif
 from motion_module.media.writing.clip import Sound
 from motion_module.params import VideoParams
+from motion_module.settings import Setting, Settings
 
 ROOT = Path(__file__).parents[2]
 WRITING = ROOT / "motion_module" / "media" / "writing"
@@ -118,3 +119,21 @@ def test_names_in_a_sentence():
         assert bool(re.search(rf"\b{row.name}\b[^\d]* above {row.fastest}\b", formats.limits_text())) == bool(
             row.fastest
         )
+
+
+class _Watched(Settings):
+    """Settings that note which of them a writer looks at."""
+
+    def __getattribute__(self, name):
+        if isinstance(vars(Settings).get(name), Setting):
+            object.__getattribute__(self, "values").setdefault(name, vars(Settings)[name].default)
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_writer_looks_at_no_setting_of_other_formats(save, name):
+    """Else it would be found while saving that the setting is wrong."""
+    watched = _Watched({})
+    assert not save(numbered_clip(2), [name], watched).failures
+    own = {row.key for row in Settings.rows() if name in row.formats} - {Settings.save_to_custom.key}  # not a writer's
+    assert set(watched.values) == own

@@ -6,10 +6,10 @@ from importlib import import_module
 
 from motion_module import formats
 from motion_module.media.ffmpeg import WriterError
-from motion_module.media.writing.base import LOSSLESS, TEN_BIT, Writer, WriterOptions
+from motion_module.media.writing.base import Writer
 
 WRITERS: dict[str, type[Writer]] = {
     name: import_module(f"{__name__}.{name.lower()}").WRITER for name in formats.WRITTEN
 }
 
-__all__ = ["LOSSLESS", "TEN_BIT", "WRITERS", "Writer", "WriterError", "WriterOptions"]
+__all__ = ["WRITERS", "Writer", "WriterError"]

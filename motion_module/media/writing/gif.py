@@ -39,7 +39,7 @@ class GifWriter(Writer):
     suffix = ".gif"
 
     def open(self) -> None:
-        best = self.options.optimize_gif_palette
+        best = self.settings.optimize_gif_palette
         self._painter = SteadyPainter(PaletteTracker(_BEST_STEPS) if best else PaletteTracker(), dither=best)
         self._file: BinaryIO = self.part.open("wb")
         self._table = b""
@@ -65,7 +65,7 @@ class GifWriter(Writer):
             if self.left_out:
                 file.seek(self._delay_at)
                 file.write(struct.pack("<H", self._last_delay()))
-        if self.options.gifsicle:
+        if self.settings.optimize_gif_gifsicle:
             _shrink(self.part)
 
     def abort(self, error: BaseException) -> None:

@@ -49,8 +49,8 @@ class WebpWriter(Writer):
         self.close_quietly(self._file)
 
     def _encoded(self, image: Image.Image) -> bytes:
-        options, buffer = self.options, io.BytesIO()
-        image.save(buffer, "WEBP", quality=options.webp_quality, lossless=options.webp_lossless)
+        settings, buffer = self.settings, io.BytesIO()
+        image.save(buffer, "WEBP", quality=settings.webp_quality, lossless=settings.webp_lossless)
         for name, chunk in _chunks(buffer.getvalue()):
             if name in (b"VP8 ", b"VP8L"):
                 return chunk

@@ -29,6 +29,7 @@ from motion_module.webui.output.write import write_frames
 from motion_module.webui.request import interpolation
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.video_source import VideoIn
+from motion_module.webui.settings import settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,11 @@ class SavedVideo:
 
 
 def host_saves_frames(params: VideoParams) -> bool:
-    """Whether frames go to the WebUI's own place, saved by the WebUI (setting `animatediff_save_to_custom` off)."""
+    """Whether frames go to the WebUI's own place, saved by the WebUI (setting `save_to_custom` off)."""
     return (
         formats.PNG in params.format
         and params.interp == "Off"  # the WebUI knows nothing of frames made between its own
-        and not _setting("animatediff_save_to_custom", True)
+        and not settings_of().save_to_custom
     )
 
 
@@ -162,8 +163,7 @@ def save_video(
     elsewhere = host_saves_frames(params) or (frame_files and params.interp == "Off")
     wanted = [name for name in params.format if name in formats.WRITTEN and not (name == formats.PNG and elsewhere)]
     between = interpolation.of(params, len(video.frames))
-    embedded = infotext if _setting("enable_pnginfo", True) else ""
-    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded, sound=sound)
+    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=_embedded(infotext), sound=sound)
     with ExitStack() as stack:
         claim = _claim(stack, folder or _folder_of(p), video, params.request_id) if wanted else None
         written = write_frames(video.frames, info, wanted, claim, between, keep=_returns_frames(params))
@@ -257,8 +257,9 @@ def _returns_frames(params: VideoParams) -> bool:
     return formats.FRAME in params.format or not set(params.format) & set(formats.VIDEOS)
 
 
-def _setting(name: str, default: Any) -> Any:
-    return getattr(shared.opts, name, default)
+def _embedded(infotext: str) -> str:
+    """The generation parameters inside the files, which the host's own setting may switch off."""
+    return infotext if getattr(shared.opts, "enable_pnginfo", True) else ""
 
 
 def _folder_of(p: Any) -> Path:
@@ -326,8 +327,8 @@ def _for_gallery(
         _allow_page(video)
         shown = [path for name in formats.IN_IMG for path in video.files.get(name, [])]
         if not shown and set(video.files if video.kept else params.format) & set(formats.VIDEOS):
-            embedded = video.infotext if _setting("enable_pnginfo", True) else ""
-            shown = previews.preview(video.frames, ClipInfo(video.fps, params.loop_number, embedded), video.seed)
+            info = ClipInfo(video.fps, params.loop_number, _embedded(video.infotext))
+            shown = previews.preview(video.frames, info, video.seed)
         if to_script and not shown:
             yield video.frames[0], video.infotext
         for path in shown[:1] if to_script else shown:

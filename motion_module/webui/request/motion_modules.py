@@ -17,11 +17,10 @@ from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.model import MotionModel, inspect_motion_file, load_motion_model
 from motion_module.core.module.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError, as_text
-from motion_module.paths import typed_path
+from motion_module.settings import DEFAULT_FOLDER, Settings
+from motion_module.webui.settings import usable
 from motion_module.wording import mention
 
-ROOT = Path(__file__).resolve().parents[3]
-DEFAULT_FOLDER = ROOT / "model"
 _ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
 _MOST_FOLDERS = 5000  # links between folders may make endless many paths of few folders
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class ModuleFile:
 
 def folders() -> list[Path]:
     """Where people put motion modules: the folder of the settings, then the extension's own."""
-    chosen = typed_path(str(getattr(shared.opts, "animatediff_model_path", "") or ""))
+    chosen = usable(Settings.model_path)
     paths = [Path(chosen)] if chosen else []
     return [path for path in dict.fromkeys([*paths, DEFAULT_FOLDER]) if os.path.isdir(path)]
 

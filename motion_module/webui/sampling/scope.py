@@ -21,7 +21,7 @@ from modules import (
 )
 from motion_module.core.denoising.conditioning import all_of_one_length, pad_to_same_length, past_mark, waiting
 from motion_module.core.denoising.row_order import Announced, Snapshot, places_after
-from motion_module.core.denoising.schedule import KEEP, SCHEDULES, alpha_schedule, put_schedule_right
+from motion_module.core.denoising.schedule import alpha_schedule, put_schedule_right
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.arch import MotionKind
@@ -30,9 +30,11 @@ from motion_module.core.module.model import MotionModel
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
 from motion_module.patching import put_right_options, replaced_call, replaced_option
+from motion_module.settings import AS_TRAINED
 from motion_module.stand_in import given_original
 from motion_module.travel import Between
 from motion_module.webui.sampling import neighbours
+from motion_module.webui.settings import settings_of
 from motion_module.windows import WindowPlan
 
 Places = Sequence[Between] | None
@@ -212,8 +214,8 @@ class _Loan:
 
 def chosen_schedule(kind: MotionKind) -> str:
     """The noise schedule of the settings, else the one that the motion module was trained with."""
-    chosen = getattr(shared.opts, "animatediff_alpha_schedule", "")
-    return chosen if chosen in (*SCHEDULES, KEEP) else kind.schedule
+    chosen = settings_of().alpha_schedule
+    return kind.schedule if chosen == AS_TRAINED else chosen
 
 
 def _step_of(denoiser: Any) -> int:
