@@ -20,6 +20,7 @@ RAW_WRITES = {  # of things that are no host's: our own session, a run's own lis
     "webui/controlnet/control.py",
     "webui/controlnet/hints.py",
 }
+CHANGERS = {"core.module.norm", "core.module.placement", "core.denoising.schedule", "webui.run.borrowed_p"}
 
 
 @pytest.fixture
@@ -75,12 +76,7 @@ def test_every_change_kept_alone(apart, monkeypatch):
         keeper.watch(patch)
         shot("img2img", {"last_frame": None})
     still, moving = plain("img2img"), shot("img2img")
-    assert {module for module, _, _ in keeper.seen} >= {
-        "core.module.norm",
-        "core.module.placement",
-        "core.denoising.schedule",
-        "webui.run.borrowed_p",
-    }
+    assert {module for module, _, _ in keeper.seen} >= CHANGERS
     for key in keeper.seen:
         one = Keeper(key)
         with monkeypatch.context() as patch:
@@ -229,7 +225,7 @@ def test_nothing_of_a_run_is_held(pocket, monkeypatch):
     from motion_module.core.denoising.sliding import SlidingModel
     from motion_module.core.module.layers import LentLayer
     from motion_module.webui.run import session
-    from motion_module.webui.sampling import scope
+    from motion_module.webui.sampling.loan import Loan
 
     p = make("txt2img", video(**V1), **REQUEST)
     with monkeypatch.context() as patch:
@@ -247,7 +243,7 @@ def test_nothing_of_a_run_is_held(pocket, monkeypatch):
     sd_models.load_model(sd_models.get_closet_checkpoint_match("other"))
     gc.collect()
     assert [one() is None for one in seen] == [True, True]
-    kinds = (session.Session, scope._Loan, SlidingModel)
+    kinds = (session.Session, Loan, SlidingModel)
     assert [one for one in gc.get_objects() if type(one) in kinds] == []
     assert all(stand_in.over for stand_in in stand_ins)
 

@@ -67,11 +67,11 @@ def test_a_prompt_of_another_length_on_the_way(pocket, field, long):
 def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     """InstructPix2Pix has two unconds for each frame; taken for prompts joined by AND, frames would be mixed up."""
     from modules import shared
-    from motion_module.webui.sampling.scope import _Loan
+    from motion_module.webui.sampling.loan import Loan
 
     told = []
     borrower = SimpleNamespace(frames=4, options=SimpleNamespace(context=16), places=lambda hires: (None, None))
-    loan = _Loan(borrower)
+    loan = Loan(borrower)
     loan._sliding = SimpleNamespace(begin=lambda step, parts, layout_of: told.append(parts))
     text = shared.sd_model.cond_stage_model_empty_prompt
     for rows, prompts in ((8, 4), (12, 4), (12, 8)):

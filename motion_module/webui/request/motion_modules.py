@@ -81,6 +81,18 @@ def names() -> list[str]:
     return [name for name, path in files().items() if _spec_or_none(path)]
 
 
+def check_possible(name: str, listing: Mapping[str, Path]) -> None:
+    """Refuse a run that names no motion module, before anything is loaded.
+
+    Raises:
+        ParamError, CheckpointError: as `named`; or none is named, and there is none.
+    """
+    if name:
+        named(name, listing)
+    else:
+        check_there_is_one(listing)
+
+
 def check_there_is_one(listing: Mapping[str, Path]) -> None:
     """Refuse a run without a motion module.
 

@@ -79,12 +79,8 @@ def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
     check_settings(p, params)
     interpolation.check(params)
     source = sources.described(params)
-    listing = motion_modules.files()
-    if params.model:
-        motion_modules.named(params.model, listing)
-    else:
-        motion_modules.check_there_is_one(listing)
     facts = facts_of(p)
+    motion_modules.check_possible(params.model, facts.modules)
     check_pictures(params, facts)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control

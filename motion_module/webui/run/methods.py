@@ -5,21 +5,20 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from modules import shared
 from motion_module.core.denoising.schedule import alpha_schedule
-from motion_module.core.module.call_frames import CallFrames
 from motion_module.patching import replaced
 from motion_module.webui.answers import comment, told
 from motion_module.webui.output import interrupted
 from motion_module.webui.plan import prompts
 from motion_module.webui.plan.job_lists import for_videos
 from motion_module.webui.plan.plan import Plan
-from motion_module.webui.sampling.freeinit_passes import freeinit_passes
+from motion_module.webui.sampling.loan import Borrower
 from motion_module.webui.sampling.prompt_travel import give_styles
-from motion_module.webui.sampling.scope import Borrower, chosen_schedule, sampling_scope
+from motion_module.webui.sampling.scope import around_sample, chosen_schedule
 
 if TYPE_CHECKING:
     from motion_module.webui.run.session import Session
@@ -88,23 +87,15 @@ def sample(session: Session, original: Original, *args: Any, **kwargs: Any) -> A
         return original(*args, **kwargs)
     samples.called = True
     try:
-        with replaced(samples, "running", True), ExitStack() as stack:
-            _enter_changes(stack, session, session.plan)
+        with replaced(samples, "running", True), _changes(session, session.plan):
             return original(*args, **kwargs)
     except BaseException:  # also what ends the program: XYZ plot never closes its copies of p
         session.give_up()
         raise
 
 
-def _enter_changes(stack: ExitStack, session: Session, plan: Plan) -> None:
+def _changes(session: Session, plan: Plan) -> AbstractContextManager[None]:
     p, work, request = session.borrowed.p, session.work, plan.request
-    params = request.params
-    stack.enter_context(work.networks.sampling())
-    call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-    around = stack.enter_context(work.control.handing_out(request.frames))
-    ways = work.prompts.of_call
-    loan = Borrower(plan.model, request.frames, params.windows, call, ways, around, work.together)
-    stack.enter_context(sampling_scope(loan))
-    stack.enter_context(work.pictures.fading())
-    stack.enter_context(freeinit_passes(p, params))
-    stack.enter_context(interrupted.noted(p, work.unfinished))
+    borrower = Borrower.of(request.params, plan.model, request.frames, work.prompts.of_call, work.together)
+    hints, noted = work.control.handing_out(request.frames), interrupted.noted(p, work.unfinished)
+    return around_sample(p, request.params, borrower, work.networks, work.pictures, hints, noted)

@@ -19,7 +19,6 @@ from motion_module.webui.output import videos
 from motion_module.webui.plan.changes import changes_of_plan
 from motion_module.webui.plan.plan import Plan
 from motion_module.webui.plan.request import Request
-from motion_module.webui.request import motion_modules
 from motion_module.webui.run import methods
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.work import Samples, Work
@@ -59,7 +58,7 @@ class Session:
         p, request = self.borrowed.p, self.request
         seeds = p.all_seeds[:: request.frames]
         pictures = getattr(p, "init_images", None) or ()
-        self.plan = plan = Plan.of(request, shared.sd_model, motion_modules.files(), seeds, pictures)
+        self.plan = plan = Plan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             comment(p, message)
         self.borrowed.set_all(changes_of_plan(p, plan, videos.host_saves_frames(request.params)))

@@ -1,0 +1,211 @@
+"""One loan of the model that the host samples with: who has it, and what happens in each denoiser call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from modules import script_callbacks, sd_samplers_common, shared
+from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
+from motion_module.core.denoising.row_order import Announced, Snapshot, places_after
+from motion_module.core.denoising.slerp import travelled
+from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
+from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.model import MotionModel
+from motion_module.params import VideoParams
+from motion_module.travel import Between
+from motion_module.webui.sampling import neighbours
+from motion_module.windows import WindowPlan
+
+Places = Sequence[Between] | None
+PlacesOfPass = Callable[[bool], tuple[Places, Places]]
+Lend = Callable[[Any], AbstractContextManager[Any]]
+"""Changes a checkpoint's model for the length of a block."""
+DenoiserCallback = Callable[[script_callbacks.CFGDenoiserParams], None]
+
+
+@dataclass(frozen=True)
+class Borrower:
+    """Who borrows the host's model, and for what.
+
+    Attributes:
+        model: the motion module, on the CPU; it goes back there.
+        frames: number of frames of the video.
+        options: how the context windows are laid and blended.
+        call: shared with the layers; holds motion scale and effect.
+        places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
+        together: the person's own setting of batch_cond_uncond, which a request may override; None: the one there is.
+    """
+
+    model: MotionModel
+    frames: int
+    options: WindowPlan
+    call: CallFrames
+    places: PlacesOfPass
+    together: bool | None = None
+
+    @classmethod
+    def of(
+        cls, params: VideoParams, model: MotionModel, frames: int, places: PlacesOfPass, together: bool | None
+    ) -> Borrower:
+        """The borrower that a request makes; the arguments as the attributes."""
+        call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
+        return cls(model, frames, params.windows, call, places, together)
+
+
+class Loan:
+    """The loan of the model for one `p.sample`; it follows the host when that changes its checkpoint.
+
+    Args:
+        borrower: whose loan it is.
+        around: entered around each call of the model; hands out what belongs to its frames.
+    """
+
+    def __init__(self, borrower: Borrower, around: AroundCall = nullcontext) -> None:
+        self._borrower = borrower
+        self._given_out = around
+        self._together = bool(shared.opts.batch_cond_uncond)
+        self._parts: list[_Part] = []
+        self._sliding: SlidingModel | None = None
+        self._step = 1
+        self._counted: AroundCall = nullcontext
+
+    def __enter__(self) -> Loan:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._sliding = None
+
+    @contextmanager
+    def of_each_checkpoint(self, lend: Lend) -> Iterator[None]:
+        """A change of the model that the host samples with; taken back and made anew where it loads another one."""
+        part = _Part(lend)
+        self._parts.append(part)
+        try:
+            part.begin()
+            yield
+        finally:
+            part.end()
+
+    def around_reload(self, reload: Callable[..., Any]) -> Callable[..., Any]:
+        """The host's `reload_model_weights`, with the loan given back before it and taken anew after it.
+
+        The refiner and the hires checkpoint are loaded in the middle of sampling, some into the very same UNet, whose
+        layers must then be at their own places.
+        """
+
+        def give_back_and_borrow(*args: Any, **kwargs: Any) -> Any:
+            for part in reversed(self._parts):
+                part.end()
+            result = reload(*args, **kwargs)
+            for part in self._parts:
+                part.begin()
+            return result
+
+        return give_back_and_borrow
+
+    def around_callbacks(self, callbacks: DenoiserCallback) -> DenoiserCallback:
+        """The host's denoiser callbacks, as they are called before each model call: those of other extensions see the
+        conditions of each frame, and may change rows; what has become of the rows is looked at after them."""
+
+        def call(params: script_callbacks.CFGDenoiserParams) -> None:
+            parts = params.text_cond.shape[0] // self._borrower.frames  # not by x: InstructPix2Pix has two unconds
+            self._travel(params, parts)
+            before = Snapshot.of(params.x, params.text_cond)
+            with neighbours.failures_told(self._long):
+                callbacks(params)
+            after = Snapshot.of(params.x, params.text_cond)
+            places = neighbours.told(places_after, before, after, self._borrower.frames, parts)
+            self._announce(params, parts, places)
+
+        return call
+
+    def sliding(self, apply_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """The host's call of the model, cut into windows and branches."""
+        b = self._borrower
+        sliding = SlidingModel(apply_model, b.call, b.frames, b.options, self._together, self._around)
+        self._sliding = sliding
+
+        def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
+            return neighbours.told(sliding, x, t, cond)
+
+        return slide
+
+    @contextmanager
+    def counting(self, sd_model: Any) -> Iterator[None]:
+        """Where the video is cut into windows, others in the UNet count the rows of a window."""
+        if not self._long:
+            yield
+            return
+        with neighbours.counting_by_window(sd_model.model.diffusion_model, self._borrower.frames) as self._counted:
+            yield
+
+    @property
+    def _long(self) -> bool:
+        """Whether the video is cut into windows."""
+        return self._borrower.frames > self._borrower.options.context
+
+    def _travel(self, params: script_callbacks.CFGDenoiserParams, parts: int) -> None:
+        """Give every frame its own condition."""
+        way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
+        cond, uncond = params.text_cond, params.text_uncond
+        params.text_cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
+        params.text_uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
+
+    def _announce(self, params: script_callbacks.CFGDenoiserParams, parts: int, places: tuple[int, ...]) -> None:
+        """Make the rows of the coming model call known."""
+        cond, uncond = params.text_cond, params.text_uncond
+        # Else the host pads: in another way, or in ours but with the empty prompt on its device.
+        if not shared.opts.pad_cond_uncond_v0 and (self._long or not shared.opts.pad_cond_uncond):
+            cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
+        if self._long:
+            cond, uncond = waiting(cond), waiting(uncond)
+        params.text_cond, params.text_uncond = cond, uncond
+        self._step = _step_of(params.denoiser)
+        if self._sliding is not None:
+            announced = Announced(self._borrower.frames, parts, params.x, cond, uncond, places)
+            self._sliding.begin(params.denoiser.step, parts, announced.layout_of)
+
+    @contextmanager
+    def _around(self, model_call: ModelCall) -> Iterator[None]:
+        with (
+            _watched(model_call, self._step),
+            self._given_out(model_call),
+            neighbours.failing_in_windows(model_call),
+            self._counted(model_call),
+        ):
+            yield
+
+
+class _Part:
+    """One change of the model of the moment, which may be taken back and made again."""
+
+    def __init__(self, lend: Lend) -> None:
+        self._lend = lend
+        self._stack = ExitStack()
+
+    def begin(self) -> None:
+        self._stack.enter_context(self._lend(shared.sd_model))
+
+    def end(self) -> None:
+        self._stack.close()
+
+
+def _step_of(denoiser: Any) -> int:
+    """The step that a denoiser call belongs to, from 1; the host's state counts the steps that are over, less one."""
+    over = denoiser.step * denoiser.steps // denoiser.total_steps  # some samplers call twice in each step,
+    return min(over + 1, denoiser.steps)  # and some in the first one alone
+
+
+@contextmanager
+def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
+    """Say which step and window is on, and stop between two windows as the host stops between two steps."""
+    if shared.state.interrupted or shared.state.skipped:
+        raise sd_samplers_common.InterruptedException
+    window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
+    shared.state.textinfo = f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}"
+    yield
