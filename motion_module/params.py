@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.fields import Field, Kind, read_value
 from motion_module.windows import AUTO, BLENDS, CLOSED_LOOPS, SCHEDULES, ClosedLoop, WindowPlan
 from motion_module.wording import for_page, mention, value_text
 
-FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
 WINDOWS = WindowPlan()
 RETURNED = ("all", "pictures")
 REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
@@ -57,7 +57,7 @@ class VideoParams:
         8,
         "number",
         "FPS",
-        "Frames per second; to last as long, a GIF leaves frames out above 50, WEBP, AVIF and APNG above 90.",
+        f"Frames per second. To last as long, some formats leave frames out: {formats.limits_text()}.",
         low=1,
         high=120,
     )
@@ -70,6 +70,7 @@ class VideoParams:
         "Closed loop",
         "N: no window wraps round the end; R-P: few do; R+P: few, and prompt travel is closed; A: wraps fully.",
         choices=CLOSED_LOOPS,
+        off_on=(ClosedLoop("R-P"), ClosedLoop("A")),
         group="Context",
     )
     batch_size: int = _field(
@@ -100,11 +101,11 @@ class VideoParams:
         group="Context",
     )
     format: list[str] = _field(
-        ["GIF", "PNG"],
+        list(formats.DEFAULT),
         "choices",
         "Save format",
-        "What is written; Frame also returns every frame to API clients.",
-        choices=FORMATS,
+        f"What is written; {formats.FRAME} also returns every frame to API clients.",
+        choices=formats.NAMES,
     )
     interp: str = _field(
         "Off",
@@ -286,7 +287,7 @@ class VideoParams:
         False,
         "bool",
         "Keep sound",
-        "The sound of Video source goes into MP4 and WEBM.",
+        f"The sound of Video source goes into {formats.listed(formats.WITH_SOUND)}.",
         group="Video in",
         needs=("video_source",),
     )
@@ -294,8 +295,9 @@ class VideoParams:
         "all",
         "choice",
         "Returned",
-        "What images holds in the API: pictures leaves MP4 and WEBM out, for clients that open every entry as a "
-        "picture; a video that is nothing else is there as its first frame. The paths of all files are in info.",
+        f"What images holds in the API: pictures leaves {formats.listed(formats.NO_PICTURES)} out, for clients that "
+        "open every entry as a picture; a video that is nothing else is there as its first frame. The paths of all "
+        "files are in info.",
         choices=RETURNED,
         tabs=(),  # the page shows what it can
         recorded=False,
@@ -357,9 +359,10 @@ class VideoParams:
         Raises:
             ParamError: one sentence that names the field.
         """
-        if not set(self.format) - {"TXT"}:
+        if not set(self.format) - set(formats.TEXTS):
+            texts = formats.listed(formats.TEXTS)
             raise ParamError(
-                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides TXT."
+                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides {texts}."
             )
         if self.video_source and self.video_path:
             both = f"{mention('video_source')} and {mention('video_path')}"

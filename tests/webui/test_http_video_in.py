@@ -9,6 +9,7 @@ from http_client import SMALL, Client, gif_frames, mp4_frames, set_folder
 from test_video_in import wrong
 from video_files import DUPLICATES, film, folder_of, sound_of, streams
 
+from motion_module.formats import WITH_SOUND, listed
 from motion_module.webui.plan import infotext
 
 ONE_STEP = {**SMALL, "steps": 1}
@@ -75,7 +76,7 @@ def test_a_folder_is_recorded_and_keeps_the_fields_rate(client, tmp_path):
 SILENT = [
     ({"reverse": [0]}, "play backwards"),
     ({"closed_loop": "A"}, "play backwards"),
-    ({"format": ["GIF"]}, "MP4 and WEBM only"),
+    ({"format": ["GIF"]}, f"{listed(WITH_SOUND)} only"),
 ]
 
 

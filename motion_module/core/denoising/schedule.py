@@ -11,6 +11,7 @@ from torch import Tensor
 
 from motion_module.errors import ParamError
 from motion_module.patching import put_right, replaced_value
+from motion_module.settings import KEEP
 
 _START, _END = 0.00085, 0.012
 
@@ -28,7 +29,6 @@ SCHEDULES: Mapping[str, Callable[[int], Tensor]] = {  # name -> betas of that ma
     "sqrt-linear": _square_root_linear(_END),  # Stable Diffusion's own
     "sqrt-linear 0.020": _square_root_linear(0.020),
 }
-KEEP = "as the model"  # not a schedule: the model's own stays
 
 
 def alphas_cumprod(schedule: str, timesteps: int) -> Tensor:

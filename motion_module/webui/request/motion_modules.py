@@ -17,14 +17,12 @@ from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.model import MotionModel, inspect_motion_file, load_motion_model
 from motion_module.core.module.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError, as_text
-from motion_module.paths import typed_path
+from motion_module.settings import DEFAULT_FOLDER, Settings
 from motion_module.webui.host import host
+from motion_module.webui.settings import usable
 from motion_module.wording import mention
 
-ROOT = Path(__file__).resolve().parents[3]
-DEFAULT_FOLDER = ROOT / "model"
 _ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
-_FOLDER = "animatediff_model_path"  # the setting
 _MOST_FOLDERS = 5000  # links between folders may make endless many paths of few folders
 _log = logging.getLogger(__name__)
 
@@ -44,25 +42,17 @@ class ModuleFile:
     spec: ModuleSpec
 
 
-def folders(setting: str | None = None) -> list[Path]:
-    """Where people put motion modules: the folder of the settings, then the extension's own.
-
-    Args:
-        setting: the folder that a request has in the place of that of the settings; None where it has none.
-    """
-    chosen = typed_path(str(getattr(shared.opts, _FOLDER, "") or "") if setting is None else setting)
+def folders() -> list[Path]:
+    """Where people put motion modules: the folder of the settings, then the extension's own."""
+    chosen = usable(Settings.model_path)
     paths = [Path(chosen)] if chosen else []
     return [path for path in dict.fromkeys([*paths, DEFAULT_FOLDER]) if os.path.isdir(path)]
 
 
-def files(setting: str | None = None) -> dict[str, Path]:
-    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder.
-
-    Args:
-        setting: see `folders`.
-    """
+def files() -> dict[str, Path]:
+    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
     found: dict[str, Path] = {}
-    for folder in folders(setting):
+    for folder in folders():
         for path in sorted(_weights_in(folder)):
             found.setdefault(as_text(path.relative_to(folder).as_posix()), path)
     return found
@@ -85,12 +75,6 @@ def _weights_in(folder: Path) -> Iterator[Path]:
             path = os.path.join(root, name)
             if os.path.splitext(name)[1].lower() in _ENDINGS and os.path.isfile(path):
                 yield Path(path)
-
-
-def files_for(p: Any) -> dict[str, Path]:
-    """The same for a run, whose `override_settings` may name another folder."""
-    setting = (getattr(p, "override_settings", None) or {}).get(_FOLDER)
-    return files(None if setting is None else str(setting))
 
 
 def names() -> list[str]:

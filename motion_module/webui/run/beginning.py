@@ -31,6 +31,7 @@ from motion_module.webui.run.work import Work
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.prompt_travel import FramePrompts
+from motion_module.webui.settings import check_settings
 
 _log = logging.getLogger(__name__)
 _INNER = "what another extension makes of the single frames are pictures, and no videos of their own."
@@ -75,6 +76,7 @@ def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
         ParamError, CheckpointError: it is impossible.
     """
     allowed_paths.check_overrides(p)
+    check_settings(p, params)
     interpolation.check(params)
     facts = facts_of(p)
     check_pictures(params, facts)

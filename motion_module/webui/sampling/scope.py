@@ -8,18 +8,19 @@ from typing import Any
 
 from modules import prompt_parser, sd_models, sd_samplers_cfg_denoiser, sd_unet, shared
 from motion_module.core.denoising.conditioning import all_of_one_length
-from motion_module.core.denoising.schedule import KEEP, SCHEDULES
 from motion_module.core.denoising.sliding import AroundCall
 from motion_module.core.module.arch import MotionKind
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
 from motion_module.patching import assign, put_right_options, replaced_call, replaced_option
+from motion_module.settings import AS_TRAINED
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.loan import Borrower, Loan
 from motion_module.webui.sampling.motion_lora import Networks
+from motion_module.webui.settings import settings_of
 
 
 @contextmanager
@@ -80,8 +81,8 @@ def put_right() -> None:
 
 def chosen_schedule(kind: MotionKind) -> str:
     """The noise schedule of the settings, else the one that the motion module was trained with."""
-    chosen = getattr(shared.opts, "animatediff_alpha_schedule", "")
-    return chosen if chosen in (*SCHEDULES, KEEP) else kind.schedule
+    chosen = settings_of().alpha_schedule
+    return kind.schedule if chosen == AS_TRAINED else chosen
 
 
 def _check_unet() -> None:
