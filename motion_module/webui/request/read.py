@@ -53,8 +53,7 @@ def with_axes(p: Any, params: VideoParams) -> VideoParams:
     if not axes:
         return params
     changed = dataclasses.replace(params, **axes)
-    if changed.enable:
-        changed.check()
+    changed.check()
     return changed
 
 
