@@ -26,6 +26,7 @@ from motion_module.webui.answers import comments_of, told
 from motion_module.webui.output import interrupted, previews, script_runs
 from motion_module.webui.output.sound import sound_for
 from motion_module.webui.output.write import write_frames
+from motion_module.webui.progress import progress_of
 from motion_module.webui.request import interpolation
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.video_source import VideoIn
@@ -100,6 +101,8 @@ def save_videos(
         HostError: a video could not be saved in any of its formats.
     """
     saved: list[SavedVideo] = []
+    progress = progress_of(p)
+    progress.saving()
     with ExitStack() as stack:
         for number, (pictures, infotext, seed) in enumerate(_videos(processed, frames)):
             shared.state.textinfo = f"AnimateDiff: saving video {number + 1}"
@@ -111,6 +114,7 @@ def save_videos(
             else:
                 saved.append(_unsaved_video(stack, p, params, pictures, infotext, seed, source))
             saved[-1].messages += [interrupted.sentence(where)] if where is not None else []
+            progress.finished()
         if saved:
             saved[0].messages[:0] = source.messages if source is not None else ()
             publish(p, processed, params, saved)
@@ -166,7 +170,9 @@ def save_video(
     info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=_embedded(infotext), sound=sound)
     with ExitStack() as stack:
         claim = _claim(stack, folder or _folder_of(p), video, params.request_id) if wanted else None
-        written = write_frames(video.frames, info, wanted, claim, between, keep=_returns_frames(params))
+        written = write_frames(
+            video.frames, info, wanted, claim, between, _returns_frames(params), progress_of(p).saved
+        )
         report = written.report
         video.frames, video.fps, video.files = list(written.frames), written.fps, report.files
         if frame_files:
