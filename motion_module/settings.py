@@ -153,7 +153,6 @@ class Settings:
     optimize_gif_gifsicle = Setting(False, "bool", "GIF: make smaller with gifsicle, if installed", formats=("GIF",))
     webp_quality = Setting(80, "int", "WEBP: quality; with lossless: effort", formats=("WEBP",), low=1, high=100)
     webp_lossless = Setting(False, "bool", "WEBP: lossless", formats=("WEBP",))
-    webm_crf = Setting(30, "int", "WEBM: quality (crf), less is better", formats=("WEBM",), low=0, high=63)
     interp_slow = Setting(
         False,
         "bool",

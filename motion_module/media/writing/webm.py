@@ -5,7 +5,7 @@ from __future__ import annotations
 from motion_module.media.writing.encoded import VideoWriter
 
 # Measured: about the quality of MP4 at its default; speed 4 is the slowest that keeps up with that.
-_QUALITY = ["-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1"]
+_QUALITY = ["-crf", "30", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1"]
 
 
 class WebmWriter(VideoWriter):
@@ -18,13 +18,7 @@ class WebmWriter(VideoWriter):
     even = False
 
     def arguments(self) -> list[str]:
-        return [
-            "-crf",
-            str(self.settings.webm_crf),
-            *_QUALITY,
-            "-fflags",
-            "+bitexact",
-        ]  # bitexact: no random identifiers
+        return [*_QUALITY, "-fflags", "+bitexact"]  # bitexact: no random identifiers
 
 
 WRITER = WebmWriter
