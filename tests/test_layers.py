@@ -80,6 +80,17 @@ def test_no_global_no_assert_no_bare_except(path):
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"line {node.lineno}"
 
 
+def test_the_errors_of_media_stand_at_one_place():
+    for path in (PACKAGE / "media").rglob("*.py"):
+        classes = [node for node in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(node, ast.ClassDef)]
+        errors = [
+            node.name
+            for node in classes
+            if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
+        ]
+        assert bool(errors) == (path.name == "errors.py"), f"{path.name}: {errors}"
+
+
 def test_scripts_hold_no_state():
     for path in (ROOT / "scripts").glob("*.py"):
         tree = ast.parse(path.read_text("utf8"))

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from read_back import read_infotext
 
 from motion_module.errors import HostError
-from motion_module.media.ffmpeg import WriterError
+from motion_module.media.errors import WriterError
 from motion_module.media.writing import WRITERS, saving
 from motion_module.params import VideoParams
 from motion_module.webui import settings

@@ -18,9 +18,10 @@ from PIL import Image
 from modules import shared, ui_tempdir
 from motion_module import formats
 from motion_module.errors import HostError
+from motion_module.media.errors import describe
 from motion_module.media.writing.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.writing.names import Claim, claimed
-from motion_module.media.writing.saving import WriteReport, describe, write_clip
+from motion_module.media.writing.saving import WriteReport, write_clip
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comments_of, told
 from motion_module.webui.output import interrupted, previews, script_runs

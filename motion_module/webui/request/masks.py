@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from motion_module.errors import ParamError
-from motion_module.media.reading.folders import ReaderError
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading.pixels import read_mask
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.wording import mention
