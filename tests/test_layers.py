@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "motion_module"
-NUMBERS, PICTURES = {"torch", "einops", "safetensors"}, {"PIL", "numpy", "imageio", "imageio_ffmpeg"}
+NUMBERS, PICTURES = {"torch", "einops", "safetensors"}, {"PIL", "numpy", "imageio_ffmpeg"}
 HOST = {"torch", "PIL", "numpy", "gradio", "fastapi", "modules"}
 # Room -> the third-party packages and the other rooms that its files may import. "" is the package's own top.
 ALLOWED = {
