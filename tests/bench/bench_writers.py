@@ -1,11 +1,12 @@
 """How long each writer takes, how large its files are and how good, beside the plain ways.
 
-    python tests/bench/bench_writers.py [--frames 64] [--size 512] [--repeat 1]
+    python tests/bench/bench_writers.py [--frames 64] [--size 512] [--repeat 1] [--cpu]
 
 Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default
 and with ffmpeg's palettes (one for the whole clip, or one for each frame, dithered as ffmpeg does by default), MP4 with
-the default of imageio-ffmpeg. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
-the eye averages dithering.
+the default of imageio-ffmpeg. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as the
+eye averages dithering. With --cpu the seconds are those that processors worked, on all threads and in ffmpeg, which
+depend less on what else the machine does.
 
     python tests/bench/bench_writers.py --flicker [--frames 16] [--size 256] [--repeat 1]
 
@@ -159,17 +160,27 @@ def bytes_in(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir()) if path.suffix == ".png" else path.stat().st_size
 
 
+def processor_seconds() -> float:
+    """How long processors have worked for this process and for programs that it has started and seen end."""
+    used = os.times()
+    return time.process_time() + used.children_user + used.children_system
+
+
 def timed(
-    write: Callable[[list[Image.Image], Path], Path], frames: list[Image.Image], folder: Path, repeat: int
+    write: Callable[[list[Image.Image], Path], Path],
+    frames: list[Image.Image],
+    folder: Path,
+    repeat: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, Path]:
     """The seconds of the best of some runs, and the file of the last."""
     seconds = []
     for run in range(repeat):
         place = folder / str(run)
         place.mkdir(parents=True)
-        start = time.perf_counter()
+        start = clock()
         path = write(frames, place)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return min(seconds), path
 
 
@@ -225,38 +236,38 @@ def print_flicker(count: int, size: int, repeat: int) -> None:
             print(f"| {clip} | {writer} | {costs} | {steady} |", flush=True)
 
 
-def print_formats(count: int, size: int, repeat: int, only: list[str] | None) -> None:
-    """The table of all writers, or of some; the plain way of a format is needed for ratios."""
-    frames = [moving_picture(number / count, size) for number in range(count)]
-    plain = {"GIF": pillow_default, "MP4": imageio_ffmpeg_default}
+def writers() -> dict[str, Callable[[list[Image.Image], Path], Path]]:
+    """All writers by the names of the table; "FORMAT, plain" is the plain way of a format."""
+    plain = {"GIF, plain": pillow_default, "MP4, plain": imageio_ffmpeg_default}
     others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
+    named = {name: ours(name, Settings()) for name in WRITTEN if name != "TXT"}
     best = {
         "GIF, optimised palette": ours("GIF", Settings({"optimize_gif_palette": True})),
         "MP4, crf 25 as imageio-ffmpeg": ours("MP4", Settings({"mp4_crf": 25})),
     }
-    named = {name: ours(name, Settings()) for name in WRITTEN if name != "TXT"}
+    return {**plain, **others, **named, **best}
+
+
+def print_formats(count: int, size: int, repeat: int, only: list[str] | None, cpu: bool) -> None:
+    """The table of all writers, or of some; the plain way of a format is needed for ratios."""
+    frames = [moving_picture(number / count, size) for number in range(count)]
+    clock, unit = (processor_seconds, "CPU seconds") if cpu else (time.perf_counter, "seconds")
     print(f"{count} frames of {size}x{size}")
-    print("| writer | seconds | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
+    print(f"| writer | {unit} | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
     print("|---|---|---|---|---|---|---|---|---|")
     reference: dict[str, tuple[float, int, float]] = {}
-    for name, write in [
-        *((f"{key}, plain", way) for key, way in plain.items()),
-        *others.items(),
-        *named.items(),
-        *best.items(),
-    ]:
+    for name, write in writers().items():
         if only and name not in only:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            seconds, path = timed(write, frames, Path(folder), repeat)
+            seconds, path = timed(write, frames, Path(folder), repeat, clock)
             length, (exact, seen, alike) = bytes_in(path), quality(frames, path)
-        kind = name.split(",")[0]
-        base = reference.setdefault(kind, (seconds, length, exact))
-        ratios = (
-            f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB" if kind in plain else "| |"
-        )
-        row = f"| {name} | {seconds:.2f} | {length / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} | {ratios} |"
-        print(row, flush=True)
+        kind, ratios = name.split(",")[0], "| |"
+        if kind in ("GIF", "MP4"):
+            base = reference.setdefault(kind, (seconds, length, exact))
+            ratios = f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB"
+        row = f"| {name} | {seconds:.2f} | {length / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} |"
+        print(f"{row} {ratios} |", flush=True)
 
 
 def main() -> None:
@@ -266,11 +277,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="512, or 256 with --flicker")
     parser.add_argument("--only", nargs="+", metavar="WRITER", help="names from the table's first column")
     parser.add_argument("--repeat", type=int, default=1, help="the best of so many runs counts")
+    parser.add_argument("--cpu", action="store_true", help="seconds of processor time instead of the clock's")
     asked = parser.parse_args()
     if asked.flicker:
         print_flicker(asked.frames or 16, asked.size or 256, asked.repeat)
     else:
-        print_formats(asked.frames or 64, asked.size or 512, asked.repeat, asked.only)
+        print_formats(asked.frames or 64, asked.size or 512, asked.repeat, asked.only, asked.cpu)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_every_input_has_both_whitelists(started, save, tmp_path):
     path = film(tmp_path / "source.mp4", range(9), sound=True)
     started.clear()  # that one was the test's own
     (tmp_path / "frames").mkdir()
-    extract(path, Selection(), tmp_path / "frames", 100, lambda frames: None)
+    extract(path, Selection(), tmp_path / "frames", 100, lambda kept, met: None)
     assert sound_in(path, 0, 0.3)
     clip = numbered_clip(4, infotext="a cat", sound=Sound(path, 0, 0.3))
     report = save(clip, WRITTEN)

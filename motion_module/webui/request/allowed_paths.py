@@ -16,6 +16,7 @@ from typing import Any
 from modules import paths_internal, shared
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.patching import assign
 from motion_module.paths import Folders, split_folders
 from motion_module.settings import Settings
 from motion_module.webui.settings import settings_of
@@ -87,7 +88,7 @@ def check_overrides(p: Any) -> None:
     given = getattr(p, "override_settings", None) or {}
     names = [name for name in PATH_SETTINGS if name in given]
     if names:
-        p.override_settings = {name: value for name, value in given.items() if name not in names}
+        assign(p, override_settings={name: value for name, value in given.items() if name not in names})
         raise ParamError(
             f"AnimateDiff: override_settings has {', '.join(names)}; which folders are read is decided in the server's "
             f"settings, and no request may change it."

@@ -11,23 +11,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules import shared
 from motion_module.errors import HostError
 from motion_module.media.errors import describe
 from motion_module.media.reading.duplicates import DuplicateFinder
 from motion_module.media.reading.folders import check_picture
 from motion_module.media.reading.frame_store import Stored, stored
 from motion_module.media.reading.pixels import read_rgb
-from motion_module.media.reading.reader import Extract, extract, sound_in
+from motion_module.media.reading.reader import Extract, Heartbeat, extract, sound_in
 from motion_module.media.reading.timing import Selection
 from motion_module.params import VideoParams
-from motion_module.webui.request import sources
-from motion_module.webui.request.picture_files import PictureFiles, frame_bounds, stop_if_interrupted
+from motion_module.webui.request import listening, sources
+from motion_module.webui.request.picture_files import PictureFiles, frame_bounds
 from motion_module.webui.request.sources import Source, described, field_named, masks_named, masks_of, selection_of
 from motion_module.webui.settings import settings_of
 from motion_module.wording import mention, number_text
 
 _log = logging.getLogger(__name__)
+_WHAT = "video source"  # is read, as sentences call a folder of frames, too
 _RATE = VideoParams.table()["fps"]
 
 
@@ -74,9 +74,10 @@ def opened(
     Raises:
         ParamError: as `described`, or a picture is damaged.
         HostError: the frames cannot be written.
-        UserError: the run was interrupted.
+        UserError: the run was interrupted or skipped.
     """
-    source = source or described(params)
+    listening.forget_last_skip()
+    source = source or described(params, _check)
     with ExitStack() as stack:
         if source is None:
             yield None
@@ -128,10 +129,10 @@ def _frames_of(stack: ExitStack, source: Source, selection: Selection) -> Stored
     remove = settings_of().frame_extract_remove
 
     def make(folder: Path) -> Extract:
-        return extract(path, selection, folder, sources.MOST, _progress, source.described)
+        return extract(path, selection, folder, sources.MOST, _heartbeat(source, selection), source.described)
 
     try:
-        return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds()))
+        return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds(), _check))
     except OSError as error:
         raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
 
@@ -142,14 +143,25 @@ def frames_folder() -> Path:
     return Path(os.path.abspath(chosen)) if chosen else Path(tempfile.gettempdir()) / "AnimateDiff frames"
 
 
-def _progress(frames: int) -> None:
-    shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
-    stop_if_interrupted("video source")
+def _check() -> None:
+    listening.check(_WHAT)
+
+
+def _heartbeat(source: Source, selection: Selection) -> Heartbeat:
+    def heartbeat(kept: int, met: int) -> None:
+        if not kept and met < selection.start:
+            listening.tell_frame(_WHAT, met, searched=selection.start)
+        elif selection.drop_duplicates:
+            listening.tell_frame(_WHAT, met)
+        else:
+            listening.tell_frame(_WHAT, kept, source.about)
+
+    return heartbeat
 
 
 def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
-    if seconds and sound_in(path, found.start, seconds):
+    if seconds and sound_in(path, found.start, seconds, _check):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
     message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {video.title}."
     return dataclasses.replace(video, messages=(*video.messages, message))
@@ -171,9 +183,11 @@ def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles
         ReaderError: one cannot be read.
     """
     most = min(sources.MOST, selection.limit or sources.MOST)
+    wanted = list(filter(selection.wants, range(len(frames))))
     kept: list[int] = []
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
-    for place in filter(selection.wants, range(len(frames))):
+    for number, place in enumerate(wanted):
+        listening.tell_frame(_WHAT, number, len(wanted))
         if duplicates is None:
             pictures.plain(frames[place])
             kept.append(place)
@@ -181,11 +195,11 @@ def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles
             kept.append(place)
         if len(kept) == most:
             break
-        _progress(len(kept))
     return kept
 
 
 def _checked(masks: tuple[Path, ...]) -> tuple[Path, ...]:
     for mask in masks:
+        listening.check("masks")
         check_picture(mask)
     return masks

@@ -78,10 +78,10 @@ def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
     allowed_paths.check_overrides(p)
     check_settings(p, params)
     interpolation.check(params)
-    source = sources.described(params)
     facts = facts_of(p)
-    motion_modules.check_possible(params.model, facts.modules)
     check_pictures(params, facts)
+    motion_modules.check_possible(params.model, facts.modules)
+    source = sources.described(params)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from modules import sd_samplers, shared
 from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noised_again
 from motion_module.params import VideoParams
-from motion_module.patching import replaced_call
+from motion_module.patching import assign, replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host import host
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
@@ -56,7 +57,7 @@ def _passes(params: VideoParams, place: int, once: Callable[..., Tensor], *args:
         if shared.state.interrupted or shared.state.skipped:
             break
         shared.state.nextjob()
-        again = noised_again(result, noise, float(shared.sd_model.alphas_cumprod[-1]))
+        again = noised_again(result, noise, host.last_alpha(shared.sd_model))
         mixed = mix_frequencies(again, noise, mask)
         result = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
     return result
@@ -64,5 +65,6 @@ def _passes(params: VideoParams, place: int, once: Callable[..., Tensor], *args:
 
 def _announce(p: Any, more: int) -> None:
     """The progress bars count every pass. They may count other runs as well (X/Y/Z plot), so ours are added."""
-    shared.state.job_count += more * p.n_iter * (2 if getattr(p, "enable_hr", False) else 1)
+    passes = more * p.n_iter * (2 if getattr(p, "enable_hr", False) else 1)
+    assign(shared.state, job_count=shared.state.job_count + passes)
     shared.total_tqdm.updateTotal(shared.state.job_count * p.steps)
