@@ -18,6 +18,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.output.folders import claim_name, folder_of, rescue_frames
 from motion_module.webui.output.sound import sound_for
 from motion_module.webui.output.write import Written, write_frames
+from motion_module.webui.progress import progress_of
 from motion_module.webui.request import interpolation
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.webui.settings import settings_of
@@ -130,7 +131,8 @@ def save_video(
             claim, messages = claim_name(stack, folder or folder_of(p), video.seed, params.request_id)
             video.messages += messages
         between = interpolation.of(params, len(video.frames))
-        written = write_frames(video.frames, info, wanted, claim, between, keep=_returns_frames(params))
+        saved = progress_of(p).saved
+        written = write_frames(video.frames, info, wanted, claim, between, _returns_frames(params), saved)
         video.take(written)
         if frame_files:
             video.files.setdefault(formats.PNG, list(frame_files))

@@ -14,6 +14,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.output import interrupted
 from motion_module.webui.output.response import answers_a_client, publish
 from motion_module.webui.output.saved_video import Generated, SavedVideo, save_video
+from motion_module.webui.progress import progress_of
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.video_source import VideoIn
 
@@ -40,6 +41,8 @@ def save_videos(
         HostError: a video could not be saved in any of its formats.
     """
     saved: list[SavedVideo] = []
+    progress = progress_of(p)
+    progress.saving()
     with ExitStack() as stack:
         for number, generated in enumerate(_videos(processed, frames)):
             shared.state.textinfo = f"AnimateDiff: saving video {number + 1}"
@@ -49,6 +52,7 @@ def save_videos(
             else:
                 saved.append(_unsaved_video(stack, p, params, generated, source))
             saved[-1].messages += [interrupted.sentence(where)] if where is not None else []
+            progress.finished()
         if saved:
             saved[0].messages[:0] = source.messages if source is not None else ()
             publish(p, processed, params, saved)
