@@ -233,5 +233,4 @@ def progress_told(amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
             yield progress
     finally:
         progress.remember()
-        state = shared.state
-        state.textinfo = state.current_image = state.current_latent = None
+        shared.state.textinfo = shared.state.current_image = shared.state.current_latent = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from motion_module.formats import FOLDERS, VIDEOS
 from motion_module.webui.plan.request import Request
 from motion_module.webui.progress import Amount, Pass
 
 _MILLION = 1_000_000
-_NO_FILES = ("TXT", "Frame")
 
 
 def amount_of(p: Any, request: Request) -> Amount:
@@ -28,7 +28,7 @@ def amount_of(p: Any, request: Request) -> Amount:
         for _ in range(repeats)
     ]
     written = frames + (frames - 1) * params.interp_x if params.interp != "Off" else frames
-    formats = tuple(name for name in params.format if name not in _NO_FILES)
+    formats = tuple(name for name in params.format if name in (*VIDEOS, *FOLDERS))
     return Amount(
         videos=p.n_iter,
         search=params.video_start if source is not None and source.name == "video_source" else 0,
