@@ -83,17 +83,6 @@ def test_no_global_no_assert_no_bare_except(path):
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"line {node.lineno}"
 
 
-def test_the_errors_of_media_stand_at_one_place():
-    for path in (PACKAGE / "media").rglob("*.py"):
-        classes = [node for node in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(node, ast.ClassDef)]
-        errors = [
-            node.name
-            for node in classes
-            if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
-        ]
-        assert bool(errors) == (path.name == "errors.py"), f"{path.name}: {errors}"
-
-
 OF_ONE_HOST = {"apply_model", "alphas_cumprod", "alphas_cumprod_original", "network_layer_mapping", "GroupNorm32"}
 MATHS = {"core/denoising/schedule.py": {"alphas_cumprod"}}  # where it is a number of the field's, and no host's
 
@@ -144,6 +133,17 @@ def test_who_changes_the_host_does_it_through_patching(path):
             owner = ast.unparse(node.value)
             assert owner in {"self", *SET_DIRECTLY}, f"line {node.lineno}: {ast.unparse(node)}"
         assert not (isinstance(node, ast.Name) and node.id in ("setattr", "delattr")), f"line {node.lineno}"
+
+
+def test_the_errors_of_media_stand_at_one_place():
+    for path in (PACKAGE / "media").rglob("*.py"):
+        classes = [node for node in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(node, ast.ClassDef)]
+        errors = [
+            node.name
+            for node in classes
+            if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
+        ]
+        assert bool(errors) == (path.name == "errors.py"), f"{path.name}: {errors}"
 
 
 def test_scripts_hold_no_state():

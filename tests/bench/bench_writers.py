@@ -4,8 +4,8 @@
 
 Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default
 and with ffmpeg's palettes (one for the whole clip, or one for each frame, dithered as ffmpeg does by default), MP4 with
-the default of imageio-ffmpeg. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as the
-eye averages dithering. With --cpu the seconds are those that processors worked, on all threads and in ffmpeg, which
+the default of imageio-ffmpeg. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
+the eye averages dithering. With --cpu the seconds are those that processors worked, on all threads and in ffmpeg, which
 depend less on what else the machine does.
 
     python tests/bench/bench_writers.py --flicker [--frames 16] [--size 256] [--repeat 1]

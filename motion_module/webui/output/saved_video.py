@@ -131,8 +131,8 @@ def save_video(
             claim, messages = claim_name(stack, folder or folder_of(p), video.seed, params.request_id)
             video.messages += messages
         between = interpolation.of(params, len(video.frames))
-        saved = progress_of(p).saved
-        written = write_frames(video.frames, info, wanted, claim, between, _returns_frames(params), saved)
+        keep, on_share = _returns_frames(params), progress_of(p).saved
+        written = write_frames(video.frames, info, wanted, claim, between, keep, on_share)
         video.take(written)
         if frame_files:
             video.files.setdefault(formats.PNG, list(frame_files))
