@@ -12,7 +12,8 @@ from PIL import Image
 from video_files import film, folder_of, numbers_of
 
 from motion_module.media import file_lock
-from motion_module.media.reading.folders import ReaderError, check_picture, frames_and_masks, natural_key, pictures_in
+from motion_module.media.errors import ReaderError
+from motion_module.media.reading.folders import check_picture, frames_and_masks, natural_key, pictures_in
 from motion_module.media.reading.frame_store import stored, sweep
 from motion_module.media.reading.reader import extract, file_name
 from motion_module.media.reading.timing import Selection
@@ -191,7 +192,7 @@ root, path, when = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 def pause(count=None, met=None):
     if count in (None, 3):
         print("here", flush=True)
-        time.sleep(60)
+        time.sleep(3600)
 def make(folder):
     return extract(path, Selection(), folder, **({"heartbeat": pause} if when == "reading" else {}))
 with stored(root, path, "all", make):
@@ -216,9 +217,13 @@ def test_a_crash_leaves_nothing_behind_for_long(keep, when):
         other.kill()
         other.wait()
         other.stdout.close()
-    time.sleep(0.05)  # an ffmpeg that it had started may still be ending
-    sweep(root, finished=False)
-    assert names(root) == ([] if when == "reading" else left)
+    expected = [] if when == "reading" else left
+    for _ in range(600):  # an ffmpeg that it had started may still be ending
+        sweep(root, finished=False)
+        if names(root) == expected:
+            break
+        time.sleep(0.1)
+    assert names(root) == expected
     sweep(root, finished=True)
     assert names(root) == []
 

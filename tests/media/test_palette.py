@@ -75,6 +75,19 @@ def test_no_colour_is_far_off():
     assert np.abs(shown[10:12, 10:12] - (255, 0, 255)).max() <= 4
 
 
+def test_only_what_counts_moves_a_palette():
+    """A place that no colour has stands for the other pixels."""
+    whole, alone = PaletteTracker(), PaletteTracker()
+    counting = np.random.default_rng(0).random(96 * 64) < 0.7
+    for step in range(3):
+        pixels = planes(picture(step / 10)).copy()
+        pixels[:, ~counting] = planes(picture(9, colours=200))[:, ~counting]
+        places = whole.follow(pixels, counting)
+        assert (places[counting] == alone.follow(pixels[:, counting])).all()
+        assert (places[~counting] == COLOURS).all()
+    assert (whole.table == alone.table).all()
+
+
 def test_a_palette_needs_pixels():
     with pytest.raises(ValueError, match="no pixels"):
         PaletteTracker().table  # noqa: B018

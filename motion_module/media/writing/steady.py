@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from motion_module.media.writing.palette import (
-    MOST_COLOURS,
-    PaletteTracker,
+from motion_module.media.writing.palette import MOST_COLOURS, PaletteTracker, dithered, exact_places, exact_table
+from motion_module.media.writing.planes import (
     Planes,
-    dithered,
-    exact_places,
-    exact_table,
+    blocks,
+    differences,
+    distances,
+    either,
+    looked_up,
+    planes_of,
 )
 
 KEPT = MOST_COLOURS - 1
@@ -31,11 +33,11 @@ KEPT = MOST_COLOURS - 1
 _RIGHT = 6
 # A pixel that moves by no more than so many levels a frame belongs to a smooth, slow change. There, the new colour is
 # looked for so much of the way back to the one that is shown: smaller jumps, for a little of the PSNR.
-_SLOW, _INERTIA = 2, 10  # 32nds
+_SLOW, _INERTIA, _WHOLE_WAY = 2, 10, 32
 # Dithering that takes a pixel further off than so many times the palette's usual error is not followed.
 _WILDEST = 5
-# Pixels that tell early when there are too many colours.
-_SAMPLE = 2048
+# Of so many pixels, those that are drawn tell early when there are too many colours.
+_SAMPLE = 4096
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,30 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Strokes:
-    """Some pixels and their colours.
+    """Some pixels of a frame with their colours.
 
     Attributes:
-        where: the pixels' numbers in the frame, (n,).
-        places: in the table, (n,).
-        colours: which are there, (3, n).
+        drawn: which pixels, (n,).
+        places: in the table, (n,); of those that are not drawn, anything.
         table: (256, 3).
     """
 
-    where: NDArray[np.intp]
+    drawn: NDArray[np.bool_]
     places: NDArray[np.uint8]
-    colours: Planes
     table: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What has become of the frame before.
+
+    Attributes:
+        moved: how many levels at most each pixel's channels differ from those in the frame before, (n,).
+        wrong: how far apart each pixel's colour and the one that is shown are, (n,).
+    """
+
+    moved: NDArray[np.uint8]
+    wrong: NDArray[np.int32]
 
 
 class SteadyPainter:
@@ -94,93 +107,113 @@ class SteadyPainter:
         Args:
             image: mode RGB, of the same size as the others.
         """
-        frame = np.stack([np.asarray(plane).reshape(-1) for plane in image.split()])
+        frame = planes_of(image)
         before, self._before = self._before, frame
         strokes = self._first(frame, image.size) if before is None else self._next(frame, before, image.size)
-        for shown, meant, colours, wanted in zip(self._shown, self._meant, strokes.colours, frame, strict=True):
-            shown[strokes.where] = colours
+        places = self._lay(strokes, frame)
+        return Drawing(places.reshape(image.size[::-1]), strokes.table, not strokes.drawn.all())
+
+    def _lay(self, strokes: _Strokes, frame: Planes) -> NDArray[np.uint8]:
+        """Lay pixels over what is shown; the places for the whole frame, (n,)."""
+        places = np.empty(len(strokes.places), np.uint8)
+        for block in blocks(len(places)):
+            drawn, new = strokes.drawn[block], strokes.places[block]
+            places[block] = either(drawn, new, np.full_like(new, KEPT))
+            self._shown[:, block] = either(drawn, looked_up(strokes.table, new), self._shown[:, block])
             if self._dither:
-                meant[strokes.where] = wanted[strokes.where]
-        places = np.full(frame.shape[1], KEPT, np.uint8)
-        places[strokes.where] = strokes.places
-        return Drawing(places.reshape(image.size[::-1]), strokes.table, len(strokes.where) < frame.shape[1])
+                self._meant[:, block] = either(drawn, frame[:, block], self._meant[:, block])
+        return places
 
     def _first(self, frame: Planes, size: tuple[int, int]) -> _Strokes:
         self._shown, self._meant = np.zeros_like(frame), np.zeros_like(frame)
-        everywhere = np.arange(frame.shape[1])
+        everywhere = np.ones(frame.shape[1], np.bool_)
         return _exact(frame, everywhere, MOST_COLOURS) or self._whole(frame, everywhere, size)
 
     def _next(self, frame: Planes, before: Planes, size: tuple[int, int]) -> _Strokes:
-        moved = (np.maximum(frame, before) - np.minimum(frame, before)).max(axis=0)
-        wrong = _distance(frame, self._shown)
-        due = (moved > 0) & (wrong > 0)
-        exact = _exact(frame, np.flatnonzero(due), MOST_COLOURS - 1)
-        if exact is None and not wrong[moved == 0].any():
-            exact = _exact(frame, np.arange(frame.shape[1]), MOST_COLOURS)
+        change = _change(frame, before, self._shown)
+        still, right = change.moved == 0, change.wrong == 0
+        due = ~(still | right)
+        exact = _exact(frame, due, MOST_COLOURS - 1)
+        if exact is None and right[still].all():
+            exact = _exact(frame, np.ones_like(due), MOST_COLOURS)
         if exact is not None:
             return exact
-        if self._dither:
-            drifted = _distance(frame, self._meant) > _RIGHT
-            return self._whole(frame, np.flatnonzero(due & drifted), size)
-        return self._nearest(frame, moved, wrong)
+        return self._whole(frame, self._drifted(frame, due), size) if self._dither else self._nearest(frame, change)
 
-    def _nearest(self, frame: Planes, moved: NDArray[np.uint8], wrong: NDArray[np.int32]) -> _Strokes:
+    def _nearest(self, frame: Planes, change: _Change) -> _Strokes:
         """The pixels whose colour is wrong, where the palette has a better one."""
-        slow = moved <= _SLOW
-        good_enough = slow & (wrong <= int(self._tracker.error))
-        where = np.flatnonzero((moved > 0) & (wrong > _RIGHT) & ~good_enough)
-        if not len(where):
-            return _nothing()
-        wanted = _at(frame, where)
-        places = self._tracker.follow(np.where(slow[where], _held_back(wanted, _at(self._shown, where)), wanted))
-        colours = _looked_up(self._tracker.table, places)
-        better = np.flatnonzero(_distance(wanted, colours) < wrong[where])
-        return _Strokes(where[better], places[better], _at(colours, better), self._tracker.table)
+        drawn, wanted = np.empty(frame.shape[1], np.bool_), np.empty_like(frame)
+        for block in blocks(len(drawn)):
+            colours, moved, wrong = frame[:, block], change.moved[block], change.wrong[block]
+            slow = moved <= _SLOW
+            good_enough = slow & (wrong <= int(self._tracker.error))
+            drawn[block] = (moved > 0) & (wrong > _RIGHT) & ~good_enough
+            wanted[:, block] = either(slow, _held_back(colours, self._shown[:, block]), colours)
+        if not drawn.any():
+            return _nothing(len(drawn))
+        places = self._tracker.follow(wanted, drawn)
+        table = self._tracker.table
+        for block in blocks(len(drawn)):
+            drawn[block] &= distances(frame[:, block], looked_up(table, places[block])) < change.wrong[block]
+        return _Strokes(drawn, places, table)
 
-    def _whole(self, frame: Planes, where: NDArray[np.intp], size: tuple[int, int]) -> _Strokes:
+    def _whole(self, frame: Planes, drawn: NDArray[np.bool_], size: tuple[int, int]) -> _Strokes:
         """Pixels from a palette picture of the whole frame, dithered if that is wished for."""
         places = self._tracker.follow(frame)
-        table = self._tracker.table
         if self._dither:
-            spread = dithered(frame, size, table)
-            wild = _distance(frame, _looked_up(table, spread)) > _WILDEST * self._tracker.error
-            places = np.where(wild, places, spread)
-        places = places[where]
-        return _Strokes(where, places, _looked_up(table, places), table)
+            places = self._dithered(frame, places, size)
+        return _Strokes(drawn, places, self._tracker.table)
+
+    def _dithered(self, frame: Planes, nearest: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """The places for a whole frame, (n,): dithered, but of the nearest colour where that takes a pixel too far."""
+        table, farthest = self._tracker.table, _WILDEST * self._tracker.error
+        places = dithered(frame, size, table)
+        for block in blocks(len(places)):
+            wild = distances(frame[:, block], looked_up(table, places[block])) > farthest
+            places[block] = either(wild, nearest[block], places[block])
+        return places
+
+    def _drifted(self, frame: Planes, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Of these pixels, those that are no longer meant to have the colour that they were drawn for, (n,)."""
+        drifted = np.empty_like(due)
+        for block in blocks(len(due)):
+            drifted[block] = due[block] & (distances(frame[:, block], self._meant[:, block]) > _RIGHT)
+        return drifted
 
 
-def _nothing() -> _Strokes:
-    nothing = np.zeros((3, 0), np.uint8)
-    return _Strokes(np.zeros(0, np.intp), nothing[0], nothing, np.zeros((MOST_COLOURS, 3), np.uint8))
+def _change(frame: Planes, before: Planes, shown: Planes) -> _Change:
+    moved, wrong = np.empty(frame.shape[1], np.uint8), np.empty(frame.shape[1], np.int32)
+    for block in blocks(len(moved)):
+        differences(frame[:, block], before[:, block]).max(axis=0, out=moved[block])
+        wrong[block] = distances(frame[:, block], shown[:, block])
+    return _Change(moved, wrong)
 
 
-def _exact(frame: Planes, where: NDArray[np.intp], most: int) -> _Strokes | None:
+def _nothing(count: int) -> _Strokes:
+    return _Strokes(np.zeros(count, np.bool_), np.zeros(count, np.uint8), np.zeros((MOST_COLOURS, 3), np.uint8))
+
+
+def _exact(frame: Planes, drawn: NDArray[np.bool_], most: int) -> _Strokes | None:
     """These pixels without any error; None where they have more than so many colours."""
-    if not len(where):
-        return _nothing()
-    if exact_table(_at(frame, where[:: len(where) // _SAMPLE + 1]), most) is None:
+    if not drawn.any():
+        return _nothing(len(drawn))
+    some = slice(None, None, len(drawn) // _SAMPLE + 1)
+    sample = frame[:, some][:, drawn[some]]
+    if sample.shape[1] > most and exact_table(sample, most) is None:
         return None
-    pixels = _at(frame, where)
+    pixels = frame if drawn.all() else np.stack([plane[drawn] for plane in frame])
     table = exact_table(pixels, most)
-    return None if table is None else _Strokes(where, exact_places(pixels, table), pixels, table)
+    if table is None:
+        return None
+    places = np.zeros(len(drawn), np.uint8)
+    places[drawn] = exact_places(pixels, table)
+    return _Strokes(drawn, places, table)
 
 
 def _held_back(wanted: Planes, shown: Planes) -> Planes:
-    """Colours a little on the way from the wanted ones back to those that are shown."""
-    step = wanted.astype(np.int16) - shown
-    return (wanted - ((step * _INERTIA + 16) >> 5)).astype(np.uint8)
-
-
-def _at(planes: Planes, where: NDArray[np.intp]) -> Planes:
-    return planes if len(where) == planes.shape[1] else np.stack([plane[where] for plane in planes])
-
-
-def _looked_up(table: NDArray[np.uint8], places: NDArray[np.uint8]) -> Planes:
-    return np.stack([colours[places] for colours in np.ascontiguousarray(table.T)])
-
-
-def _distance(one: Planes, other: Planes) -> NDArray[np.int32]:
-    """How far apart the colours of pixels are, (n,)."""
-    steps = [np.subtract(first, second, dtype=np.int16) for first, second in zip(one, other, strict=True)]
-    red, green, blue = (np.multiply(step, step, dtype=np.int32) for step in steps)
-    return red + green + blue
+    """Colours a little on the way from the wanted ones back to those that are shown, rounded to the wanted ones."""
+    mixed = wanted.astype(np.uint16) * np.uint16(_WHOLE_WAY - _INERTIA)
+    mixed += shown.astype(np.uint16) * np.uint16(_INERTIA)
+    mixed += np.uint16(_WHOLE_WAY // 2 - 1)
+    mixed //= np.uint16(_WHOLE_WAY)
+    return mixed.astype(np.uint8)

@@ -6,17 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from PIL import Image
 
 from modules import shared
 from motion_module.errors import UserError
-from motion_module.media.writing import WriterError, WriterOptions
+from motion_module.media.errors import WriterError, describe
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import Claim
-from motion_module.media.writing.saving import WriteReport, describe, write_clip
+from motion_module.media.writing.saving import WriteReport, write_clip
 from motion_module.webui.request.interpolation import Interpolation
+from motion_module.webui.settings import settings_of
 from motion_module.wording import for_client
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def write_frames(
         try:
             return _interpolated(frames, info, formats, claim, between, keep, on_share)
         except Exception as error:  # whatever breaks it must not cost the generated frames
-            why = error.sentence.removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
+            why = describe(error)
             message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
             logger.warning("%s", for_client(message), exc_info=unexpected)
@@ -133,25 +133,7 @@ def _write(
 ) -> WriteReport:
     progress = Progress(count, on_share=on_share)
     if claim is not None:
-        return write_clip(Clip(frames, info), formats, claim, writer_options(), progress)
+        return write_clip(Clip(frames, info), formats, claim, settings_of(), progress)
     for number, _ in enumerate(frames, start=1):
         progress(number)
     return WriteReport()
-
-
-def writer_options() -> WriterOptions:
-    """The person's settings for all formats."""
-    return WriterOptions(
-        optimize_gif_palette=bool(_setting("optimize_gif_palette", False)),
-        gifsicle=bool(_setting("optimize_gif_gifsicle", False)),
-        mp4_crf=int(_setting("mp4_crf", 23)),
-        mp4_preset=_setting("mp4_preset", "") or "",
-        mp4_tune=_setting("mp4_tune", "") or "",
-        mp4_for_editors=_setting("mp4_for_editors", "") or "",
-        webp_quality=int(_setting("webp_quality", 80)),
-        webp_lossless=bool(_setting("webp_lossless", False)),
-    )
-
-
-def _setting(name: str, default: Any) -> Any:
-    return getattr(shared.opts, f"animatediff_{name}", default)

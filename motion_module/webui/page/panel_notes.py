@@ -10,10 +10,12 @@ from typing import Any
 
 import gradio as gr
 
+from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
-from motion_module.without_effect import idle_fields, without_effect
-from motion_module.wording import mention
+from motion_module.webui.plan.facts import Facts
+from motion_module.webui.plan.request import Request
+from motion_module.without_effect import idle_fields
 
 _SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
 _FILES = ("image", "video")
@@ -52,21 +54,27 @@ def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *
     files = {name: "a file" for name, value in zip(names, values, strict=True) if _is_file(name) and value}
     try:
         params = VideoParams.from_json({**asked, **files})
+        request = Request.of(params, _facts(params, is_img2img))
     except ParamError as error:
         return _as_html([error.sentence], {})
-    frames = params.video_length or (None if _length_comes_from_elsewhere(params, is_img2img) else params.batch_size)
-    said = [f"{mention(name)} has no effect: {why}." for name, why in without_effect(params, frames).items()]
-    idle = idle_fields(params, frames)
-    return _as_html(said, {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids})
+    idle = idle_fields(params, request.frames or None)
+    dimmed = {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids}
+    return _as_html([message.removeprefix("AnimateDiff: ") for message in request.messages], dimmed)
 
 
-def _length_comes_from_elsewhere(params: VideoParams, is_img2img: bool) -> bool:
-    return is_img2img or bool(params.video_source or params.video_path)
+def _facts(params: VideoParams, is_img2img: bool) -> Facts:
+    """What the page knows before a run: neither how long a video is, nor what pictures img2img will have."""
+    from_elsewhere = is_img2img or bool(params.video_source or params.video_path)
+    return Facts(tab="img2img" if is_img2img else "txt2img", pictures=int(is_img2img), source_is_unread=from_elsewhere)
 
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
-    """For the page's script (javascript/animatediff.js) the element carries what is to be dimmed."""
+    """For the page's scripts the element carries what is to be dimmed, and how the page shows formats."""
     told = VideoParams.told_on_page
     text = "<br>".join(html.escape(told(sentence)) for sentence in sentences)
-    idle = {elem_id: told(why) for elem_id, why in idle.items()}
-    return f'<div class="animatediff-hint" data-idle="{html.escape(json.dumps(idle))}">{text}</div>'
+    carried = {
+        "idle": {elem_id: told(why) for elem_id, why in idle.items()},
+        "formats": {"played": formats.IN_VIDEO, "folders": formats.FOLDERS},
+    }
+    data = " ".join(f'data-{name}="{html.escape(json.dumps(value))}"' for name, value in carried.items())
+    return f'<div class="animatediff-hint" {data}>{text}</div>'

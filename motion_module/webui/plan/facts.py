@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from modules import processing, shared
 from motion_module.webui.plan import prompts
+from motion_module.webui.request import motion_modules
 from motion_module.webui.request.batch_folder import batch_of
 
 Tab = Literal["txt2img", "img2img"]
@@ -28,6 +30,7 @@ class Facts:
         is_folder: img2img's batch tab makes a folder a video.
         limits: for how many frames there are pictures to look at, by what holds them.
         source_is_unread: frames come from a video whose length only reading tells.
+        modules: the files of weights that may be motion modules, by name.
         texts: prompts as typed, by the host's name of the field.
         read: the same as they will be read: without comments, with styles.
     """
@@ -44,6 +47,7 @@ class Facts:
     is_folder: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     source_is_unread: bool = False
+    modules: Mapping[str, Path] = field(default_factory=dict)
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     read: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -63,6 +67,7 @@ def facts_of(p: Any) -> Facts:
         pictures=len(pictures),
         lacks_picture=is_img2img and any(picture is None for picture in pictures or [None]),
         is_folder=batch_of(p) is not None,
+        modules=motion_modules.files(),
         texts=prompts.texts_of(p),
         read=prompts.texts_as_read(p),
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -50,7 +49,6 @@ class Plan:
         cls,
         request: Request,
         sd_model: Any,
-        listing: Mapping[str, Path],
         seeds: Sequence[int] = (),
         pictures: Sequence[Image.Image] = (),
     ) -> Plan:
@@ -59,7 +57,6 @@ class Plan:
         Args:
             request: what is asked for.
             sd_model: the host's loaded model.
-            listing: the files of weights that there are, by name.
             seeds, pictures: see `Plan`.
 
         Raises:
@@ -67,7 +64,7 @@ class Plan:
             CheckpointError: it is damaged, or does not fit the checkpoint.
         """
         params = request.params
-        choice = motion_modules.choose(params.model, listing, sd_model)
+        choice = motion_modules.choose(params.model, request.facts.modules, sd_model)
         learnt = choice.file.spec.frames
         if min(request.frames, params.batch_size) > learnt:
             raise ParamError(

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError, as_text
-from motion_module.media.reading.folders import PictureError, ReaderError, opened_picture, picture_files
+from motion_module.media.errors import PictureError, ReaderError
+from motion_module.media.reading.folders import opened_picture, picture_files
 from motion_module.media.reading.pixels import read_mask, read_rgb
-from motion_module.patching import replaced, replaced_call
+from motion_module.patching import assign, replaced, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.answers import answered, comment
 from motion_module.webui.request import listening
@@ -111,7 +112,7 @@ def animatediff_i2i_batch(
         stack.enter_context(batch.on(p))
         for name, value in changes.items():
             stack.enter_context(replaced(p, name, value))
-        shared.state.job_count = p.n_iter
+        assign(shared.state, job_count=p.n_iter)
         processed = scripts.scripts_img2img.run(p, *args)
         return processing.process_images(p) if processed is None else processed
 

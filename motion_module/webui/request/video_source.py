@@ -11,21 +11,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules import shared
 from motion_module.errors import HostError
+from motion_module.media.errors import describe
 from motion_module.media.reading.duplicates import DuplicateFinder
 from motion_module.media.reading.folders import check_picture
 from motion_module.media.reading.frame_store import Stored, stored
 from motion_module.media.reading.pixels import read_rgb
 from motion_module.media.reading.reader import Extract, Heartbeat, extract, sound_in
 from motion_module.media.reading.timing import Selection
-from motion_module.media.writing.saving import describe
 from motion_module.params import VideoParams
-from motion_module.paths import typed_path
 from motion_module.webui.progress import Amount, Progress
 from motion_module.webui.request import listening, sources
 from motion_module.webui.request.picture_files import PictureFiles, frame_bounds
 from motion_module.webui.request.sources import Source, described, field_named, masks_named, masks_of, selection_of
+from motion_module.webui.settings import settings_of
 from motion_module.wording import mention, number_text
 
 _log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
 
 def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress: Progress) -> Stored:
     root, path = frames_folder(), source.path
-    remove = bool(getattr(shared.opts, "animatediff_frame_extract_remove", False))
+    remove = settings_of().frame_extract_remove
 
     def make(folder: Path) -> Extract:
         return extract(path, selection, folder, sources.MOST, _heartbeat(source, selection, progress), source.described)
@@ -146,7 +145,7 @@ def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress:
 
 def frames_folder() -> Path:
     """Where frames of videos are written meanwhile."""
-    chosen = typed_path(getattr(shared.opts, "animatediff_frame_extract_path", "") or "")
+    chosen = settings_of().frame_extract_path
     return Path(os.path.abspath(chosen)) if chosen else Path(tempfile.gettempdir()) / "AnimateDiff frames"
 
 

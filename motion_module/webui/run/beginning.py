@@ -35,6 +35,7 @@ from motion_module.webui.sampling.decoding import decoding_told
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.prompt_travel import FramePrompts
+from motion_module.webui.settings import check_settings
 
 _log = logging.getLogger(__name__)
 _INNER = "what another extension makes of the single frames are pictures, and no videos of their own."
@@ -83,15 +84,12 @@ def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
         ParamError, CheckpointError: it is impossible.
     """
     allowed_paths.check_overrides(p)
+    check_settings(p, params)
     interpolation.check(params)
-    source = sources.described(params)
-    listing = motion_modules.files()
-    if params.model:
-        motion_modules.named(params.model, listing)
-    else:
-        motion_modules.check_there_is_one(listing)
     facts = facts_of(p)
     check_pictures(params, facts)
+    motion_modules.check_possible(params.model, facts.modules)
+    source = sources.described(params)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control
 

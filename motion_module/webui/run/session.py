@@ -16,10 +16,10 @@ from motion_module.errors import UserError
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comment
 from motion_module.webui.output import videos
+from motion_module.webui.output.saved_video import host_saves_frames
 from motion_module.webui.plan.changes import changes_of_plan
 from motion_module.webui.plan.plan import Plan
 from motion_module.webui.plan.request import Request
-from motion_module.webui.request import motion_modules
 from motion_module.webui.run import methods
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.work import Samples, Work
@@ -59,10 +59,10 @@ class Session:
         p, request = self.borrowed.p, self.request
         seeds = p.all_seeds[:: request.frames]
         pictures = getattr(p, "init_images", None) or ()
-        self.plan = plan = Plan.of(request, shared.sd_model, motion_modules.files(), seeds, pictures)
+        self.plan = plan = Plan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             comment(p, message)
-        self.borrowed.set_all(changes_of_plan(p, plan, videos.host_saves_frames(request.params)))
+        self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
         self.work.networks.change(plan.model)
         self.borrowed.at_end(self.work.networks.end)
         self.borrowed.wrap("parse_extra_network_prompts", methods.of_session(self, methods.parse_networks))

@@ -14,6 +14,7 @@ from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noi
 from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host import host
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
@@ -56,7 +57,7 @@ def _passes(
         if _stopped():
             break
         shared.state.nextjob()
-        again = noised_again(result, noise, float(shared.sd_model.alphas_cumprod[-1]))
+        again = noised_again(result, noise, host.last_alpha(shared.sd_model))
         mixed = mix_frequencies(again, noise, mask)
         latents = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
         if _stopped() and not sampler.model_wrap_cfg.step:
