@@ -51,6 +51,7 @@ class Sizes:
         text_width, text_layers: of the text encoder; it has a head for each 64 channels.
         vae_channels: of the VAE, at all levels.
         inpainting: the UNet takes 5 channels more, of the mask and the masked picture.
+        words: multiplies what cross-attention adds.
     """
 
     model_channels: int = 32
@@ -60,6 +61,7 @@ class Sizes:
     text_layers: int = 2
     vae_channels: int = 32
     inpainting: bool = False
+    words: float = WORDS
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -79,7 +81,7 @@ MOTION_VERSIONS = {"v1": MotionVersion(24, False), "v2": MotionVersion(32, True)
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Random numbers of a seed; torch's own stream is where it was afterwards."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -104,7 +106,7 @@ def config_of(sizes: Sizes) -> dict[str, Any]:
     return config
 
 
-def _unet(config: dict[str, Any]) -> nn.Module:
+def make_unet(config: dict[str, Any], words: float) -> nn.Module:
     """A UNet none of whose layers is zero, as some are when training begins, and in which words have their say."""
     from ldm.modules.diffusionmodules.openaimodel import UNetModel
 
@@ -113,17 +115,18 @@ def _unet(config: dict[str, Any]) -> nn.Module:
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)) and not layer.weight.any():
             layer.reset_parameters()
         if name.endswith("attn2.to_out.0"):
-            layer.weight.mul_(WORDS)
+            layer.weight.mul_(words)
     return unet
 
 
-def _vae(config: dict[str, Any]) -> nn.Module:
+def make_vae(config: dict[str, Any]) -> nn.Module:
+    """A VAE as it is made."""
     from ldm.models.autoencoder import AutoencoderKL
 
     return AutoencoderKL(**config["model"]["params"]["first_stage_config"]["params"]).eval()
 
 
-def _text_encoder(sizes: Sizes) -> nn.Module:
+def make_text_encoder(sizes: Sizes) -> nn.Module:
     """CLIP's text transformer whose words differ, and whose output has a mean other than 0.
 
     The WebUI's emphasis divides by that mean, which a fresh final norm makes 0.
@@ -148,7 +151,7 @@ def _text_encoder(sizes: Sizes) -> nn.Module:
     return encoder
 
 
-def _scale_output(layer: Any, factor: torch.Tensor) -> None:
+def scale_output(layer: Any, factor: torch.Tensor) -> None:
     layer.weight.mul_(factor)
     layer.bias.mul_(factor)
 
@@ -157,7 +160,7 @@ def _adjust_ranges(unet: Any, vae: Any, text: Any, context: int) -> None:
     """Scales last layers so that noise, latents and pictures are as large as those of a trained model."""
     words = text(torch.randint(0, VOCABULARY - 2, (2, context))).last_hidden_state
     noise = unet(torch.randn(2, unet.in_channels, 16, 16), torch.tensor([500.0, 100.0]), context=words)
-    _scale_output(unet.out[-1], 1 / noise.std())
+    scale_output(unet.out[-1], 1 / noise.std())
     coarse = torch.rand(2, 3, 8, 8) * 2 - 1
     picture = nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
     means = vae.encode(picture).mode()
@@ -165,10 +168,11 @@ def _adjust_ranges(unet: Any, vae: Any, text: Any, context: int) -> None:
     vae.quant_conv.bias[:4].mul_(1 / SCALE_FACTOR / means.std())
     vae.quant_conv.bias[4:].fill_(LATENT_LOG_VARIANCE)
     decoded = vae.decode(torch.randn(2, 4, 8, 8) / SCALE_FACTOR)
-    _scale_output(vae.decoder.conv_out, PICTURE_DEVIATION / decoded.std())
+    scale_output(vae.decoder.conv_out, PICTURE_DEVIATION / decoded.std())
 
 
-def _save(tensors: State, path: Path, dtype: torch.dtype) -> Path:
+def save(tensors: State, path: Path, dtype: torch.dtype) -> Path:
+    """Writes floating-point tensors in a type, the others as they are; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {key: (value.to(dtype) if value.is_floating_point() else value) for key, value in tensors.items()}
     save_file({key: value.contiguous() for key, value in kept.items()}, path, metadata={"format": "pt"})
@@ -203,9 +207,16 @@ def make_checkpoint(
     mult = tuple(channel_mult)
     sizes = Sizes(model_channels, mult, heads, text_width, text_layers, vae_channels, inpainting)  # type: ignore[arg-type]
     config = config_of(sizes)
-    with _seeded(seed), redirect_stdout(io.StringIO()):  # ldm tells the size of every layer
-        unet, vae, text = _unet(config), _vae(config), _text_encoder(sizes)
+    with seeded(seed), redirect_stdout(io.StringIO()):  # ldm tells the size of every layer
+        unet, vae, text = make_unet(config, sizes.words), make_vae(config), make_text_encoder(sizes)
         _adjust_ranges(unet, vae, text, context=77)
+    return save_checkpoint(path, config, unet, vae, text, dtype)
+
+
+def save_checkpoint(
+    path: Path, config: dict[str, Any], unet: nn.Module, vae: nn.Module, text: nn.Module, dtype: torch.dtype
+) -> Path:
+    """Writes the three parts of a checkpoint in SD1.x's layout, and its configuration beside it."""
     tensors: State = {}
     for prefix, part in (
         ("model.diffusion_model.", unet),
@@ -213,7 +224,7 @@ def make_checkpoint(
         ("cond_stage_model.transformer.", text),
     ):
         tensors |= {prefix + key: value for key, value in part.state_dict().items()}
-    _save(tensors, path, dtype)
+    save(tensors, path, dtype)
     OmegaConf.save(OmegaConf.create(config), path.with_suffix(".yaml"))
     return path
 
@@ -225,29 +236,38 @@ def sinusoid(frames: int, width: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).reshape(1, frames, width)
 
 
-def _linear(inputs: int, outputs: int, name: str, bias: bool = True, scale: float = 1.0) -> State:
+def linear(inputs: int, outputs: int, name: str, bias: bool = True, scale: float = 1.0) -> State:
+    """Weights of a linear layer as it is made, times `scale`."""
     layer = nn.Linear(inputs, outputs, bias=bias)
     return {f"{name}.{key}": value.detach() * scale for key, value in layer.named_parameters()}
 
 
-def _norm(width: int, name: str) -> State:
+def norm(width: int, name: str) -> State:
+    """Weights of a norm, near those of a fresh one."""
     return {f"{name}.weight": 1 + 0.1 * torch.randn(width), f"{name}.bias": 0.1 * torch.randn(width)}
 
 
 def _temporal_transformer(width: int, frames: int, strength: float) -> State:
     """Weights of one motion module; q and k are large, so that frames attend to each other unevenly."""
-    tensors = _norm(width, "norm") | _linear(width, width, "proj_in")
-    tensors |= _linear(width, width, "proj_out", scale=strength)
+    tensors = norm(width, "norm") | linear(width, width, "proj_in")
+    tensors |= linear(width, width, "proj_out", scale=strength)
     block: State = {}
     for place in (0, 1):
         attention = f"attention_blocks.{place}"
         for name, scale in (("to_q", 2.0), ("to_k", 2.0), ("to_v", 1.0)):
-            block |= _linear(width, width, f"{attention}.{name}", bias=False, scale=scale)
-        block |= _linear(width, width, f"{attention}.to_out.0") | _norm(width, f"norms.{place}")
+            block |= linear(width, width, f"{attention}.{name}", bias=False, scale=scale)
+        block |= linear(width, width, f"{attention}.to_out.0") | norm(width, f"norms.{place}")
         block[f"{attention}.pos_encoder.pe"] = sinusoid(frames, width)
-    block |= _linear(width, 8 * width, "ff.net.0.proj") | _linear(4 * width, width, "ff.net.2")
-    block |= _norm(width, "ff_norm")
+    block |= linear(width, 8 * width, "ff.net.0.proj") | linear(4 * width, width, "ff.net.2")
+    block |= norm(width, "ff_norm")
     return tensors | {f"transformer_blocks.0.{key}": value for key, value in block.items()}
+
+
+def motion_places(widths: Sequence[int], has_mid: bool) -> list[tuple[str, int]]:
+    """The names of a motion module's layers in a UNet of four levels, and their channels."""
+    places = [(f"down_blocks.{i}.motion_modules.{j}", width) for i, width in enumerate(widths) for j in range(2)]
+    places += [(f"up_blocks.{i}.motion_modules.{j}", w) for i, w in enumerate(reversed(widths)) for j in range(3)]
+    return places + ([("mid_block.motion_modules.0", widths[-1])] if has_mid else [])
 
 
 def make_motion_module(
@@ -280,16 +300,12 @@ def make_motion_module(
     if version not in MOTION_VERSIONS:
         raise ValueError(f"motion module version {version!r}: one of {', '.join(MOTION_VERSIONS)}")
     kind = MOTION_VERSIONS[version]
-    places = [(f"down_blocks.{i}.motion_modules.{j}", width) for i, width in enumerate(widths) for j in range(2)]
-    places += [(f"up_blocks.{i}.motion_modules.{j}", w) for i, w in enumerate(reversed(widths)) for j in range(3)]
-    if kind.has_mid:
-        places.append(("mid_block.motion_modules.0", widths[-1]))
     tensors: State = {}
-    with _seeded(seed):
-        for place, width in places:
+    with seeded(seed):
+        for place, width in motion_places(widths, kind.has_mid):
             module = _temporal_transformer(width, frames or kind.frames, strength)
             tensors |= {f"{place}.temporal_transformer.{key}": value for key, value in module.items()}
-    return _save(tensors, Path(path), dtype)
+    return save(tensors, Path(path), dtype)
 
 
 HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
@@ -320,8 +336,8 @@ def make_controlnet(
     """
     sizes = sizes or Sizes()
     tensors: State = {}
-    with _seeded(seed), redirect_stdout(io.StringIO()):
-        unet = _unet(config_of(sizes))
+    with seeded(seed), redirect_stdout(io.StringIO()):
+        unet = make_unet(config_of(sizes), sizes.words)
         for name in ("time_embed", "input_blocks", "middle_block"):
             tensors |= {f"{name}.{key}": value for key, value in getattr(unet, name).state_dict().items()}
         zero_convs = [f"zero_convs.{place}.0" for place in range(len(unet.input_blocks))]
@@ -330,7 +346,7 @@ def make_controlnet(
         widths = (3, *HINT_WIDTHS, sizes.model_channels)
         for place, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             tensors |= _conv(inputs, outputs, 3, f"input_hint_block.{2 * place}", 2.0)
-    return _save({prefix + key: value for key, value in tensors.items()}, Path(path), dtype)
+    return save({prefix + key: value for key, value in tensors.items()}, Path(path), dtype)
 
 
 def _block_widths(sizes: Sizes) -> list[int]:

@@ -12,6 +12,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in several proce
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a busy machine
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +65,8 @@ def _started_host(tiny):
     server = web_app.Server(web_app.create_app(), lambda url: (urls.append(url), ready.set()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    if not ready.wait(60):
-        raise RuntimeError("the server did not start within a minute")
+    if not ready.wait(300):
+        raise RuntimeError("the server did not start within five minutes")
     yield {"url": urls[0], "data": data, "lora": lora}
     server.should_exit = True
     thread.join(10)
@@ -77,7 +81,7 @@ def pocket(_started_host):
     initialize_pocket.reset_options()
     sd_models.reload_model_weights()  # another test may have left another checkpoint
     yield _started_host
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while shared.state.job and time.monotonic() < deadline:  # a test that interrupts may end before its job does
         time.sleep(0.05)
     initialize_pocket.reset_options()

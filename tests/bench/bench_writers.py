@@ -38,10 +38,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from smooth_clips import CLIPS, flicker
 
-from motion_module.media.writing import WriterOptions, available_formats
+from motion_module.formats import WRITTEN
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
+from motion_module.settings import Settings
 
 FPS = 8
 _PALETTES = ("one", "each frame's")
@@ -64,12 +65,12 @@ def moving_picture(step: float, size: int) -> Image.Image:
     return Image.fromarray((np.clip(picture + grain, 0, 1) * 255).astype(np.uint8))
 
 
-def ours(name: str, options: WriterOptions) -> Callable[[list[Image.Image], Path], Path]:
+def ours(name: str, settings: Settings) -> Callable[[list[Image.Image], Path], Path]:
     """Our writer of one format, alone."""
 
     def write(frames: list[Image.Image], folder: Path) -> Path:
         with claimed(folder, 1) as claim:
-            report = write_clip(Clip(frames, ClipInfo(fps=FPS)), [name], claim, options)
+            report = write_clip(Clip(frames, ClipInfo(fps=FPS)), [name], claim, settings)
         if report.failures:
             raise SystemExit(f"{name}: {report.failures[name]}")
         return report.files[name][0]
@@ -213,8 +214,8 @@ def print_flicker(count: int, size: int, repeat: int) -> None:
     clips["grain"] = [moving_picture(number / 64, size) for number in range(count)]
     writers = {
         "Pillow": pillow_default,
-        "GIF": ours("GIF", WriterOptions()),
-        "GIF, best-looking": ours("GIF", WriterOptions(optimize_gif_palette=True)),
+        "GIF": ours("GIF", Settings()),
+        "GIF, best-looking": ours("GIF", Settings({"optimize_gif_palette": True})),
     }
     print(f"{count} frames of {size}x{size}")
     print("| clip | writer | ms a frame | kB a frame | PSNR | largest | 99.9 % | mean |")
@@ -239,10 +240,10 @@ def writers() -> dict[str, Callable[[list[Image.Image], Path], Path]]:
     """All writers by the names of the table; "FORMAT, plain" is the plain way of a format."""
     plain = {"GIF, plain": pillow_default, "MP4, plain": imageio_default}
     others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
-    named = {name: ours(name, WriterOptions()) for name in available_formats() if name != "TXT"}
+    named = {name: ours(name, Settings()) for name in WRITTEN if name != "TXT"}
     best = {
-        "GIF, optimised palette": ours("GIF", WriterOptions(optimize_gif_palette=True)),
-        "MP4, crf 25 as imageio": ours("MP4", WriterOptions(mp4_crf=25)),
+        "GIF, optimised palette": ours("GIF", Settings({"optimize_gif_palette": True})),
+        "MP4, crf 25 as imageio": ours("MP4", Settings({"mp4_crf": 25})),
     }
     return {**plain, **others, **named, **best}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -175,7 +175,6 @@ TEXTS = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # machines may be busy
 @given(TEXTS)
 @example("mid_block.motion_modules.0.attn2.attn2.motion_modules.0.to_q.alpha")
 def test_a_name_of_the_host_is_its_own(key):
@@ -193,7 +192,6 @@ PATHS = st.builds(
 KEYS = st.tuples(PATHS, st.sampled_from(["down", "up"]), st.sampled_from(sorted(LAYOUTS)))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(KEYS, KEYS)
 def test_two_layers_never_become_one(one, other):
     """Whatever layouts they come in: the same name only for the same half of the same layer."""

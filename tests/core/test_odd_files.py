@@ -124,15 +124,16 @@ print(sum(float(value.abs().sum()) for value in model.state_dict().values()) > 0
 def test_a_file_that_is_cut_off_after_it_was_loaded_changes_nothing(tmp_path, name):
     """A mapped file would end the process with a bus error, in the middle of a later run."""
     path = saved(tmp_path / name, motion_state("v1"))
-    child = subprocess.run([sys.executable, "-c", _CUT, path], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    child = subprocess.run([sys.executable, "-c", _CUT, path], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (child.returncode, child.stdout.strip()) == (0, "True"), child.stderr
 
 
 _MEASURE = """
-import os, sys, time
+import os, sys
 import torch
 from motion_module.core.module.model import load_motion_model
 from motion_module.errors import CheckpointError
+from tests.effort import effort
 
 def peak():
     lines = open("/proc/self/status").read().splitlines()
@@ -140,17 +141,19 @@ def peak():
 
 def measure(path):
     open("/proc/self/clear_refs", "w").write("5")
-    before, began = peak(), time.process_time()
+    before = peak()
     try:
         load_motion_model(path, "cpu", torch.float32)
         said = "read"
     except CheckpointError as error:
         said = error.detail
-    print(time.process_time() - began, peak() - before, said, sep="\\t", flush=True)
+    return peak() - before, said
 
 for path in sys.argv[1:]:
     if os.fork() == 0:  # torch is imported once; each file finds the memory as it was then
-        measure(path)
+        with effort() as spent:
+            memory, said = measure(path)
+        print(spent.units, memory, said, sep="\\t", flush=True)
         os._exit(0)
     if os.wait()[1]:
         print(0, 0, "the process died at", path, sep="\\t", flush=True)
@@ -159,7 +162,7 @@ for path in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """name -> (seconds of CPU, bytes at the peak, the sentence, size of the file) of every file in `ENDLESS`."""
+    """name -> (units of effort, bytes at the peak, the sentence, size of the file) of every file in `ENDLESS`."""
     if not os.path.exists("/proc/self/clear_refs"):
         pytest.skip("the peak of memory is measured on Linux")
     folder = tmp_path_factory.mktemp("endless")
@@ -170,16 +173,16 @@ def measured(tmp_path_factory):
     assert child.returncode == 0, child.stderr[-500:]
     lines = [line.split("\t") for line in child.stdout.splitlines()]
     return {
-        path.name: (float(seconds), int(memory), said, path.stat().st_size)
-        for path, (seconds, memory, said) in zip(paths, lines, strict=True)
+        path.name: (float(units), int(memory), said, path.stat().st_size)
+        for path, (units, memory, said) in zip(paths, lines, strict=True)
     }
 
 
 @pytest.mark.parametrize("name", ENDLESS)
 def test_no_file_keeps_the_reader_busy_or_fills_the_memory(measured, name):
-    seconds, memory, said, size = measured[name]
+    units, memory, said, size = measured[name]
     assert name in said and len(said) < 600
-    assert seconds < 1
+    assert units < 50
     assert memory < 2 * size + (64 << 20)
 
 

@@ -48,7 +48,7 @@ def shown(layout, x, latents):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 6), st.integers(1, 3), st.booleans())
 def test_any_order_of_the_prompts_rows(data, frames, parts, alike):
     rows = host_rows(frames, parts, alike=alike)
@@ -66,7 +66,7 @@ def test_any_order_of_the_prompts_rows(data, frames, parts, alike):
         ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(2, 5), st.integers(1, 3), st.integers(1, 4), st.booleans(), st.booleans(), st.booleans())
 def test_tiles_stacked_in_one_call(frames, parts, tiles, woven, skipped, regions):
     rows = host_rows(frames, parts)

@@ -44,7 +44,7 @@ def wraps(window):
     return any(later < earlier for earlier, later in itertools.pairwise(window))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(a_setting())
 def test_every_frame_is_covered_and_every_window_is_whole(setting):
     windows = context_windows(**setting)
@@ -53,7 +53,7 @@ def test_every_frame_is_covered_and_every_window_is_whole(setting):
     assert {len(window) for window in windows} == {size}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(a_setting())
 def test_the_frames_of_a_window_go_forward_evenly(setting):
     frames, strides = setting["frames"], {2**power for power in range(setting["stride"])}
@@ -63,7 +63,7 @@ def test_the_frames_of_a_window_go_forward_evenly(setting):
         assert steps <= {stride % frames for stride in strides} or frames == 1
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(a_setting(loops=("N",)))
 def test_nothing_wraps_without_a_loop(setting):
     windows = context_windows(**setting)
@@ -71,7 +71,7 @@ def test_nothing_wraps_without_a_loop(setting):
     assert len({tuple(window) for window in windows}) == len(windows), "the same window twice is work for nothing"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(a_setting(schedules=("static",)))
 def test_static_windows_are_the_same_at_every_step_and_never_wrap(setting):
     windows = context_windows(**setting)
@@ -100,7 +100,7 @@ def by_definition(step, frames, context, stride, overlap, closed_loop):
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.integers(0, 63), st.integers(2, 32), st.integers(1, 8), st.sampled_from(["R-P", "R+P", "A"]), st.data())
 def test_uniform_windows_by_their_definition(step, context, stride, loop, data):
     frames = data.draw(st.integers(context + 1, 200))

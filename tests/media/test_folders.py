@@ -188,12 +188,12 @@ from motion_module.media.reading.frame_store import stored
 from motion_module.media.reading.reader import extract
 from motion_module.media.reading.timing import Selection
 root, path, when = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-def pause(count=None):
+def pause(count=None, met=None):
     if count in (None, 3):
         print("here", flush=True)
-        time.sleep(60)
+        time.sleep(3600)
 def make(folder):
-    return extract(path, Selection(), folder, on_frame=pause if when == "reading" else None)
+    return extract(path, Selection(), folder, **({"heartbeat": pause} if when == "reading" else {}))
 with stored(root, path, "all", make):
     pause()
 """
@@ -216,9 +216,13 @@ def test_a_crash_leaves_nothing_behind_for_long(keep, when):
         other.kill()
         other.wait()
         other.stdout.close()
-    time.sleep(0.05)  # an ffmpeg that it had started may still be ending
-    sweep(root, finished=False)
-    assert names(root) == ([] if when == "reading" else left)
+    expected = [] if when == "reading" else left
+    for _ in range(600):  # an ffmpeg that it had started may still be ending
+        sweep(root, finished=False)
+        if names(root) == expected:
+            break
+        time.sleep(0.1)
+    assert names(root) == expected
     sweep(root, finished=True)
     assert names(root) == []
 

@@ -11,13 +11,13 @@ from smooth_clips import CLIPS, Flicker, flicker, gradient, shapes
 
 from motion_module.media.reading.reader import extract
 from motion_module.media.reading.timing import Selection
-from motion_module.media.writing import WriterOptions
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.palette import PaletteTracker
 from motion_module.media.writing.steady import SteadyPainter
+from motion_module.settings import Settings
 
 FRAMES, SIZE = 12, 128
-BEST = WriterOptions(optimize_gif_palette=True)
+BEST = Settings({"optimize_gif_palette": True})
 
 
 def pixels_of(frames):

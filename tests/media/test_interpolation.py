@@ -177,10 +177,14 @@ def test_an_ffmpeg_that_hangs_is_ended(fake_ffmpeg, monkeypatch, script):
 
 
 def test_a_reader_that_takes_its_time_ends_nothing(monkeypatch):
-    monkeypatch.setattr(child, "PATIENCE_S", 2)
-    made = motion_compensated(clip(60, (256, 256)), 1)  # more than the pipes hold
+    frames = clip(60, (256, 256))  # more than the pipes hold
+    began = time.monotonic()
+    assert len(list(motion_compensated(frames, 1))) == 119
+    patience = 2 * (time.monotonic() - began)
+    monkeypatch.setattr(child, "PATIENCE_S", patience)
+    made = motion_compensated(frames, 1)
     next(made)
-    time.sleep(3)
+    time.sleep(1.25 * patience)
     assert len(list(made)) == 118
 
 

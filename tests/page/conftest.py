@@ -69,7 +69,7 @@ class Served:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.communicate(timeout=20)
+            self.process.communicate(timeout=120)
         finally:
             self.process.kill()
 
@@ -91,7 +91,7 @@ def page(browser, server):
     opened.route(lambda url: not url.startswith(server.url), lambda route: route.abort())
     opened.on("console", lambda message: opened.said.append(message) if message.type == "error" else None)
     opened.on("pageerror", lambda error: opened.said.append(error))
-    opened.set_default_timeout(120_000)
+    opened.set_default_timeout(600_000)
     opened.goto(server.url)
     opened.wait_for_selector("#txt2img_prompt textarea")
     yield opened

@@ -6,6 +6,8 @@ import pytest
 import requests
 from PIL import Image
 
+from tests.effort import unit
+
 PICTURE = "#txt2img_gallery img"
 PLAYER = "#txt2img_results video"
 LINKS = "#txt2img_results .animatediff-videos a[download]"
@@ -16,7 +18,7 @@ def generate(page):
     """Presses Generate and waits until the text below the gallery is that of the new run."""
     page.evaluate("for (const e of document.querySelectorAll('#html_log_txt2img .performance')) e.remove()")
     page.click("#txt2img_generate")
-    page.wait_for_selector("#html_log_txt2img .performance", timeout=120_000)
+    page.wait_for_selector("#html_log_txt2img .performance", timeout=600_000)
 
 
 def choose(page, **fields):
@@ -72,16 +74,16 @@ def test_page_opens_with_what_suits_the_bundled_model(page):
 
 def test_api_requests_do_not_start_from_the_page(server):
     body = {"prompt": "a red circle", "steps": 1, "width": 64, "height": 64}
-    answer = requests.post(f"{server.url}/sdapi/v1/txt2img", json=body, timeout=60).json()
+    answer = requests.post(f"{server.url}/sdapi/v1/txt2img", json=body, timeout=300).json()
     assert len(answer["images"]) == 1
     assert "AnimateDiff" not in answer["info"]
 
 
 def test_generate_with_nothing_changed_shows_a_video(page, server):
-    before = server.cpu_seconds()
+    before, first = server.cpu_seconds(), unit()
     generate(page)
     assert gallery_moves(page)
-    assert server.cpu_seconds() - before < 60, "30 s on two cores"
+    assert server.cpu_seconds() - before < 1200 * max(first, unit()), "30 s on two cores"
 
 
 @pytest.mark.parametrize("name", ["MP4", "WEBM"])
@@ -138,7 +140,7 @@ def test_hidden_files_inside_the_data_folder_are_not_handed_out(clone, server):
     (data / ".secret").write_text("secret")
     (data / "shown.txt").write_text("shown")
     (clone / "notes.txt").write_text("not the page's")
-    ask = lambda path: requests.get(f"{server.url}/file={requests.utils.quote(str(path))}", timeout=10)  # noqa: E731
+    ask = lambda path: requests.get(f"{server.url}/file={requests.utils.quote(str(path))}", timeout=300)  # noqa: E731
     assert ask(data / "shown.txt").text == "shown"
     for path in (data / ".secret", clone / "notes.txt", data / ".." / ".." / "notes.txt", "/etc/passwd", data):
         assert ask(path).status_code == 403

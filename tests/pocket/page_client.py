@@ -11,7 +11,7 @@ class Page:
 
     def __init__(self, url):
         self.url = url
-        config = requests.get(f"{url}/config", timeout=10).json()
+        config = requests.get(f"{url}/config", timeout=300).json()
         self.components = {component["id"]: component["props"] for component in config["components"]}
         self.events = config["dependencies"]
 
@@ -33,7 +33,7 @@ class Page:
         request = {"fn_index": number, "session_hash": "test"}
         with connect(f"{self.url.replace('http', 'ws')}/queue/join", max_size=None) as socket:
             while True:
-                message = json.loads(socket.recv(timeout=120))
+                message = json.loads(socket.recv(timeout=600))
                 if message["msg"] == "send_hash":
                     socket.send(json.dumps(request))
                 elif message["msg"] == "send_data":

@@ -27,18 +27,18 @@ def test_generate_shows_a_picture_and_its_infotext(page):
     with Image.open(picture["name"].split("?")[0]) as image:
         assert image.size == (64, 64)
         assert image.text["parameters"].startswith("a red circle\nSteps: 2, Sampler: Euler")
-    assert requests.get(f"{page.url}/file={picture['name']}", timeout=10).status_code == 200
+    assert requests.get(f"{page.url}/file={picture['name']}", timeout=300).status_code == 200
     assert "Seed: 5" in shown["html_info_txt2img"]
     assert json.loads(shown["generation_info_txt2img"])["all_seeds"] == [5]
     assert "Time taken" in shown["html_log_txt2img"]
-    state = requests.post(f"{page.url}/internal/progress", json={"id_task": "task(one)"}, timeout=10).json()
+    state = requests.post(f"{page.url}/internal/progress", json={"id_task": "task(one)"}, timeout=300).json()
     assert state["completed"]
 
 
 def test_page_and_api_make_the_same_picture(page, pocket):
     (picture,) = page.press("txt2img_generate", settings("txt2img"))["txt2img_gallery"]
     body = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 2, "seed": 5, "sampler_name": "Euler"}
-    answer = requests.post(f"{pocket['url']}/sdapi/v1/txt2img", json=body, timeout=60).json()
+    answer = requests.post(f"{pocket['url']}/sdapi/v1/txt2img", json=body, timeout=300).json()
     from modules.api.api import decode_base64_to_image
 
     with Image.open(picture["name"].split("?")[0]) as image:

@@ -51,7 +51,7 @@ def test_generate_writes_pictures_and_the_response(started, tmp_path, capsys):
 
 def test_generate_is_what_the_server_gives(started, tmp_path):
     run_generate(tmp_path, SMALL)
-    answer = requests.post(f"{started['url']}/sdapi/v1/txt2img", json=SMALL, timeout=60).json()
+    answer = requests.post(f"{started['url']}/sdapi/v1/txt2img", json=SMALL, timeout=300).json()
     served = Image.open(io.BytesIO(base64.b64decode(answer["images"][0])))
     assert served.tobytes() == Image.open(tmp_path / "out" / "00000.png").tobytes()
 
@@ -179,9 +179,9 @@ def test_serve_says_when_it_is_ready_and_stops(tiny, tmp_path):
     try:
         ready = next(line for line in server.stdout if "ready at" in line)
         url = ready.split()[3]
-        assert requests.get(f"{url}/internal/ping", timeout=10).json() == {}
+        assert requests.get(f"{url}/internal/ping", timeout=300).json() == {}
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 130
+        assert server.wait(120) == 130
     finally:
         server.kill()
         server.stdout.close()

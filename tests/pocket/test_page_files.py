@@ -52,7 +52,7 @@ def served(pocket):
     ],
 )
 def test_parts_of_a_file(served, asked, status, first, last):
-    answer = requests.get(served, headers={"Range": asked} if asked else {}, timeout=10)
+    answer = requests.get(served, headers={"Range": asked} if asked else {}, timeout=300)
     assert answer.status_code == status
     assert answer.content == bytes(range(first, last + 1))
     assert answer.headers["Content-Type"] == "video/mp4"
@@ -62,9 +62,9 @@ def test_parts_of_a_file(served, asked, status, first, last):
 
 
 def test_outside_and_missing_files(pocket, served):
-    assert requests.head(served, timeout=10).status_code == 200
+    assert requests.head(served, timeout=300).status_code == 200
     for path, status in (("/etc/passwd", 403), (f"{pocket['data']}/../x", 403), (f"{pocket['data']}/gone", 404)):
-        assert requests.get(f"{pocket['url']}/file={path}", timeout=10).status_code == status
+        assert requests.get(f"{pocket['url']}/file={path}", timeout=300).status_code == status
 
 
 def test_models_are_found_below_hidden_folders(pocket, below_hidden):

@@ -21,7 +21,7 @@ class Panel:
 
     def __init__(self, url, tab):
         self.url, self.prefix = url, f"script_{tab}_animatediff_"
-        config = requests.get(f"{url}/config", timeout=10).json()
+        config = requests.get(f"{url}/config", timeout=300).json()
         self.props = {component["id"]: component["props"] for component in config["components"]}
         self.places = {props.get("elem_id"): place for place, props in self.props.items()}
         hint = self.places[f"{self.prefix}hint"]
@@ -42,7 +42,7 @@ class Panel:
         assert not event["queue"]
         values = {self.place(field): other for field, other in {**others, name: value}.items()}
         data = [values.get(place, self.props[place].get("value")) for place in event["inputs"]]
-        answer = requests.post(f"{self.url}/run/predict", json={"fn_index": number, "data": data}, timeout=10)
+        answer = requests.post(f"{self.url}/run/predict", json={"fn_index": number, "data": data}, timeout=300)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"][0]
 
@@ -103,17 +103,17 @@ def test_a_picture_is_told_by_a_box_and_never_sent(pocket):
     panel = Panel(pocket["url"], "img2img")
     picture = panel.place("last_frame")
     assert picture not in panel.events
-    config = requests.get(f"{pocket['url']}/config", timeout=10).json()
+    config = requests.get(f"{pocket['url']}/config", timeout=300).json()
     (box,) = (event["outputs"][0] for event in config["dependencies"] if event["targets"] == [picture])
     number, event = panel.events[box]
     assert picture not in event["inputs"]
     data = [True if place == box else panel.props[place].get("value") for place in event["inputs"]]
-    answer = requests.post(f"{pocket['url']}/run/predict", json={"fn_index": number, "data": data}, timeout=10).json()
+    answer = requests.post(f"{pocket['url']}/run/predict", json={"fn_index": number, "data": data}, timeout=300).json()
     assert not {"latent_power_last", "latent_scale_last"} & set(panel.dimmed(answer["data"][0]))
 
 
 def test_the_page_loads_our_script(pocket):
-    page = requests.get(pocket["url"], timeout=10).text
+    page = requests.get(pocket["url"], timeout=300).text
     (address,) = re.findall(rf'"(file={re.escape(str(ROOT / "javascript/animatediff.js"))}[^"]*)"', page)
-    answer = requests.get(f"{pocket['url']}/{address}", timeout=10)
+    answer = requests.get(f"{pocket['url']}/{address}", timeout=300)
     assert answer.status_code == 200 and "animatediff-idle" in answer.text

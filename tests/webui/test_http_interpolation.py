@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from http_client import mp4_frames, set_folder
 from PIL import Image
+from read_back import read_infotext
 
 from motion_module.errors import ParamError
-from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
 from motion_module.webui.request import interpolation, motion_modules
 

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
+from read_back import read_infotext
 
 from motion_module.errors import HostError
 from motion_module.media.ffmpeg import WriterError
 from motion_module.media.writing import WRITERS, saving
-from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
+from motion_module.webui import settings
 from motion_module.webui.output import previews, videos, write
 from motion_module.webui.request import interpolation
 
@@ -38,7 +39,7 @@ class Host:
     def __init__(self, folder, monkeypatch):
         self.opts = SimpleNamespace()
         self.state = SimpleNamespace(textinfo=None)
-        for module in (videos, write, interpolation, previews):
+        for module in (videos, write, settings, previews):
             monkeypatch.setattr(module, "shared", SimpleNamespace(opts=self.opts, state=self.state))
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(folder / "temp"))
         self.samples = folder / "samples"

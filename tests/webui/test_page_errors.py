@@ -69,7 +69,7 @@ class Panel:
         return Line(shown[f"html_log_{tab}"], shown[f"{tab}_gallery"] or [])
 
     def progress(self, tab):
-        answer = requests.post(f"{self.page.url}/internal/progress", json={"id_task": f"task({tab})"}, timeout=10)
+        answer = requests.post(f"{self.page.url}/internal/progress", json={"id_task": f"task({tab})"}, timeout=300)
         return answer.json()
 
 

@@ -133,10 +133,13 @@ def modules(tiny, tmp_path, pocket):
 
 
 def test_without_a_name_the_first_usable_module_is_taken_and_named(modules):
-    result = run(make(animatediff=video(model="", format=["GIF"])))
-    told = " ".join(result.extra_generation_params["AnimateDiff messages"])
-    assert "a_damaged.safetensors" in told and "model is empty, so b_good.safetensors is used" in told
-    assert "model: b_good.safetensors" in result.infotexts[0]
+    for _ in range(2):
+        result = run(make(animatediff=video(model="", format=["GIF"])))
+        told = " ".join(result.extra_generation_params["AnimateDiff messages"])
+        assert "a_damaged.safetensors" in told and "model is empty, so b_good.safetensors is used" in told
+        assert "model: b_good.safetensors" in result.infotexts[0]
+    (modules / "a_damaged.safetensors").unlink()
+    assert "AnimateDiff messages" not in run(make(animatediff=video(model=""))).extra_generation_params
 
 
 def test_the_folder_is_listed_once_and_the_file_read_once(modules, monkeypatch):

@@ -13,6 +13,7 @@ from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.errors import ParamError, UserError
 from motion_module.media.reading.folders import ReaderError
 from motion_module.params import VideoParams
+from motion_module.patching import assign, take_out
 from motion_module.travel import Travel
 from motion_module.webui.controlnet.hints import handed_out
 from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed, units_of
@@ -110,7 +111,7 @@ class Control:
         network = getattr(script, "latest_network", None)
         if self._units and network is not None:
             network.restore()
-            script.latest_network = None
+            assign(script, latest_network=None)
 
     @contextmanager
     def handing_out(self, frames: int) -> Iterator[AroundCall]:
@@ -155,8 +156,7 @@ def sample_of(p: Any) -> Callable[..., Any]:
 
 def let_go_of_sample(p: Any, ours: Callable[..., Any], original: Callable[..., Any]) -> None:
     """Take ours out from below what ControlNet has put round it."""
-    if vars(p).get(_SAMPLE_BELOW) is ours:
-        setattr(p, _SAMPLE_BELOW, original)
+    take_out(p, _SAMPLE_BELOW, ours, original)
 
 
 def _source(p: Any, unit: Unit, offered: Files | None) -> Files | None:

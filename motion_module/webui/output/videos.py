@@ -16,8 +16,8 @@ from typing import Any
 from PIL import Image
 
 from modules import shared, ui_tempdir
+from motion_module import formats
 from motion_module.errors import HostError
-from motion_module.media.writing import WRITERS
 from motion_module.media.writing.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.media.writing.names import Claim, claimed
 from motion_module.media.writing.saving import WriteReport, describe, write_clip
@@ -26,17 +26,16 @@ from motion_module.webui.answers import comments_of, told
 from motion_module.webui.output import interrupted, previews, script_runs
 from motion_module.webui.output.sound import sound_for
 from motion_module.webui.output.write import write_frames
+from motion_module.webui.progress import progress_of
 from motion_module.webui.request import interpolation
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.video_source import VideoIn
+from motion_module.webui.settings import settings_of
 
 logger = logging.getLogger(__name__)
 
 FILES_KEY = "AnimateDiff files"
 MESSAGES_KEY = "AnimateDiff messages"
-_VIDEO_ORDER = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG")  # as API clients get them
-_NO_PICTURES = ("MP4", "WEBM")  # what no library for pictures opens
-_MOVES_IN_GALLERY = ("GIF", "WEBP", "AVIF", "APNG")  # what a browser plays inside <img>
 
 
 @dataclass
@@ -66,15 +65,17 @@ class SavedVideo:
         """Where each format is: a file, or the folder of the frames; nowhere where they do not stay."""
         if not self.kept:
             return {}
-        return {name: str(files[0].parent if name == "PNG" else files[0]) for name, files in self.files.items()}
+        return {
+            name: str(files[0].parent if name in formats.FOLDERS else files[0]) for name, files in self.files.items()
+        }
 
 
 def host_saves_frames(params: VideoParams) -> bool:
-    """Whether frames go to the WebUI's own place, saved by the WebUI (setting `animatediff_save_to_custom` off)."""
+    """Whether frames go to the WebUI's own place, saved by the WebUI (setting `save_to_custom` off)."""
     return (
-        "PNG" in params.format
+        formats.PNG in params.format
         and params.interp == "Off"  # the WebUI knows nothing of frames made between its own
-        and not _setting("animatediff_save_to_custom", True)
+        and not settings_of().save_to_custom
     )
 
 
@@ -100,6 +101,8 @@ def save_videos(
         HostError: a video could not be saved in any of its formats.
     """
     saved: list[SavedVideo] = []
+    progress = progress_of(p)
+    progress.saving()
     with ExitStack() as stack:
         for number, (pictures, infotext, seed) in enumerate(_videos(processed, frames)):
             shared.state.textinfo = f"AnimateDiff: saving video {number + 1}"
@@ -111,6 +114,7 @@ def save_videos(
             else:
                 saved.append(_unsaved_video(stack, p, params, pictures, infotext, seed, source))
             saved[-1].messages += [interrupted.sentence(where)] if where is not None else []
+            progress.finished()
         if saved:
             saved[0].messages[:0] = source.messages if source is not None else ()
             publish(p, processed, params, saved)
@@ -161,23 +165,24 @@ def save_video(
     video = SavedVideo(with_reverse(frames, reverse), infotext, seed)
     sound, video.messages = sound_for(source, params, len(frames), APPEND in reverse)
     elsewhere = host_saves_frames(params) or (frame_files and params.interp == "Off")
-    formats = [name for name in params.format if name in WRITERS and not (name == "PNG" and elsewhere)]
+    wanted = [name for name in params.format if name in formats.WRITTEN and not (name == formats.PNG and elsewhere)]
     between = interpolation.of(params, len(video.frames))
-    embedded = infotext if _setting("enable_pnginfo", True) else ""
-    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=embedded, sound=sound)
+    info = ClipInfo(fps=params.fps, loop=params.loop_number, infotext=_embedded(infotext), sound=sound)
     with ExitStack() as stack:
-        claim = _claim(stack, folder or _folder_of(p), video, params.request_id) if formats else None
-        written = write_frames(video.frames, info, formats, claim, between, keep=_returns_frames(params))
+        claim = _claim(stack, folder or _folder_of(p), video, params.request_id) if wanted else None
+        written = write_frames(
+            video.frames, info, wanted, claim, between, _returns_frames(params), progress_of(p).saved
+        )
         report = written.report
         video.frames, video.fps, video.files = list(written.frames), written.fps, report.files
         if frame_files:
-            video.files.setdefault("PNG", list(frame_files))
+            video.files.setdefault(formats.PNG, list(frame_files))
         video.messages += written.messages
         video.messages += [
             f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()
         ]
         video.messages += [f"AnimateDiff saved {name}, but {note}." for name, note in report.notes.items()]
-        if claim is not None and report.failures and not set(video.files) - {"TXT"}:
+        if claim is not None and report.failures and not set(video.files) - set(formats.TEXTS):
             raise HostError(_rescue(Clip(video.frames, info), claim, report, seed))
     return video
 
@@ -185,12 +190,13 @@ def save_video(
 def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]) -> None:
     """Put the videos in the place of the pictures of a run.
 
-    API clients get base64 strings of the files, video by video in the order GIF, MP4, WEBP, WEBM; then, with `Frame`
-    or where there is no video file, the frames. With `returned: pictures` MP4 and WEBM are left out, and a video of
-    which nothing would be left is there as its first frame. The page's gallery gets pictures that it shows moving, a
-    script (X/Y/Z plot, prompt matrix) one for each video. Every entry of `processed.images` has its infotext at the
-    same place in `processed.infotexts`. The paths, and what could not be saved, are in the result's JSON under
-    `extra_generation_params`, from which the page makes players and links, and in the comments below the gallery.
+    API clients get base64 strings of the files, video by video in the order of the table of formats; then, with
+    `Frame` or where there is no video file, the frames. With `returned: pictures` files that are none are left out,
+    and a video of which nothing would be left is there as its first frame. The page's gallery gets pictures that it
+    shows moving, a script (X/Y/Z plot, prompt matrix) one for each video. Every entry of `processed.images` has its
+    infotext at the same place in `processed.infotexts`. The paths, and what could not be saved, are in the result's
+    JSON under `extra_generation_params`, from which the page makes players and links, and in the comments below the
+    gallery.
     """
     to_script = _serves_script(p)
     entries = list(_for_api(params, saved) if _answers_a_client(p) else _for_gallery(params, saved, to_script))
@@ -254,11 +260,12 @@ def _reverse_options(params: VideoParams, frames: int) -> tuple[int, ...]:
 
 def _returns_frames(params: VideoParams) -> bool:
     """Whether the result holds the frames themselves, and not only files that show them."""
-    return "Frame" in params.format or not set(params.format) & set(_VIDEO_ORDER)
+    return formats.FRAME in params.format or not set(params.format) & set(formats.VIDEOS)
 
 
-def _setting(name: str, default: Any) -> Any:
-    return getattr(shared.opts, name, default)
+def _embedded(infotext: str) -> str:
+    """The generation parameters inside the files, which the host's own setting may switch off."""
+    return infotext if getattr(shared.opts, "enable_pnginfo", True) else ""
 
 
 def _folder_of(p: Any) -> Path:
@@ -289,27 +296,31 @@ def _rescue(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
     sentence = f"AnimateDiff could not save the video ({reasons})."
     try:
         with ExitStack() as stack:
-            files = None if "PNG" in report.failures else write_clip(clip, ["PNG"], claim).files.get("PNG")
+            files = (
+                None
+                if formats.PNG in report.failures
+                else write_clip(clip, [formats.PNG], claim).files.get(formats.PNG)
+            )
             if not files:
                 elsewhere = stack.enter_context(claimed(_rescue_folder(), seed))
-                files = write_clip(clip, ["PNG"], elsewhere).files.get("PNG")
+                files = write_clip(clip, [formats.PNG], elsewhere).files.get(formats.PNG)
     except OSError:
         return sentence
     return f"{sentence} Its frames are in {files[0].parent}." if files else sentence
 
 
 def _for_api(params: VideoParams, saved: list[SavedVideo]) -> Iterator[tuple[str | Image.Image, str]]:
-    left_out = _NO_PICTURES if params.returned == "pictures" else ()
+    left_out = formats.NO_PICTURES if params.returned == "pictures" else ()
     any_video = False
     for video in saved:
-        files = [(name, path) for name in _VIDEO_ORDER for path in video.files.get(name, [])]
+        files = [(name, path) for name in formats.VIDEOS for path in video.files.get(name, [])]
         any_video = any_video or bool(files)
         shown = [path for name, path in files if name not in left_out]
         for path in shown:
             yield base64.b64encode(path.read_bytes()).decode("ascii"), video.infotext
-        if files and not shown and "Frame" not in params.format:
+        if files and not shown and formats.FRAME not in params.format:
             yield video.frames[0], video.infotext
-    if "Frame" in params.format or not any_video:
+    if formats.FRAME in params.format or not any_video:
         yield from _frames(saved)
 
 
@@ -320,10 +331,10 @@ def _for_gallery(
     previews.forget_old()
     for video in saved:
         _allow_page(video)
-        shown = [path for name in _MOVES_IN_GALLERY for path in video.files.get(name, [])]
-        if not shown and set(video.files if video.kept else params.format) & set(_VIDEO_ORDER):
-            embedded = video.infotext if _setting("enable_pnginfo", True) else ""
-            shown = previews.preview(video.frames, ClipInfo(video.fps, params.loop_number, embedded), video.seed)
+        shown = [path for name in formats.IN_IMG for path in video.files.get(name, [])]
+        if not shown and set(video.files if video.kept else params.format) & set(formats.VIDEOS):
+            info = ClipInfo(video.fps, params.loop_number, _embedded(video.infotext))
+            shown = previews.preview(video.frames, info, video.seed)
         if to_script and not shown:
             yield video.frames[0], video.infotext
         for path in shown[:1] if to_script else shown:
@@ -331,7 +342,7 @@ def _for_gallery(
             picture = video.frames[0].copy()
             _show_file(picture, path)
             yield picture, video.infotext
-    if not to_script and ("Frame" in params.format or not any_video):
+    if not to_script and (formats.FRAME in params.format or not any_video):
         yield from _frames(saved)
 
 
@@ -339,13 +350,13 @@ def _allow_page(video: SavedVideo) -> None:
     """Let the page load the video's files (javascript/animatediff_videos.js), wherever the person had them saved."""
     page = getattr(shared, "demo", None)
     for name, paths in video.files.items():
-        for path in paths if name != "PNG" else ():
+        for path in () if name in formats.FOLDERS else paths:
             ui_tempdir.register_tmp_file(page, str(path))
 
 
 def _frames(saved: list[SavedVideo]) -> Iterator[tuple[Image.Image, str]]:
     for video in saved:
-        files = video.files.get("PNG", [])
+        files = next((video.files[name] for name in formats.FOLDERS if name in video.files), [])
         if len(files) == len(video.frames):  # not so where frames were made between them and not kept
             for frame, path in zip(video.frames, files, strict=True):
                 _show_file(frame, path)

@@ -67,7 +67,7 @@ def facts_of(p: Any) -> Facts:
         pictures=len(pictures),
         lacks_picture=is_img2img and any(picture is None for picture in pictures or [None]),
         is_folder=batch_of(p) is not None,
-        modules=motion_modules.files_for(p),
+        modules=motion_modules.files(),
         texts=prompts.texts_of(p),
         read=prompts.texts_as_read(p),
     )

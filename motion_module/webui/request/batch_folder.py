@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from modules import images, shared
+from motion_module.formats import PNG
 from motion_module.params import VideoParams
 from motion_module.patching import replaced, replaced_option
 
@@ -38,7 +39,7 @@ class Batch:
 
     def takes_frames(self, params: VideoParams) -> bool:
         """Whether the frames (format PNG) go to `output_dir`."""
-        return bool(self.output_dir) and "PNG" in params.format
+        return bool(self.output_dir) and PNG in params.format
 
     def save(self, p: Any, frames: Sequence[Image.Image], video: int, videos: int) -> list[Path]:
         """Save the frames of video number `video` (from 0) by the host's own rules for names; nothing is overwritten.

@@ -15,9 +15,10 @@ from modules import img2img, infotext_utils, processing, script_callbacks, scrip
 from motion_module.errors import ParamError, UserError, as_text
 from motion_module.media.reading.folders import PictureError, ReaderError, opened_picture, picture_files
 from motion_module.media.reading.pixels import read_mask, read_rgb
-from motion_module.patching import replaced, replaced_call
+from motion_module.patching import assign, replaced, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.answers import answered, comment
+from motion_module.webui.request import listening
 from motion_module.webui.request.allowed_paths import check_inside, permitted
 from motion_module.webui.request.batch_folder import Batch
 from motion_module.webui.request.masks import fitted
@@ -110,7 +111,7 @@ def animatediff_i2i_batch(
         stack.enter_context(batch.on(p))
         for name, value in changes.items():
             stack.enter_context(replaced(p, name, value))
-        shared.state.job_count = p.n_iter
+        assign(shared.state, job_count=p.n_iter)
         processed = scripts.scripts_img2img.run(p, *args)
         return processing.process_images(p) if processed is None else processed
 
@@ -183,6 +184,7 @@ def _natural(file: str) -> list[Any]:
 
 def _readable(file: str, read: Callable[[Path], _Read]) -> _Read:
     """Raises: UserError: the file is no picture; left out, all later frames would be at the wrong place."""
+    listening.check("pictures")
     try:
         return read(Path(file))
     except PictureError as error:

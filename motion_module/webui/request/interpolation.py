@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from modules import devices, paths, shared
+from modules import devices, paths
 from motion_module.core.film import load_film
 from motion_module.errors import ParamError
 from motion_module.media.ffmpeg import WriterError
@@ -22,7 +22,8 @@ from motion_module.media.writing.interpolation import (
     pairwise,
 )
 from motion_module.params import VideoParams
-from motion_module.webui.request.motion_modules import DEFAULT_FOLDER
+from motion_module.settings import DEFAULT_FOLDER
+from motion_module.webui.settings import settings_of
 from motion_module.wording import mention
 
 # As published, and as some packages rename it. A TorchScript file is a program, so neither the names nor the folders
@@ -50,7 +51,7 @@ class Interpolation:
 
     def fps(self, fps: float) -> float:
         """Frames per second of the result: as many times more, or as they were where the person wants it slower."""
-        return fps if getattr(shared.opts, "animatediff_interp_slow", False) else fps * (self.between + 1)
+        return fps if settings_of().interp_slow else fps * (self.between + 1)
 
     def frames(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
         """The frames with those between them, made one by one.

@@ -17,13 +17,12 @@ from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.model import MotionModel, inspect_motion_file, load_motion_model
 from motion_module.core.module.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError, as_text
-from motion_module.paths import typed_path
+from motion_module.settings import DEFAULT_FOLDER, Settings
+from motion_module.webui.host import host
+from motion_module.webui.settings import usable
 from motion_module.wording import mention
 
-ROOT = Path(__file__).resolve().parents[3]
-DEFAULT_FOLDER = ROOT / "model"
 _ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
-_FOLDER = "animatediff_model_path"  # the setting
 _MOST_FOLDERS = 5000  # links between folders may make endless many paths of few folders
 _log = logging.getLogger(__name__)
 
@@ -43,25 +42,17 @@ class ModuleFile:
     spec: ModuleSpec
 
 
-def folders(setting: str | None = None) -> list[Path]:
-    """Where people put motion modules: the folder of the settings, then the extension's own.
-
-    Args:
-        setting: the folder that a request has in the place of that of the settings; None where it has none.
-    """
-    chosen = typed_path(str(getattr(shared.opts, _FOLDER, "") or "") if setting is None else setting)
+def folders() -> list[Path]:
+    """Where people put motion modules: the folder of the settings, then the extension's own."""
+    chosen = usable(Settings.model_path)
     paths = [Path(chosen)] if chosen else []
     return [path for path in dict.fromkeys([*paths, DEFAULT_FOLDER]) if os.path.isdir(path)]
 
 
-def files(setting: str | None = None) -> dict[str, Path]:
-    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder.
-
-    Args:
-        setting: see `folders`.
-    """
+def files() -> dict[str, Path]:
+    """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
     found: dict[str, Path] = {}
-    for folder in folders(setting):
+    for folder in folders():
         for path in sorted(_weights_in(folder)):
             found.setdefault(as_text(path.relative_to(folder).as_posix()), path)
     return found
@@ -84,12 +75,6 @@ def _weights_in(folder: Path) -> Iterator[Path]:
             path = os.path.join(root, name)
             if os.path.splitext(name)[1].lower() in _ENDINGS and os.path.isfile(path):
                 yield Path(path)
-
-
-def files_for(p: Any) -> dict[str, Path]:
-    """The same for a run, whose `override_settings` may name another folder."""
-    setting = (getattr(p, "override_settings", None) or {}).get(_FOLDER)
-    return files(None if setting is None else str(setting))
 
 
 def names() -> list[str]:
@@ -165,18 +150,29 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Any) -> Choice:
         return Choice(file, load(file))
     check_there_is_one(listing)
     damaged = []
-    for fitting_name in fitting(sd_model, listing):
-        file = named(fitting_name, listing)
+    for file in _made_for(sd_model, listing):
         try:
             model = load(file)
-        except CheckpointError as error:  # its header looked well, but its values are damaged
+        except CheckpointError as error:  # its header looks well, but its values are damaged
             damaged.append(f"AnimateDiff: {error.sentence}")
             continue
-        taken = f"AnimateDiff: {mention('model')} is empty, so {file.name} is used, the first one that fits."
-        return Choice(file, model, (*damaged, taken))
+        taken = f"AnimateDiff: {mention('model')} is empty, so {file.name} is used, the first one that can be."
+        return Choice(file, model, (*damaged, taken) if damaged else ())
     check_there_is_one(listing)
     usable = next(key for key, path in listing.items() if _spec_or_none(path))
     raise _misfit(named(usable, listing), sd_model, listing)
+
+
+def _made_for(sd_model: Any, listing: Mapping[str, Path]) -> Iterator[ModuleFile]:
+    """The modules that fit by their headers."""
+    family, widths = _looked_at(sd_model)
+    for name, path in listing.items():
+        try:
+            spec = _spec_of_version(*_version(path))
+        except CheckpointError:  # it has vanished
+            continue
+        if not isinstance(spec, str) and (spec.kind.family, spec.widths) == (family, widths):
+            yield ModuleFile(name, path, spec)
 
 
 def fitting(sd_model: Any, listing: Mapping[str, Path]) -> list[str]:
@@ -216,7 +212,7 @@ def _misfit(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> C
 def _looked_at(sd_model: Any) -> tuple[str, tuple[int, ...]]:
     if sd_model is None:  # the host could not load it, and said so in its log only
         raise CheckpointError("AnimateDiff: no checkpoint is loaded; choose an SD1.5 checkpoint first.")
-    return family_of(sd_model), unet_widths(sd_model.model.diffusion_model)
+    return family_of(sd_model), unet_widths(host.unet(sd_model))
 
 
 def _listed(widths: tuple[int, ...]) -> str:

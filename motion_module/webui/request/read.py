@@ -8,6 +8,7 @@ from typing import Any
 
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.patching import assign
 from motion_module.wording import mention, value_text
 
 _AXES = "animatediff_axes"  # attribute of a cell's `p`: field -> value
@@ -39,7 +40,7 @@ def give_axis(p: Any, name: str, value: Any) -> None:
 
     Cells are shallow copies of one `p`, so the fields are a new object for each of them.
     """
-    setattr(p, _AXES, {**getattr(p, _AXES, {}), name: value})
+    assign(p, **{_AXES: {**getattr(p, _AXES, {}), name: value}})
 
 
 def with_axes(p: Any, params: VideoParams) -> VideoParams:
@@ -52,8 +53,7 @@ def with_axes(p: Any, params: VideoParams) -> VideoParams:
     if not axes:
         return params
     changed = dataclasses.replace(params, **axes)
-    if changed.enable:
-        changed.check()
+    changed.check()
     return changed
 
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, TypeVar
 
-from motion_module.patching import replaced, replaced_call
-from motion_module.stand_in import StandIn, given_original, settled
+from motion_module.patching import replaced, replaced_call, take_out
+from motion_module.stand_in import MISSING, StandIn, given_original, settled
 from motion_module.webui.answers import answering
 
-_ABSENT = object()
 _Entered = TypeVar("_Entered")
 
 
@@ -47,11 +46,11 @@ class BorrowedP:
 
     def own_value(self, name: str) -> Any:
         """What `p` itself holds, in the place of a stand-in that is over what that stood in for."""
-        return settled(vars(self.p).get(name, _ABSENT))
+        return settled(vars(self.p).get(name, MISSING))
 
     def set(self, name: str, value: Any) -> None:
         """Let an attribute have another value."""
-        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, _ABSENT)
+        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, MISSING)
         self._changed[name] = (value, before)
         self.enter(replaced(self.p, name, value))
 
@@ -78,8 +77,8 @@ class BorrowedP:
         """Take the changes off a copy of `p`."""
         for name, (value, before) in self._changed.items():
             found = vars(copy).get(name)
-            if found is value or (isinstance(value, dict) and found == value):  # equal in a deep copy
-                delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
+            equal = isinstance(value, dict) and found == value  # in a deep copy
+            take_out(copy, name, found if equal else value, before)
 
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules import masking
 from motion_module.errors import ParamError
-from motion_module.patching import replaced, replaced_call
+from motion_module.patching import assign, replaced, replaced_call
 from motion_module.webui.request.masks import fitted
 
 Box = tuple[int, int, int, int]
@@ -85,7 +85,7 @@ def init_each(
     given = p.color_corrections
     prepared = []
     for place, box in enumerate(boxes):
-        p.color_corrections = given
+        assign(p, color_corrections=given)
         with _cropping_to(box):
             init_one(place)
         prepared.append(_Prepared.taken_from(p))
@@ -102,14 +102,18 @@ def _one_frame(p: Any, picture: Image.Image, mask: Image.Image) -> Iterator[None
 
 
 def _join(p: Any, prepared: list[_Prepared], given_colors: Any) -> None:
-    p.init_latent = torch.cat([one.latent for one in prepared])
-    p.mask = torch.stack([one.mask for one in prepared])
-    p.nmask = torch.stack([one.nmask for one in prepared])
-    p.image_conditioning = torch.cat([one.conditioning for one in prepared])
-    p.overlay_images = [overlay for one in prepared for overlay in one.overlays]
-    p.mask_for_overlay, p.paste_to = prepared[0].overlay.mask, prepared[0].overlay.paste_to
     several = given_colors if given_colors and len(given_colors) > 1 else None  # one counts for all frames alike
-    p.color_corrections = several or [color for one in prepared for color in one.colors] or None
+    assign(
+        p,
+        init_latent=torch.cat([one.latent for one in prepared]),
+        mask=torch.stack([one.mask for one in prepared]),
+        nmask=torch.stack([one.nmask for one in prepared]),
+        image_conditioning=torch.cat([one.conditioning for one in prepared]),
+        overlay_images=[overlay for one in prepared for overlay in one.overlays],
+        mask_for_overlay=prepared[0].overlay.mask,
+        paste_to=prepared[0].overlay.paste_to,
+        color_corrections=several or [color for one in prepared for color in one.colors] or None,
+    )
 
 
 class _PartFound(Exception):  # noqa: N818  (a way out, no error)

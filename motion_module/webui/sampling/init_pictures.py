@@ -21,7 +21,7 @@ from motion_module.errors import ParamError
 from motion_module.media.reading.folders import DAMAGE, ReaderError, open_small, reason_of
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.params import VideoParams
-from motion_module.patching import replaced
+from motion_module.patching import assign, replaced
 from motion_module.webui.request.picture_files import img2img_background
 from motion_module.webui.sampling.encode_once import encoding_once
 from motion_module.webui.sampling.frame_masks import Overlay, init_each
@@ -58,14 +58,11 @@ class Pictures:
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
     ) -> None:
         """In the place of `p.init`: each different picture goes through the VAE once, each frame gets its own mask."""
-        batch_size = self._p.batch_size
         with encoding_once():
             if self._masks:
                 self._overlays = init_each(self._p, self._masks, original, prompts, seeds, subseeds)
             else:
                 original(prompts, seeds, subseeds)
-        if self._p.batch_size == batch_size:
-            self._p.batch_size = batch_size  # the very object, by which the session knows its own value
         if self._picture is not None and self._fades:
             self._last = _encoded(self._p, self._picture, self._overlays)
 
@@ -84,8 +81,8 @@ class Pictures:
         """The host is about to lay the original over frame `args.index`: with that frame's own mask and place."""
         if self._overlays:
             overlay = self._overlays[args.index]
-            self._p.paste_to = overlay.paste_to
-            args.mask_for_overlay = overlay.mask
+            assign(self._p, paste_to=overlay.paste_to)
+            assign(args, mask_for_overlay=overlay.mask)
 
 
 def read_picture(value: Any, background: str = "white") -> Image.Image | None:

@@ -11,13 +11,16 @@ from torch import Tensor
 
 from modules import script_callbacks, sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
-from motion_module.core.denoising.row_order import Announced, Snapshot, places_after
+from motion_module.core.denoising.row_order import Snapshot, places_after
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
+from motion_module.patching import assign
 from motion_module.travel import Between
+from motion_module.webui.host import host
+from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
 
@@ -72,6 +75,7 @@ class Loan:
         self._parts: list[_Part] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
+        self._progress = Progress(Amount())
         self._counted: AroundCall = nullcontext
 
     def __enter__(self) -> Loan:
@@ -124,10 +128,10 @@ class Loan:
 
         return call
 
-    def sliding(self, apply_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def sliding(self, call_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """The host's call of the model, cut into windows and branches."""
         b = self._borrower
-        sliding = SlidingModel(apply_model, b.call, b.frames, b.options, self._together, self._around)
+        sliding = SlidingModel(call_model, b.call, b.frames, b.options, self._together, self._around)
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
@@ -141,7 +145,7 @@ class Loan:
         if not self._long:
             yield
             return
-        with neighbours.counting_by_window(sd_model.model.diffusion_model, self._borrower.frames) as self._counted:
+        with neighbours.counting_by_window(host.unet(sd_model), self._borrower.frames) as self._counted:
             yield
 
     @property
@@ -153,8 +157,10 @@ class Loan:
         """Give every frame its own condition."""
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
-        params.text_cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
-        params.text_uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
+        if way:
+            assign(params, text_cond=past_mark(cond, lambda text: travelled(text, way, parts)))
+        if negative_way:
+            assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
     def _announce(self, params: script_callbacks.CFGDenoiserParams, parts: int, places: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
@@ -164,16 +170,18 @@ class Loan:
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
         if self._long:
             cond, uncond = waiting(cond), waiting(uncond)
-        params.text_cond, params.text_uncond = cond, uncond
+        assign(params, text_cond=cond, text_uncond=uncond)
         self._step = _step_of(params.denoiser)
+        self._progress = progress_of(params.denoiser.p)
+        self._progress.step(params.denoiser.step, _calls_of(params.denoiser))
         if self._sliding is not None:
-            announced = Announced(self._borrower.frames, parts, params.x, cond, uncond, places)
-            self._sliding.begin(params.denoiser.step, parts, announced.layout_of)
+            layout_of = host.row_layout(self._borrower.frames, parts, params, places)
+            self._sliding.begin(params.denoiser.step, parts, layout_of)
 
     @contextmanager
     def _around(self, model_call: ModelCall) -> Iterator[None]:
         with (
-            _watched(model_call, self._step),
+            _watched(model_call, self._step, self._progress),
             self._given_out(model_call),
             neighbours.failing_in_windows(model_call),
             self._counted(model_call),
@@ -201,11 +209,18 @@ def _step_of(denoiser: Any) -> int:
     return min(over + 1, denoiser.steps)  # and some in the first one alone
 
 
+def _calls_of(denoiser: Any) -> int:
+    """How often a sampler calls its denoiser: those that do so twice in each step do it once in the last one."""
+    twice = denoiser.total_steps > denoiser.steps
+    return int(denoiser.total_steps) - twice
+
+
 @contextmanager
-def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
+def _watched(model_call: ModelCall, number: int, progress: Progress) -> Iterator[None]:
     """Say which step and window is on, and stop between two windows as the host stops between two steps."""
     if shared.state.interrupted or shared.state.skipped:
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
-    shared.state.textinfo = f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}"
+    assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")
     yield
+    progress.window(model_call.number, model_call.calls)

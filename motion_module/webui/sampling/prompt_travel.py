@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from motion_module.patching import assign
 from motion_module.travel import Between, Travel, parse
 from motion_module.webui.plan.prompts import OF_PICTURES, styled
 
@@ -25,8 +26,8 @@ def give_styles(p: Any) -> None:
         texts = getattr(p, of_pictures, None) or []
         merged = {text: styled(p, name, text) for text in texts}
         if texts:
-            setattr(p, of_pictures, [merged[text] for text in texts])
-    p.main_prompt, p.main_negative_prompt = p.all_prompts[0], p.all_negative_prompts[0]
+            assign(p, **{of_pictures: [merged[text] for text in texts]})
+    assign(p, main_prompt=p.all_prompts[0], main_negative_prompt=p.all_negative_prompts[0])
 
 
 class FramePrompts:
