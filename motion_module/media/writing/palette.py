@@ -18,7 +18,7 @@ COLOURS = MOST_COLOURS - 1  # of a tracked palette: the last place is free, for 
 
 _MANY_CELLS = 4_000  # more than are needed to move a palette
 _FIRST_STEPS, _LAST_STEPS = 6, 3
-_SAMPLE = 4_096  # pixels
+_SAMPLE = 16_384  # pixels
 # An error that has grown so many times since the frame before is a cut: the palette begins anew.
 _CUT = 1.5
 # Colours whose distances to the palette are looked at together. These fit into the processor's cache and into memory
