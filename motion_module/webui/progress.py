@@ -11,6 +11,7 @@ from typing import Any
 
 from modules import shared
 from motion_module.estimate import Estimate
+from motion_module.patching import assign
 from motion_module.webui.host_counters import HostCounters
 
 NAME = "animatediff_progress"  # attribute of the `p` of a run
@@ -233,5 +234,4 @@ def progress_told(amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
             yield progress
     finally:
         progress.remember()
-        state = shared.state
-        state.textinfo = state.current_image = state.current_latent = None
+        assign(shared.state, textinfo=None, current_image=None, current_latent=None)

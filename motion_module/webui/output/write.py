@@ -11,10 +11,10 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import UserError
-from motion_module.media.writing import WriterError
+from motion_module.media.errors import WriterError, describe
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import Claim
-from motion_module.media.writing.saving import WriteReport, describe, write_clip
+from motion_module.media.writing.saving import WriteReport, write_clip
 from motion_module.webui.request.interpolation import Interpolation
 from motion_module.webui.settings import settings_of
 from motion_module.wording import for_client
@@ -90,7 +90,7 @@ def write_frames(
         try:
             return _interpolated(frames, info, formats, claim, between, keep, on_share)
         except Exception as error:  # whatever breaks it must not cost the generated frames
-            why = error.sentence.removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
+            why = describe(error)
             message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
             logger.warning("%s", for_client(message), exc_info=unexpected)

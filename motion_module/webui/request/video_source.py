@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motion_module.errors import HostError
+from motion_module.media.errors import describe
 from motion_module.media.reading.duplicates import DuplicateFinder
 from motion_module.media.reading.folders import check_picture
 from motion_module.media.reading.frame_store import Stored, stored
 from motion_module.media.reading.pixels import read_rgb
 from motion_module.media.reading.reader import Extract, Heartbeat, extract, sound_in
 from motion_module.media.reading.timing import Selection
-from motion_module.media.writing.saving import describe
 from motion_module.params import VideoParams
 from motion_module.webui.progress import Amount, Progress
 from motion_module.webui.request import listening, sources
