@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from motion_module.media.writing.cells import Cells, joined, occupied_cells
-from motion_module.media.writing.planes import Planes, blocks
+from motion_module.media.writing.planes import IN_RANGE, Planes, blocks
 
 MOST_COLOURS = 256  # in the colour table of a picture
 COLOURS = MOST_COLOURS - 1  # of a tracked palette: the last place is free, for "as in the frame before"
@@ -23,7 +23,8 @@ _SAMPLE = 16_384  # pixels
 _CUT = 1.5
 # Colours whose distances to the palette are looked at together. These fit into the processor's cache and into memory
 # that is at hand, and are too few for numpy to wake other threads, which cost more than they help.
-_BLOCK = 128
+_BLOCK = 192
+_FARTHEST = np.finfo(np.float32).max
 # Entries of the palette that may move to other colours in one step.
 _MOST_MOVES = 16
 
@@ -103,7 +104,7 @@ def _spread(nearest: NDArray[np.intp], of_pixel: NDArray[np.uint16]) -> NDArray[
     of_cell = np.append(nearest, COLOURS).astype(np.uint8)
     places = np.empty(len(of_pixel), np.uint8)
     for block in blocks(len(of_pixel)):
-        of_cell.take(of_pixel[block], out=places[block], mode="clip")
+        of_cell.take(of_pixel[block], out=places[block], mode=IN_RANGE)
     return places
 
 
@@ -132,17 +133,31 @@ def _refined(palette: NDArray[np.float32], cells: Cells, steps: int) -> NDArray[
 
 def _assign(palette: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For each colour (n, 3) the index of the nearest palette entry, and its squared distance."""
-    nearest, error = np.empty(len(colours), np.intp), np.empty(len(colours), np.float32)
-    # |colour - entry|^2 without |colour|^2, which is the same for all entries, as one product of matrices.
-    factors = np.concatenate([-2 * palette.T, (palette * palette).sum(axis=1)[None]])
-    points = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
+    nearness, points = _nearness(palette), _points(colours)
+    nearest = np.empty(len(colours), np.intp)
     for start in range(0, len(colours), _BLOCK):
         block = slice(start, start + _BLOCK)
-        distances = points[block] @ factors
-        least = distances.argmin(axis=1)
-        nearest[block], error[block] = least, distances[np.arange(len(least)), least]
-    error += (colours * colours).sum(axis=1)
-    return nearest, np.maximum(error, 0)
+        (points[block] @ nearness).argmin(axis=1, out=nearest[block])
+    return nearest, _apart(colours, palette.take(nearest, axis=0))
+
+
+def _points(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colours (n, 3) with a 1 behind them, (n, 4)."""
+    return np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
+
+
+def _nearness(palette: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What turns points into |entry|^2 - 2 colour * entry, which is least for the nearest entry, (4, 256)."""
+    factors = np.zeros((4, MOST_COLOURS), np.float32)  # processors like this number better than 255
+    factors[:3, :COLOURS], factors[3, :COLOURS] = -2 * palette.T, np.square(palette).sum(axis=1)
+    factors[3, COLOURS] = _FARTHEST
+    return factors
+
+
+def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The squared distances between colours, (n, 3) each."""
+    steps = one - other
+    return np.einsum("nk,nk->n", steps, steps)
 
 
 def _move_idle(
@@ -172,18 +187,17 @@ def _move_idle(
 
 def _nearest_others(palette: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """For each entry the squared distance to the nearest of the others, and which that is."""
-    squares = (palette * palette).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * palette @ palette.T
-    np.fill_diagonal(distances, np.inf)
-    return np.maximum(distances.min(axis=1), 0), distances.argmin(axis=1)
+    nearness = _points(palette) @ _nearness(palette)
+    np.fill_diagonal(nearness, _FARTHEST)
+    others = nearness.argmin(axis=1)
+    return _apart(palette, palette.take(others, axis=0)), others
 
 
-def dithered(planes: Planes, size: tuple[int, int], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
+def dithered(image: Image.Image, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
     palette = Image.new("P", (1, 1))
     # The last colour is not for use: it repeats the first, whose place is taken instead.
     palette.putpalette(np.concatenate([table[:COLOURS], table[:1]]).tobytes())
-    picture = Image.merge("RGB", [Image.fromarray(plane.reshape(size[::-1])) for plane in planes])
-    places = np.array(picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
+    places = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
     places[places == COLOURS] = 0
     return places
