@@ -108,6 +108,17 @@ def test_words_are_found_wherever_they_stand():
     assert {*"abcdefgij"} <= found and "docs" not in found
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_used_of_a_run_is_said(path):
+    """`p` is a `Processing`, of which the pocket WebUI is known to have everything; never anything."""
+    tree = ast.parse(path.read_text("utf8"))
+    for found in (node.args for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+        for arg in [*found.posonlyargs, *found.args, *found.kwonlyargs]:
+            assert arg.arg != "p" or (arg.annotation is not None and "Any" not in ast.unparse(arg.annotation)), (
+                arg.lineno
+            )
+
+
 SET_DIRECTLY = {  # whose attributes are set otherwise than through `patching`, outside of their own class
     "settings": "a copy of a ControlNet unit that is this run's",
     "unit": "the same",

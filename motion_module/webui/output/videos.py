@@ -23,6 +23,7 @@ from motion_module.media.writing.names import Claim, claimed
 from motion_module.media.writing.saving import WriteReport, describe, write_clip
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comments_of, told
+from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import interrupted, previews, script_runs
 from motion_module.webui.output.sound import sound_for
 from motion_module.webui.output.write import write_frames
@@ -79,8 +80,8 @@ def host_saves_frames(params: VideoParams) -> bool:
 
 
 def save_videos(
-    p: Any,
-    processed: Any,
+    p: Processing,
+    processed: Processed,
     params: VideoParams,
     frames: int,
     source: VideoIn | None = None,
@@ -118,7 +119,13 @@ def save_videos(
 
 
 def _unsaved_video(
-    stack: ExitStack, p: Any, params: VideoParams, frames: list[Image.Image], infotext: str, seed: int, source: Any
+    stack: ExitStack,
+    p: Processing,
+    params: VideoParams,
+    frames: list[Image.Image],
+    infotext: str,
+    seed: int,
+    source: Any,
 ) -> SavedVideo:
     """A video whose files last as long as the stack: API clients get what is in them, the page a preview."""
     if not _answers_a_client(p):
@@ -130,7 +137,7 @@ def _unsaved_video(
 
 
 def save_video(
-    p: Any,
+    p: Processing,
     params: VideoParams,
     frames: list[Image.Image],
     infotext: str,
@@ -181,7 +188,7 @@ def save_video(
     return video
 
 
-def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]) -> None:
+def publish(p: Processing, processed: Processed, params: VideoParams, saved: list[SavedVideo]) -> None:
     """Put the videos in the place of the pictures of a run.
 
     API clients get base64 strings of the files, video by video in the order of the table of formats; then, with
@@ -210,7 +217,7 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
 
 
 def _to_batch_folder(
-    p: Any, params: VideoParams, pictures: list[Image.Image], number: int
+    p: Processing, params: VideoParams, pictures: list[Image.Image], number: int
 ) -> tuple[list[Path], list[str]]:
     """The generated frames under their pictures' names in the batch tab's output directory, if it has one."""
     batch = batch_of(p)
@@ -222,18 +229,18 @@ def _to_batch_folder(
         return [], [f"AnimateDiff could not save the frames to {batch.output_dir}: {describe(error)}."]
 
 
-def _serves_script(p: Any) -> bool:
+def _serves_script(p: Processing) -> bool:
     """Whether the result goes to a script (X/Y/Z plot, loopback), which works on pictures."""
     script = (getattr(p, "script_args", None) or [0])[0]  # its number from 1; "None" where an infotext said so
     return script not in (0, None, "None")
 
 
-def _answers_a_client(p: Any) -> bool:
+def _answers_a_client(p: Processing) -> bool:
     """Whether the result goes straight to an API client."""
     return bool(getattr(p, "is_api", False)) and not _serves_script(p)
 
 
-def _videos(processed: Any, frames: int) -> Iterator[tuple[list[Image.Image], str, int]]:
+def _videos(processed: Processed, frames: int) -> Iterator[tuple[list[Image.Image], str, int]]:
     """Pictures, infotext and seed of each video. A grid in front and masks between the frames are left out."""
     first = processed.index_of_first_image
     pictures, infotexts = processed.images[first:], processed.infotexts[first:]
@@ -262,8 +269,8 @@ def _embedded(infotext: str) -> str:
     return infotext if getattr(shared.opts, "enable_pnginfo", True) else ""
 
 
-def _folder_of(p: Any) -> Path:
-    return Path(os.path.abspath(p.outpath_samples)) / "AnimateDiff" / date.today().isoformat()
+def _folder_of(p: Processing) -> Path:
+    return Path(os.path.abspath(str(p.outpath_samples))) / "AnimateDiff" / date.today().isoformat()
 
 
 def _claim(stack: ExitStack, folder: Path, video: SavedVideo, request_id: str) -> Claim:

@@ -13,6 +13,7 @@ from modules import shared
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comment, told
 from motion_module.webui.controlnet.control import Control
+from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.plan.changes import changes_of_request
 from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_pictures
@@ -69,7 +70,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
 
 
-def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
+def _possible(p: Processing, params: VideoParams) -> tuple[Request, Control]:
     """The request, with nothing decoded yet.
 
     Raises:
@@ -91,7 +92,7 @@ def _limited(facts: Facts, control: Control, source: Source | None) -> Facts:
     return dataclasses.replace(facts, limits=control.limits, source_is_unread=unread)
 
 
-def _counted(p: Any, request: Request, control: Control, video: VideoIn | None) -> Request:
+def _counted(p: Processing, request: Request, control: Control, video: VideoIn | None) -> Request:
     """The request with the video's own rate, and as many frames as there really are."""
     params, facts = request.params, request.facts
     if video is not None:
@@ -109,9 +110,11 @@ def _masks(borrowed: BorrowedP, request: Request, video: VideoIn | None) -> list
     """
     p, frames = borrowed.p, request.frames
     batch = batch_of(p)
+    if not is_img2img(p):
+        return []
     if batch is not None and p.image_mask is not None:
         return batch.masks[:frames]
-    if video is None or not getattr(p, "init_images", None):
+    if video is None or not p.init_images:
         return []
     masks = read_masks(video, frames)
     if masks:

@@ -15,12 +15,13 @@ from motion_module.params import VideoParams
 from motion_module.patching import assign, replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing, has_hires
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
 
 @contextmanager
-def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
+def freeinit_passes(p: Processing, params: VideoParams) -> Iterator[None]:
     """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times.
 
     img2img has its sampler already; txt2img and hires fix make theirs inside `p.sample`.
@@ -63,8 +64,8 @@ def _passes(params: VideoParams, place: int, once: Callable[..., Tensor], *args:
     return result
 
 
-def _announce(p: Any, more: int) -> None:
+def _announce(p: Processing, more: int) -> None:
     """The progress bars count every pass. They may count other runs as well (X/Y/Z plot), so ours are added."""
-    passes = more * p.n_iter * (2 if getattr(p, "enable_hr", False) else 1)
+    passes = more * p.n_iter * (2 if has_hires(p) else 1)
     assign(shared.state, job_count=shared.state.job_count + passes)
     shared.total_tqdm.updateTotal(shared.state.job_count * p.steps)

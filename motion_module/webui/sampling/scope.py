@@ -16,6 +16,7 @@ from motion_module.patching import assign, put_right_options, replaced_call, rep
 from motion_module.settings import AS_TRAINED
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.loan import Borrower, Loan
@@ -25,7 +26,7 @@ from motion_module.webui.settings import settings_of
 
 @contextmanager
 def around_sample(
-    p: Any,
+    p: Processing,
     params: VideoParams,
     borrower: Borrower,
     networks: Networks,
