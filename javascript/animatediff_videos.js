@@ -1,5 +1,5 @@
 // Below the gallery: a player for each video that the gallery cannot play, and links to the files of the run.
-// Which files there are is in the run's own result (motion_module/webui/output/videos.py), which the page keeps in a hidden box.
+// Which files there are is in the run's own result (motion_module/webui/output/response.py), which the page keeps in a hidden box.
 
 (() => {
     const TABS = ["txt2img", "img2img"];

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "motion_module"
-NUMBERS, PICTURES = {"torch", "einops", "safetensors"}, {"PIL", "numpy", "imageio", "imageio_ffmpeg"}
+NUMBERS, PICTURES = {"torch", "einops", "safetensors"}, {"PIL", "numpy", "imageio_ffmpeg"}
 HOST = {"torch", "PIL", "numpy", "gradio", "fastapi", "modules"}
 # Room -> the third-party packages and the other rooms that its files may import. "" is the package's own top.
 ALLOWED = {
@@ -144,6 +144,17 @@ def test_who_changes_the_host_does_it_through_patching(path):
             owner = ast.unparse(node.value)
             assert owner in {"self", *SET_DIRECTLY}, f"line {node.lineno}: {ast.unparse(node)}"
         assert not (isinstance(node, ast.Name) and node.id in ("setattr", "delattr")), f"line {node.lineno}"
+
+
+def test_the_errors_of_media_stand_at_one_place():
+    for path in (PACKAGE / "media").rglob("*.py"):
+        classes = [node for node in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(node, ast.ClassDef)]
+        errors = [
+            node.name
+            for node in classes
+            if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
+        ]
+        assert bool(errors) == (path.name == "errors.py"), f"{path.name}: {errors}"
 
 
 def test_scripts_hold_no_state():

@@ -14,13 +14,10 @@ import numpy as np
 from PIL import Image
 
 from motion_module.media.child import NO_WINDOW, Child, failure
+from motion_module.media.errors import WriterError
 from motion_module.wording import system_says
 
 _LIMIT_S = 60  # for a list of what it can
-
-
-class WriterError(Exception):
-    """A format could not be written; the sentence says why."""
 
 
 def ffmpeg_path() -> str:

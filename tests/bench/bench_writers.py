@@ -4,7 +4,7 @@
 
 Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default
 and with ffmpeg's palettes (one for the whole clip, or one for each frame, dithered as ffmpeg does by default), MP4 with
-the default of imageio's ffmpeg plugin. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
+the default of imageio-ffmpeg. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
 the eye averages dithering. With --cpu the seconds are those that processors worked, on all threads and in ffmpeg, which
 depend less on what else the machine does.
 
@@ -101,9 +101,9 @@ def ffmpeg_palettes(each_frame: bool) -> Callable[[list[Image.Image], Path], Pat
     return write
 
 
-def imageio_default(frames: list[Image.Image], folder: Path) -> Path:
-    """MP4 as imageio's ffmpeg plugin writes it without any option."""
-    path = folder / "imageio.mp4"
+def imageio_ffmpeg_default(frames: list[Image.Image], folder: Path) -> Path:
+    """MP4 as imageio-ffmpeg writes it without any option."""
+    path = folder / "imageio-ffmpeg.mp4"
     writer = imageio_ffmpeg.write_frames(str(path), frames[0].size, fps=FPS)
     writer.send(None)
     for frame in frames:
@@ -238,12 +238,12 @@ def print_flicker(count: int, size: int, repeat: int) -> None:
 
 def writers() -> dict[str, Callable[[list[Image.Image], Path], Path]]:
     """All writers by the names of the table; "FORMAT, plain" is the plain way of a format."""
-    plain = {"GIF, plain": pillow_default, "MP4, plain": imageio_default}
+    plain = {"GIF, plain": pillow_default, "MP4, plain": imageio_ffmpeg_default}
     others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
     named = {name: ours(name, Settings()) for name in WRITTEN if name != "TXT"}
     best = {
         "GIF, optimised palette": ours("GIF", Settings({"optimize_gif_palette": True})),
-        "MP4, crf 25 as imageio": ours("MP4", Settings({"mp4_crf": 25})),
+        "MP4, crf 25 as imageio-ffmpeg": ours("MP4", Settings({"mp4_crf": 25})),
     }
     return {**plain, **others, **named, **best}
 

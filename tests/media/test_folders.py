@@ -12,7 +12,8 @@ from PIL import Image
 from video_files import film, folder_of, numbers_of
 
 from motion_module.media import file_lock
-from motion_module.media.reading.folders import ReaderError, check_picture, frames_and_masks, natural_key, pictures_in
+from motion_module.media.errors import ReaderError
+from motion_module.media.reading.folders import check_picture, frames_and_masks, natural_key, pictures_in
 from motion_module.media.reading.frame_store import stored, sweep
 from motion_module.media.reading.reader import extract, file_name
 from motion_module.media.reading.timing import Selection

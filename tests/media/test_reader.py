@@ -11,8 +11,8 @@ from PIL import Image
 from video_files import DUPLICATES, ffmpeg, film, gif, vfr_webm
 
 from motion_module.media import child
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading import decode, probe
-from motion_module.media.reading.folders import ReaderError
 from motion_module.media.reading.reader import extract, file_name, sound_in
 from motion_module.media.reading.timing import Selection, Timeline, constant_rate
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from motion_module.media.reading.folders import DAMAGE, ReaderError, check_size, open_small, reason_of
+from motion_module.media.errors import DAMAGE, ReaderError, reason_of
+from motion_module.media.reading.folders import check_size, open_small
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.media.reading.timing import Selection, Timeline
 

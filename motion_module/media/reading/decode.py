@@ -12,7 +12,8 @@ from typing import IO
 from PIL import Image
 
 from motion_module.media.child import Child, finished, plain
-from motion_module.media.reading.folders import ReaderError, check_size, reason_of
+from motion_module.media.errors import ReaderError, reason_of
+from motion_module.media.reading.folders import check_size
 from motion_module.media.reading.notes import Notes
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.media.reading.probe import Probe, input_options, reading_ffmpeg, size_limit

@@ -9,8 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from motion_module.media.child import Beat, silent
+from motion_module.media.errors import DAMAGE, ReaderError
 from motion_module.media.reading.animation import FORMATS, hidden_frames, is_animation
-from motion_module.media.reading.folders import DAMAGE, ReaderError, check_size, open_small, opened_picture
+from motion_module.media.reading.folders import check_size, open_small, opened_picture
 from motion_module.media.reading.probe import Probe, probe
 from motion_module.media.reading.timing import Selection
 from motion_module.wording import mention

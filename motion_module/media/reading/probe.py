@@ -9,8 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from motion_module.media.child import Beat, finished, silent
-from motion_module.media.ffmpeg import WriterError, ffmpeg_path
-from motion_module.media.reading.folders import ReaderError, check_size, most_pixels
+from motion_module.media.errors import ReaderError, WriterError
+from motion_module.media.ffmpeg import ffmpeg_path
+from motion_module.media.reading.folders import check_size, most_pixels
 from motion_module.wording import system_says
 
 # Files that hold pictures themselves. A playlist, which names other files, is none of them.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motion_module.media.child import Beat, finished, silent
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading.animation import Animation, is_animation
 from motion_module.media.reading.decode import Decoding
 from motion_module.media.reading.describe import Description, check_amount, describe_video, nothing_left, too_many
 from motion_module.media.reading.duplicates import DuplicateFinder
-from motion_module.media.reading.folders import ReaderError
 from motion_module.media.reading.probe import input_options, probe, reading_ffmpeg
 from motion_module.media.reading.timing import Selection, rate_of
 

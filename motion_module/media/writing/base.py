@@ -15,7 +15,7 @@ from typing import BinaryIO, ClassVar
 from PIL import Image
 
 from motion_module.formats import Format
-from motion_module.media.ffmpeg import WriterError
+from motion_module.media.errors import WriterError
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.media.writing.names import Claim
 from motion_module.settings import Settings

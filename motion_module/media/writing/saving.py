@@ -12,11 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 from motion_module.formats import format_named
-from motion_module.media.writing import WRITERS, Writer, WriterError
+from motion_module.media.errors import WriterError, describe
+from motion_module.media.writing import WRITERS, Writer
 from motion_module.media.writing.clip import Clip
 from motion_module.media.writing.names import Claim
 from motion_module.settings import Settings
-from motion_module.wording import system_says
+from motion_module.wording import for_client
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +129,5 @@ def _report(lanes: dict[str, _Lane], done: dict[str, list[Path]]) -> WriteReport
         else:
             report.failures[name] = describe(lane.failure)
             unexpected = None if isinstance(lane.failure, WriterError) else lane.failure
-            logger.warning("%s was not written: %s", name, report.failures[name], exc_info=unexpected)
+            logger.warning("%s was not written: %s", name, for_client(report.failures[name]), exc_info=unexpected)
     return report
-
-
-def describe(error: Exception) -> str:
-    """What went wrong, in words for a person."""
-    if isinstance(error, WriterError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        return system_says(error)
-    return f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from motion_module.media.ffmpeg import WriterError
+from motion_module.media.errors import WriterError
 from motion_module.media.writing.base import Writer
 from motion_module.media.writing.metadata import exif_comment
 

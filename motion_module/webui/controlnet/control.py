@@ -11,7 +11,7 @@ from typing import Any
 from modules import errors
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.errors import ParamError, UserError
-from motion_module.media.reading.folders import ReaderError
+from motion_module.media.errors import ReaderError
 from motion_module.params import VideoParams
 from motion_module.patching import assign, take_out
 from motion_module.travel import Travel

@@ -19,7 +19,8 @@ from PIL import Image
 
 from modules import shared
 from motion_module.errors import ParamError
-from motion_module.media.reading.folders import ReaderError, picture_files
+from motion_module.media.errors import ReaderError
+from motion_module.media.reading.folders import picture_files
 from motion_module.paths import typed_path
 from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, set_mode
 from motion_module.webui.host_types import Processing, is_img2img

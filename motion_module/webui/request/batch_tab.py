@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError, as_text
-from motion_module.media.reading.folders import PictureError, ReaderError, opened_picture, picture_files
+from motion_module.media.errors import PictureError, ReaderError
+from motion_module.media.reading.folders import opened_picture, picture_files
 from motion_module.media.reading.pixels import read_mask, read_rgb
 from motion_module.patching import assign, replaced, replaced_call
 from motion_module.paths import typed_path

@@ -14,7 +14,7 @@ from PIL import Image
 from modules import devices, paths
 from motion_module.core.film import load_film
 from motion_module.errors import ParamError
-from motion_module.media.ffmpeg import WriterError
+from motion_module.media.errors import WriterError
 from motion_module.media.writing.interpolation import (
     check_motion_compensation,
     interpolated_count,

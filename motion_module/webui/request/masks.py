@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from motion_module.errors import ParamError
-from motion_module.media.reading.folders import ReaderError
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading.pixels import read_mask
 from motion_module.webui.request import listening
 from motion_module.webui.request.video_source import VideoIn

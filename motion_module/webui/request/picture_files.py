@@ -16,10 +16,10 @@ from PIL import Image, ImageColor
 
 from modules import shared
 from motion_module.errors import HostError, ParamError
+from motion_module.media.errors import describe
 from motion_module.media.reading.folders import PICTURES
 from motion_module.media.reading.frame_store import Bounds, scratch
 from motion_module.media.reading.pixels import as_rgb, is_plain, read_mask, read_rgb
-from motion_module.media.writing.saving import describe
 from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
 from motion_module.webui.settings import settings_of

@@ -54,8 +54,7 @@ def with_axes(p: Processing, params: VideoParams) -> VideoParams:
     if not axes:
         return params
     changed = dataclasses.replace(params, **axes)
-    if changed.enable:
-        changed.check()
+    changed.check()
     return changed
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from motion_module.errors import ParamError, as_text
 from motion_module.media.child import Beat, silent
+from motion_module.media.errors import ReaderError, reason_of
 from motion_module.media.reading.describe import Description, check_amount, describe_folder, describe_video
-from motion_module.media.reading.folders import ReaderError, frames_and_masks, kind_of, pictures_in, reason_of
+from motion_module.media.reading.folders import frames_and_masks, kind_of, pictures_in
 from motion_module.media.reading.timing import Selection
 from motion_module.params import VideoParams
 from motion_module.webui.request.allowed_paths import check_fields, check_inside

@@ -17,6 +17,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.answers import comment
 from motion_module.webui.host_types import Processed, init_images
 from motion_module.webui.output import videos
+from motion_module.webui.output.saved_video import host_saves_frames
 from motion_module.webui.plan.changes import changes_of_plan
 from motion_module.webui.plan.plan import Plan
 from motion_module.webui.plan.request import Request
@@ -62,7 +63,7 @@ class Session:
         self.plan = plan = Plan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             comment(p, message)
-        self.borrowed.set_all(changes_of_plan(p, plan, videos.host_saves_frames(request.params)))
+        self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
         self.work.networks.change(plan.model)
         self.borrowed.at_end(self.work.networks.end)
         self.borrowed.wrap("parse_extra_network_prompts", methods.of_session(self, methods.parse_networks))

@@ -18,7 +18,8 @@ from torch import Tensor
 from modules import images, sd_samplers_common, shared
 from motion_module.core.denoising.latents import fade_into_noise
 from motion_module.errors import ParamError
-from motion_module.media.reading.folders import DAMAGE, ReaderError, open_small, reason_of
+from motion_module.media.errors import DAMAGE, ReaderError, reason_of
+from motion_module.media.reading.folders import open_small
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.params import VideoParams
 from motion_module.patching import assign, replaced

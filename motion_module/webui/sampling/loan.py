@@ -21,6 +21,7 @@ from motion_module.patching import assign
 from motion_module.travel import Between
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall
+from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
 
@@ -79,6 +80,7 @@ class Loan:
         self._parts: list[_Part] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
+        self._progress = Progress(Amount())
         self._counted: AroundCall = _nothing_around
 
     def __enter__(self) -> Loan:
@@ -175,6 +177,8 @@ class Loan:
             cond, uncond = waiting(cond), waiting(uncond)
         assign(params, text_cond=cond, text_uncond=uncond)
         self._step = _step_of(params.denoiser)
+        self._progress = progress_of(params.denoiser.p)
+        self._progress.step(params.denoiser.step, _calls_of(params.denoiser))
         if self._sliding is not None:
             layout_of = host.row_layout(self._borrower.frames, parts, params, places)
             self._sliding.begin(params.denoiser.step, parts, layout_of)
@@ -182,7 +186,7 @@ class Loan:
     @contextmanager
     def _around(self, model_call: ModelCall) -> Iterator[None]:
         with (
-            _watched(model_call, self._step),
+            _watched(model_call, self._step, self._progress),
             self._given_out(model_call),
             neighbours.failing_in_windows(model_call),
             self._counted(model_call),
@@ -210,11 +214,18 @@ def _step_of(denoiser: Denoiser) -> int:
     return min(over + 1, denoiser.steps)  # and some in the first one alone
 
 
+def _calls_of(denoiser: Any) -> int:
+    """How often a sampler calls its denoiser: those that do so twice in each step do it once in the last one."""
+    twice = denoiser.total_steps > denoiser.steps
+    return int(denoiser.total_steps) - twice
+
+
 @contextmanager
-def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
+def _watched(model_call: ModelCall, number: int, progress: Progress) -> Iterator[None]:
     """Say which step and window is on, and stop between two windows as the host stops between two steps."""
     if shared.state.interrupted or shared.state.skipped:
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
     assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")
     yield
+    progress.window(model_call.number, model_call.calls)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from modules import prompt_parser, sd_models, sd_samplers_cfg_denoiser, sd_unet, shared
+from modules import processing, prompt_parser, sd_models, sd_samplers_cfg_denoiser, sd_unet, shared
 from motion_module.core.denoising.conditioning import all_of_one_length
 from motion_module.core.denoising.sliding import AroundCall
 from motion_module.core.module.arch import MotionKind
@@ -17,6 +17,7 @@ from motion_module.settings import AS_TRAINED
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing
+from motion_module.webui.progress import progress_of
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.loan import Borrower, Loan
@@ -69,6 +70,7 @@ def around_sample(
         _without_text_afterwards(),
         pictures.fading(),
         freeinit_passes(p, params),
+        progress_of(p).sampling(p.iteration, from_noise=not isinstance(p, processing.StableDiffusionProcessingImg2Img)),
         noted,
     ):
         yield
