@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from torch import nn
@@ -17,7 +17,7 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.norm import norms_named
 from motion_module.core.module.placement import mounted
-from motion_module.patching import assign, drop_items, preserved, replaced_call, replaced_item
+from motion_module.patching import assign, drop_items, preserved, replaced_call, replaced_item, replaced_option
 from motion_module.webui.host_types import Checkpoint, DenoiserCall, Host, Model
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
@@ -42,6 +42,16 @@ class A1111:
         """The prompts of frame 0, of frame 1, ..., then the negative prompt of each frame; read from the rows, because
         the host may leave the negative prompt out, and other extensions stand between."""
         return Announced(frames, parts, announced.x, announced.text_cond, announced.text_uncond, places).layout_of
+
+    def branches_share_calls(self) -> bool:
+        """A setting of the host's."""
+        return bool(shared.opts.batch_cond_uncond)
+
+    def whole_calls(self, lasting: bool | None) -> AbstractContextManager[None]:
+        """Without that setting the host would cut the rows in pieces that mix frames and AND parts."""
+        if self.branches_share_calls():
+            return nullcontext()
+        return replaced_option(shared.opts.data, "batch_cond_uncond", True, lasting)
 
     def noise_schedule(self, sd_model: Checkpoint, schedule: str) -> AbstractContextManager[None]:
         """In the model itself, from which samplers copy it."""

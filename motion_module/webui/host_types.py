@@ -203,6 +203,17 @@ class Host(Protocol):
             places: where they have moved the rows; see `RowLayout`.
         """
 
+    def branches_share_calls(self) -> bool:
+        """Whether the prompt and the negative prompt of a frame may go through the model in one call: faster, with more
+        memory. What the person has set, or a request."""
+
+    def whole_calls(self, lasting: bool | None) -> AbstractContextManager[None]:
+        """Meanwhile the host calls the model with all rows of a denoiser call; we cut them, by whole branches.
+
+        Args:
+            lasting: the person's own setting, which a request may override; None: the one there is.
+        """
+
     def noise_schedule(self, sd_model: Checkpoint, schedule: str) -> AbstractContextManager[None]:
         """Another noise schedule, one of `SCHEDULES`; `KEEP` changes nothing. Samplers are to be made inside."""
 

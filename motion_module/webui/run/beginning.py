@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from modules import shared
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comment, told
 from motion_module.webui.controlnet.control import Control
+from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.changes import changes_of_request
@@ -49,7 +49,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         ParamError, CheckpointError: one sentence for the person.
     """
     p = borrowed.p
-    together = bool(shared.opts.batch_cond_uncond)
+    together = host.branches_share_calls()
     params = with_axes(p, read_request(args))
     if not params.enable or getattr(p, "txt2img_upscale", False):
         return  # the button below the gallery upscales one picture

@@ -58,7 +58,7 @@ class Work:
         prompts: that of each frame.
         networks: the LoRA.
         runs: the WebUI's batch count as it was before `process`.
-        together: the person's own setting of batch_cond_uncond.
+        together: whether the person lets branches share calls.
         unfinished: number of a video, from 0 -> where it was interrupted.
     """
 

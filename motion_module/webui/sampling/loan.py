@@ -37,17 +37,17 @@ class Borrower:
     """Who borrows the host's model, and for what.
 
     Attributes:
+        params: what is asked for.
         model: the motion module, on the CPU; it goes back there.
         frames: number of frames of the video.
-        options: how the context windows are laid and blended.
         call: shared with the layers; holds motion scale and effect.
         places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
-        together: the person's own setting of batch_cond_uncond, which a request may override; None: the one there is.
+        together: whether the person lets branches share calls, which a request may override; None: as it is.
     """
 
+    params: VideoParams
     model: MotionModel
     frames: int
-    options: WindowPlan
     call: CallFrames
     places: PlacesOfPass
     together: bool | None = None
@@ -58,7 +58,12 @@ class Borrower:
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-        return cls(model, frames, params.windows, call, places, together)
+        return cls(params, model, frames, call, places, together)
+
+    @property
+    def options(self) -> WindowPlan:
+        """How the context windows are laid and blended."""
+        return self.params.windows
 
 
 def _nothing_around(call: ModelCall) -> AbstractContextManager[None]:
@@ -76,7 +81,7 @@ class Loan:
     def __init__(self, borrower: Borrower, around: AroundCall = _nothing_around) -> None:
         self._borrower = borrower
         self._given_out = around
-        self._together = bool(shared.opts.batch_cond_uncond)
+        self._together = host.branches_share_calls()
         self._parts: list[_Part] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
