@@ -14,7 +14,7 @@ from motion_module.fields import Field, read_value
 from motion_module.params import VideoParams
 from motion_module.webui.answers import answering
 from motion_module.webui.host_types import Processing
-from motion_module.webui.request import motion_modules
+from motion_module.webui.request import module_choice, motion_modules
 from motion_module.webui.request.read import give_axis, request_of
 from motion_module.wording import mention, value_text
 
@@ -112,7 +112,7 @@ def _confirm(name: str, field: Field, p: Processing, values: Sequence[Any]) -> N
         for value in values:
             read_value(name, field, value)
             if name == "model":
-                motion_modules.named(value, motion_modules.files())
+                module_choice.named(value, motion_modules.files())
 
 
 def _apply(name: str, p: Processing, value: Any, _values: Sequence[Any]) -> None:
