@@ -15,6 +15,7 @@ from motion_module import __version__
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.webui.host_types import Checkpoint
 from motion_module.webui.plan import infotext
 from motion_module.webui.plan.request import Request
 from motion_module.webui.request import module_choice, motion_modules
@@ -48,7 +49,7 @@ class Plan:
     def of(
         cls,
         request: Request,
-        sd_model: Any,
+        sd_model: Checkpoint,
         seeds: Sequence[int] = (),
         pictures: Sequence[Image.Image] = (),
     ) -> Plan:

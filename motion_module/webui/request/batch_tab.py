@@ -20,6 +20,7 @@ from motion_module.media.reading.pixels import read_mask, read_rgb
 from motion_module.patching import assign, replaced, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.answers import answered, comment
+from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
 from motion_module.webui.request.allowed_paths import check_inside, permitted
 from motion_module.webui.request.batch_folder import Batch
@@ -56,7 +57,7 @@ def take_over() -> None:
 def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
     @answered
     @functools.wraps(process_batch)
-    def ours_or_theirs(p: Any, *args: Any, **kwargs: Any) -> Any:
+    def ours_or_theirs(p: Processing, *args: Any, **kwargs: Any) -> Any:
         make = animatediff_i2i_batch if request_of(p).enable else process_batch
         return make(p, *args, **kwargs)
 
@@ -65,8 +66,8 @@ def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
 
 @answered
 def animatediff_i2i_batch(
-    p: Any,
-    input_dir: str | Sequence[Any],
+    p: processing.StableDiffusionProcessingImg2Img,
+    input_dir: str | list[Any],
     output_dir: str,
     inpaint_mask_dir: str,
     args: Sequence[Any],
@@ -112,13 +113,13 @@ def animatediff_i2i_batch(
 class _Asked:
     """What the tab asks for, as it was typed; `scale_by` is None where the tab's own size counts."""
 
-    input_dir: str | Sequence[Any]
+    input_dir: str | list[Any]
     output_dir: str
     mask_dir: str
     scale_by: float | None
 
 
-def _read(p: Any, asked: _Asked) -> tuple[Batch, list[str], dict[str, Any]]:
+def _read(p: Processing, asked: _Asked) -> tuple[Batch, list[str], dict[str, Any]]:
     """The folder as a video, its pictures' files, and what they change of `p`.
 
     Raises:
@@ -140,7 +141,7 @@ def _read(p: Any, asked: _Asked) -> tuple[Batch, list[str], dict[str, Any]]:
     return Batch(names, masks if len(masks) > 1 else [], output_dir), frames, changes
 
 
-def _files(source: str | Sequence[Any], mask_dir: str, wanted: int) -> tuple[list[str], list[str]]:
+def _files(source: str | list[Any], mask_dir: str, wanted: int) -> tuple[list[str], list[str]]:
     """The pictures' files in natural order, and for each of them its mask, or one mask, or none.
 
     Raises:
@@ -223,7 +224,7 @@ def _infotext_of(file: Path) -> str | None:
         return host_images.read_info_from_image(picture)[0]
 
 
-def _own_parameters(p: Any, file: str, props: Iterable[str], folder: str | None) -> dict[str, Any]:
+def _own_parameters(p: Processing, file: str, props: Iterable[str], folder: str | None) -> dict[str, Any]:
     """What the first picture's infotext changes of `p`, as the host's batch tab reads it; a video has one of each."""
     beside = os.path.join(typed_path(folder), os.path.basename(file)) if folder else file
     beside = permitted("the PNG info directory", beside)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError
 from motion_module.settings import DEFAULT_FOLDER
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Checkpoint
 from motion_module.webui.request.motion_modules import (
     ModuleFile,
     folders,
@@ -78,7 +78,7 @@ class Choice:
     messages: tuple[str, ...] = ()
 
 
-def choose(name: str, listing: Mapping[str, Path], sd_model: Any) -> Choice:
+def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choice:
     """The module that a request means, loaded: the one it names, else the first usable one that fits the checkpoint.
 
     Raises:
@@ -104,7 +104,7 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Any) -> Choice:
     raise _misfit(named(usable, listing), sd_model, listing)
 
 
-def _made_for(sd_model: Any, listing: Mapping[str, Path]) -> Iterator[ModuleFile]:
+def _made_for(sd_model: Checkpoint, listing: Mapping[str, Path]) -> Iterator[ModuleFile]:
     """The modules that fit by their headers."""
     family, widths = _looked_at(sd_model)
     for name, path in listing.items():
@@ -116,21 +116,21 @@ def _made_for(sd_model: Any, listing: Mapping[str, Path]) -> Iterator[ModuleFile
             yield ModuleFile(name, path, spec)
 
 
-def fitting(sd_model: Any, listing: Mapping[str, Path]) -> list[str]:
+def fitting(sd_model: Checkpoint, listing: Mapping[str, Path]) -> list[str]:
     """The names of the modules that were made for the model's family and have its widths."""
     family, widths = _looked_at(sd_model)
     specs = {name: spec_or_none(path) for name, path in listing.items()}
     return [name for name, spec in specs.items() if spec and spec.kind.family == family and spec.widths == widths]
 
 
-def family_of(sd_model: Any) -> str:
+def family_of(sd_model: Checkpoint) -> str:
     """What people call the models that this one belongs to."""
     if getattr(sd_model, "is_sdxl", False):
         return "SDXL"
     return "SD1.5" if getattr(sd_model, "is_sd1", True) else "another family than SD1.5 and SDXL"
 
 
-def check_fits(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> None:
+def check_fits(module: ModuleFile, sd_model: Checkpoint, listing: Mapping[str, Path]) -> None:
     """Refuse a module that was made for other base models, before the UNet is touched.
 
     Raises:
@@ -140,7 +140,7 @@ def check_fits(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -
         raise _misfit(module, sd_model, listing)
 
 
-def _misfit(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> CheckpointError:
+def _misfit(module: ModuleFile, sd_model: Checkpoint, listing: Mapping[str, Path]) -> CheckpointError:
     family, widths = _looked_at(sd_model)
     spec = module.spec
     return CheckpointError(
@@ -150,7 +150,7 @@ def _misfit(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> C
     )
 
 
-def _looked_at(sd_model: Any) -> tuple[str, tuple[int, ...]]:
+def _looked_at(sd_model: Checkpoint) -> tuple[str, tuple[int, ...]]:
     if sd_model is None:  # the host could not load it, and said so in its log only
         raise CheckpointError("AnimateDiff: no checkpoint is loaded; choose an SD1.5 checkpoint first.")
     return family_of(sd_model), unet_widths(host.unet(sd_model))

@@ -60,7 +60,7 @@ def _weights_in(folder: Path) -> Iterator[Path]:
         if count == _MOST_FOLDERS:
             _log.warning("AnimateDiff: %s has more than %d folders; the others are left out.", folder, _MOST_FOLDERS)
             return
-        above = {os.path.realpath(parent) for parent in (root, *Path(root).parents)}
+        above = {os.path.realpath(parent) for parent in [Path(root), *Path(root).parents]}
         folders[:] = sorted(
             name
             for name in folders

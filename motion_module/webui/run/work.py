@@ -60,7 +60,7 @@ class Work:
         networks: the LoRA.
         runs: the WebUI's batch count as it was before `process`.
         film: what makes frames between frames, if it is FILM; None otherwise.
-        together: the person's own setting of batch_cond_uncond.
+        together: whether the person lets branches share calls.
         unfinished: number of a video, from 0 -> where it was interrupted.
     """
 
