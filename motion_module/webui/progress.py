@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from modules import shared
 from motion_module.estimate import Estimate
 from motion_module.patching import assign
 from motion_module.webui.host_counters import HostCounters
+from motion_module.webui.host_types import Processing
 
 NAME = "animatediff_progress"  # attribute of the `p` of a run
 # Seconds a unit takes where no run has told yet. A unit is a frame of a million pixels; for sampling, one step of it.
@@ -212,7 +212,7 @@ class Progress:
             self._counters.tell(self._estimate.fraction())
 
 
-def progress_of(p: Any) -> Progress:
+def progress_of(p: Processing) -> Progress:
     """The progress of the run of `p`; one that tells nobody where there is none."""
     found = getattr(p, NAME, None)
     return found if isinstance(found, Progress) else Progress(Amount())

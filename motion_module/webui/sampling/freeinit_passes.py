@@ -15,12 +15,13 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
 
 @contextmanager
-def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
+def freeinit_passes(p: Processing, params: VideoParams) -> Iterator[None]:
     """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times.
 
     img2img has its sampler already; txt2img and hires fix make theirs inside `p.sample`.
