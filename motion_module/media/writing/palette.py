@@ -24,7 +24,6 @@ _CUT = 1.5
 # Colours whose distances to the palette are looked at together. These fit into the processor's cache and into memory
 # that is at hand, and are too few for numpy to wake other threads, which cost more than they help.
 _BLOCK = 192
-_FARTHEST = np.finfo(np.float32).max
 # Entries of the palette that may move to other colours in one step.
 _MOST_MOVES = 16
 
@@ -133,31 +132,21 @@ def _refined(palette: NDArray[np.float32], cells: Cells, steps: int) -> NDArray[
 
 def _assign(palette: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For each colour (n, 3) the index of the nearest palette entry, and its squared distance."""
-    nearness, points = _nearness(palette), _points(colours)
-    nearest = np.empty(len(colours), np.intp)
+    # |entry|^2 - 2 colour * entry, which is least for the nearest, as one product of matrices. A last entry is
+    # infinitely far: processors like 256 columns better than 255.
+    factors = np.zeros((4, MOST_COLOURS), np.float32)
+    factors[:3, :COLOURS], factors[3, :COLOURS] = -2 * palette.T, (palette * palette).sum(axis=1)
+    factors[3, COLOURS] = np.finfo(np.float32).max
+    points = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
+    nearest, error = np.empty(len(colours), np.intp), np.empty(len(colours), np.float32)
+    rows = np.arange(_BLOCK) * MOST_COLOURS
     for start in range(0, len(colours), _BLOCK):
         block = slice(start, start + _BLOCK)
-        (points[block] @ nearness).argmin(axis=1, out=nearest[block])
-    return nearest, _apart(colours, palette.take(nearest, axis=0))
-
-
-def _points(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours (n, 3) with a 1 behind them, (n, 4)."""
-    return np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
-
-
-def _nearness(palette: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What turns points into |entry|^2 - 2 colour * entry, which is least for the nearest entry, (4, 256)."""
-    factors = np.zeros((4, MOST_COLOURS), np.float32)  # processors like this number better than 255
-    factors[:3, :COLOURS], factors[3, :COLOURS] = -2 * palette.T, np.square(palette).sum(axis=1)
-    factors[3, COLOURS] = _FARTHEST
-    return factors
-
-
-def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The squared distances between colours, (n, 3) each."""
-    steps = one - other
-    return np.einsum("nk,nk->n", steps, steps)
+        distances = points[block] @ factors
+        least = distances.argmin(axis=1, out=nearest[block])
+        error[block] = distances.reshape(-1).take(rows[: len(least)] + least)
+    error += (colours * colours).sum(axis=1)
+    return nearest, np.maximum(error, 0)
 
 
 def _move_idle(
@@ -187,10 +176,10 @@ def _move_idle(
 
 def _nearest_others(palette: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """For each entry the squared distance to the nearest of the others, and which that is."""
-    nearness = _points(palette) @ _nearness(palette)
-    np.fill_diagonal(nearness, _FARTHEST)
-    others = nearness.argmin(axis=1)
-    return _apart(palette, palette.take(others, axis=0)), others
+    squares = (palette * palette).sum(axis=1)
+    distances = squares[:, None] + squares - 2 * palette @ palette.T
+    np.fill_diagonal(distances, np.inf)
+    return np.maximum(distances.min(axis=1), 0), distances.argmin(axis=1)
 
 
 def dithered(image: Image.Image, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
