@@ -68,7 +68,7 @@ class FamiliarParams(FieldTable):
         WINDOWS.stride,
         "int",
         "Stride",
-        "Above 1, distant frames meet: windows also take every 2nd, 4th, ... frame, up to 2 to the power of stride - 1.",
+        "Above 1, distant frames meet: windows also take every 2nd, 4th, ... frame, up to 2 to the power stride - 1.",
         limits=(1, 64),
         group="Context",
     )
