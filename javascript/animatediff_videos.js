@@ -1,12 +1,15 @@
 // Below the gallery: a player for each video that the gallery cannot play, and links to the files of the run.
-// Which files there are is in the run's own result (motion_module/webui/output/videos.py), which the page keeps in a hidden box.
+// Which files there are is in the run's own result (motion_module/webui/output/response.py), which the page keeps in a hidden box.
 
 (() => {
     const TABS = ["txt2img", "img2img"];
-    const PLAYED = ["MP4", "WEBM"];
-    const FOLDERS = ["PNG"];
     const PLAY_AT_ONCE = 4; // more videos than these wait for a click
     const shown = {};
+
+    // The table of formats is in motion_module/formats.py; the panel's hint carries what is wanted here into the page.
+    function formats() {
+        return JSON.parse(gradioApp().querySelector(".animatediff-hint").dataset.formats);
+    }
 
     function filesOf(result) {
         try {
@@ -50,14 +53,15 @@
     }
 
     function rowOf(files, result, atOnce) {
+        const {played, folders} = formats();
         const row = document.createElement("div");
         const links = document.createElement("p");
         for (const [format, path] of Object.entries(files)) {
-            if (FOLDERS.includes(format)) {
+            if (folders.includes(format)) {
                 continue;
             }
             const address = addressOf(path, result);
-            if (PLAYED.includes(format)) {
+            if (played.includes(format)) {
                 row.append(player(path, address, atOnce));
             }
             links.append(link(format, path, address));

@@ -26,6 +26,7 @@ class Field:
         low, high: the range of a number, inclusive.
         step: by how much the panel's arrows change a number.
         choices: the allowed values of `choice` and `choices`.
+        off_on: the choices that older clients mean by false and true.
         labels: what older clients and the panel may say instead of `choices`, in the same order.
         pattern: what a `text` must match.
         pattern_help: the pattern in words.
@@ -43,6 +44,7 @@ class Field:
     high: float = math.inf
     step: float = 1
     choices: tuple[Any, ...] = ()
+    off_on: tuple[Any, ...] = ()
     labels: tuple[str, ...] = ()
     pattern: str = ""
     pattern_help: str = ""
@@ -59,11 +61,16 @@ def read_value(name: str, field: Field, value: Any) -> Any:
     Raises:
         ParamError: one sentence with the field, the value and what is allowed.
     """
-    return _READERS[field.kind](name, field, value)
+    return read_titled(mention(name), field, value)
 
 
-def _refuse(name: str, value: Any, allowed: str) -> ParamError:
-    return ParamError(f"AnimateDiff: {mention(name)} is {value_text(value)}; allowed is {allowed}.")
+def read_titled(title: str, field: Field, value: Any) -> Any:
+    """The same for what is no field of a request: the sentence calls it by this title."""
+    return _READERS[field.kind](title, field, value)
+
+
+def _refuse(title: str, value: Any, allowed: str) -> ParamError:
+    return ParamError(f"AnimateDiff: {title} is {value_text(value)}; allowed is {allowed}.")
 
 
 def range_text(field: Field) -> str:
@@ -73,61 +80,61 @@ def range_text(field: Field) -> str:
 
 def _choices_text(field: Field) -> str:
     """The choices as clients send them, and as the panel calls them."""
-    names = ", ".join(map(str, field.choices))
+    names = ", ".join(str(choice) or either("''", "nothing") for choice in field.choices)
     return either(names, ", ".join(field.labels)) if field.labels else names
 
 
-def _read_bool(name: str, field: Field, value: Any) -> bool:
+def _read_bool(title: str, field: Field, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _refuse(name, value, either("true or false", "on or off"))
+        raise _refuse(title, value, either("true or false", "on or off"))
     return value
 
 
-def _read_number(name: str, field: Field, value: Any) -> float:
+def _read_number(title: str, field: Field, value: Any) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and field.low <= value <= field.high
     if not good:  # NaN fails the comparison, too
-        raise _refuse(name, value, f"a number from {range_text(field)}")
+        raise _refuse(title, value, f"a number from {range_text(field)}")
     return value
 
 
-def _read_int(name: str, field: Field, value: Any) -> int:
+def _read_int(title: str, field: Field, value: Any) -> int:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and field.low <= value <= field.high
     if not good or value != int(value):
-        raise _refuse(name, value, f"a whole number from {range_text(field)}")
+        raise _refuse(title, value, f"a whole number from {range_text(field)}")
     return int(value)
 
 
-def _read_text(name: str, field: Field, value: Any) -> str:
+def _read_text(title: str, field: Field, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _refuse(name, value, "a text")
+        raise _refuse(title, value, "a text")
     if as_text(value) != value:  # no answer could hold it, and the host repeats it
         raise _refuse(
-            name, value, "a text in Unicode without lone surrogates; rename files whose names are in another encoding"
+            title, value, "a text in Unicode without lone surrogates; rename files whose names are in another encoding"
         )
     if "\0" in value or (field.pattern and not re.fullmatch(field.pattern, value)):
-        raise _refuse(name, value, field.pattern_help or "a text without zero bytes")
+        raise _refuse(title, value, field.pattern_help or "a text without zero bytes")
     return value
 
 
-def _read_choice(name: str, field: Field, value: Any) -> Any:
-    if name == "closed_loop" and isinstance(value, bool):  # older clients
-        return "A" if value else "R-P"
+def _read_choice(title: str, field: Field, value: Any) -> Any:
+    if field.off_on and isinstance(value, bool):
+        return field.off_on[value]
     picked = _pick(field, value)
     if picked is None:
-        raise _refuse(name, value, f"one of {_choices_text(field)}")
+        raise _refuse(title, value, f"one of {_choices_text(field)}")
     return picked
 
 
-def _read_choices(name: str, field: Field, value: Any) -> list[Any]:
+def _read_choices(title: str, field: Field, value: Any) -> list[Any]:
     allowed = f"a list of {_choices_text(field)}"
     items = [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
     if not isinstance(items, Sequence) or isinstance(items, (bytes, str)):
-        raise _refuse(name, value, allowed)
+        raise _refuse(title, value, allowed)
     picked = [_pick(field, item) for item in items]
     if None in picked:
-        raise _refuse(name, value, allowed)
+        raise _refuse(title, value, allowed)
     return [choice for choice in field.choices if choice in picked]
 
 
@@ -142,20 +149,20 @@ def _pick(field: Field, value: Any) -> Any:
     return None
 
 
-def _read_file(name: str, field: Field, value: Any) -> str | None:
+def _read_file(title: str, field: Field, value: Any) -> str | None:
     if hasattr(value, "read"):  # what is uploaded on the panel
         value = value.name
-    return _read_path(name, field, value) or None
+    return _read_path(title, field, value) or None
 
 
-def _read_path(name: str, field: Field, value: Any) -> str:
-    return typed_path(_read_text(name, field, value))
+def _read_path(title: str, field: Field, value: Any) -> str:
+    return typed_path(_read_text(title, field, value))
 
 
-def _read_image(name: str, field: Field, value: Any) -> Any:
+def _read_image(title: str, field: Field, value: Any) -> Any:
     if value is None or value == "" or isinstance(value, str) or hasattr(value, "getbands"):
         return value or None
-    raise _refuse(name, value, either("a picture, as base64 text", "a picture"))
+    raise _refuse(title, value, either("a picture, as base64 text", "a picture"))
 
 
 _READERS: dict[str, Callable[[str, Field, Any], Any]] = {

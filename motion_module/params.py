@@ -1,324 +1,130 @@
-"""The one table of parameters: panel, API, infotext and documentation are all made from `VideoParams`."""
+"""The one table of parameters: panel, API, infotext and documentation are all made from `VideoParams`.
+
+Its first fields are those of `FamiliarParams`; the order is that of the panel, and must stay.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from motion_module import formats
 from motion_module.errors import ParamError
-from motion_module.fields import Field, Kind, read_value
-from motion_module.windows import AUTO, BLENDS, CLOSED_LOOPS, SCHEDULES, ClosedLoop, WindowPlan
-from motion_module.wording import for_page, mention, value_text
+from motion_module.familiar_params import WINDOWS, FamiliarParams
+from motion_module.field_table import row
+from motion_module.windows import AUTO, BLENDS, SCHEDULES, ClosedLoop, WindowPlan
+from motion_module.wording import mention, value_text
 
-FORMATS = ("GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG", "PNG", "TXT", "Frame")
-WINDOWS = WindowPlan()
 RETURNED = ("all", "pictures")
-REVERSE_LABELS = ("Add Reverse Frame", "Remove head", "Remove tail")
-
-
-def _field(default: Any, kind: Kind, label: str, help: str, **rest: Any) -> Any:
-    metadata = {"field": Field(kind, label, help, **rest)}
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-_I2I = {"group": "Image to video", "tabs": ("img2img",)}
-_FREEINIT = {"group": "Noise", "needs": ("freeinit_enable",)}
-_LAST = {"group": "Image to video", "tabs": ("img2img",), "needs": ("last_frame",)}
-_VIDEO_IN = {"group": "Video in"}
 _OF_SOURCE = {"group": "Video in", "needs": ("video_source", "video_path")}
 
 
 @dataclass
-class VideoParams:
+class VideoParams(FamiliarParams):
     """Every field of a request, with the defaults of a new panel."""
 
-    enable: bool = _field(False, "bool", "Enable AnimateDiff", "Make a video instead of single pictures.")
-    model: str = _field(
-        "",
-        "text",
-        "Motion module",
-        "A name inside the model folders; empty takes the first one that fits the checkpoint.",
-        group="Motion",
-    )
-    video_length: int = _field(
-        0,
-        "int",
-        "Number of frames",
-        "0 takes as many as the video, the shortest ControlNet folder or img2img has, else the context batch size.",
-        low=0,
-        high=10_000,
-    )
-    fps: float = _field(
-        8,
-        "number",
-        "FPS",
-        "Frames per second; to last as long, a GIF leaves frames out above 50, WEBP, AVIF and APNG above 90.",
-        low=1,
-        high=120,
-    )
-    loop_number: int = _field(
-        0, "int", "Display loop number", "How often the video plays; 0 is for ever.", low=0, high=65_535
-    )
-    closed_loop: ClosedLoop = _field(
-        ClosedLoop(WINDOWS.closed_loop),
-        "choice",
-        "Closed loop",
-        "N: no window wraps round the end; R-P: few do; R+P: few, and prompt travel is closed; A: wraps fully.",
-        choices=CLOSED_LOOPS,
-        group="Context",
-    )
-    batch_size: int = _field(
-        WINDOWS.context,
-        "int",
-        "Context batch size",
-        "Frames the motion module sees at once.",
-        low=1,
-        high=256,
-        group="Context",
-    )
-    stride: int = _field(
-        WINDOWS.stride,
-        "int",
-        "Stride",
-        "Windows also take every 2nd, 4th, ... frame, up to 2 to the power of stride - 1.",
-        low=1,
-        high=64,
-        group="Context",
-    )
-    overlap: int = _field(
-        WINDOWS.overlap,
-        "int",
-        "Overlap",
-        "Frames two windows share; -1 is a quarter of the context batch size.",
-        low=-1,
-        high=256,
-        group="Context",
-    )
-    format: list[str] = _field(
-        ["GIF", "PNG"],
-        "choices",
-        "Save format",
-        "What is written; Frame also returns every frame to API clients.",
-        choices=FORMATS,
-    )
-    interp: str = _field(
-        "Off",
-        "choice",
-        "Frame interpolation",
-        "Frames made between frames: FILM by its network, FFMPEG along the motion that ffmpeg finds.",
-        choices=("Off", "FILM", "FFMPEG"),
-    )
-    interp_x: int = _field(10, "int", "Interp X", "Frames made between two frames.", low=1, high=60, needs=("interp",))
-    video_source: str | None = _field(
-        None,
-        "video",
-        "Video source",
-        "A video to start from (MP4, WEBM, MOV, MKV, GIF, ...); its FPS is taken over.",
-        recorded=False,  # on the panel it is a temporary file
-        **_VIDEO_IN,
-    )
-    video_path: str = _field(
-        "",
-        "path",
-        "Video path",
-        "A folder of frames to start from; with folders image and mask inside, of frames and inpaint masks.",
-        **_VIDEO_IN,
-    )
-    mask_path: str = _field(
-        "", "path", "Mask path", "A folder of inpaint masks: one for all frames, or one for each.", **_VIDEO_IN
-    )
-    freeinit_enable: bool = _field(False, "bool", "FreeInit", "Smoother motion for more passes.", group="Noise")
-    freeinit_filter: str = _field(
-        "butterworth",
-        "choice",
-        "Filter type",
-        "The low-pass filter of FreeInit.",
-        choices=("butterworth", "gaussian", "ideal", "box"),
-        **_FREEINIT,
-    )
-    freeinit_ds: float = _field(
-        0.25, "number", "d_s", "Spatial cut-off of FreeInit.", step=0.05, low=0, high=1, **_FREEINIT
-    )
-    freeinit_dt: float = _field(
-        0.25, "number", "d_t", "Temporal cut-off of FreeInit.", step=0.05, low=0, high=1, **_FREEINIT
-    )
-    freeinit_iters: int = _field(3, "int", "FreeInit iterations", "Passes of FreeInit.", low=2, high=5, **_FREEINIT)
-    latent_power: float = _field(
-        1,
-        "number",
-        "Latent power",
-        "Frame i starts from 1 - i ** power / scale of the picture, the rest is noise.",
-        step=0.1,
-        low=0.1,
-        high=10,
-        **_I2I,
-    )
-    latent_scale: float = _field(
-        32,
-        "number",
-        "Latent scale",
-        "Over how many frames the picture fades, where the power is 1.",
-        low=1,
-        high=128,
-        **_I2I,
-    )
-    last_frame: Any = _field(None, "image", "Last frame", "The picture the video ends on.", recorded=False, **_I2I)
-    latent_power_last: float = _field(
-        1,
-        "number",
-        "Latent power for last frame",
-        "The same for the last frame, backwards in time.",
-        step=0.1,
-        low=0.1,
-        high=10,
-        **_LAST,
-    )
-    latent_scale_last: float = _field(
-        32,
-        "number",
-        "Latent scale for last frame",
-        "The same for the last frame, backwards in time.",
-        low=1,
-        high=128,
-        **_LAST,
-    )
-    request_id: str = _field(
-        "",
-        "text",
-        "Request id",
-        "A part of the file names, for clients that look for their files.",
-        pattern=r"[A-Za-z0-9_-]{0,64}",
-        pattern_help="at most 64 letters, digits, _ and -",
-        recorded=False,
-    )
-    reverse: list[int] = _field(
-        [],
-        "choices",
-        "Reverse",
-        "0: append the frames backwards; 1: without the first of them; 2: without the last of them.",
-        choices=(0, 1, 2),
-        labels=REVERSE_LABELS,
-    )
-    blend: str = _field(
+    blend: str = row(
         WINDOWS.blend,
         "choice",
         "Blend",
-        "How overlapping windows are joined.",
+        "How overlapping windows are combined: overwrite takes the last one, the others average them.",
         choices=BLENDS,
         group="Context",
     )
-    schedule: str = _field(
+    schedule: str = row(
         WINDOWS.schedule,
         "choice",
         "Window schedule",
-        "uniform moves the windows from step to step; static keeps them; auto is static with R-P (no stride, blended), "
-        "so that a video does not return to its start.",
+        "static keeps the windows in place, uniform moves them from step to step; auto is static with R-P (without "
+        "stride, and blended), so that a video does not drift back to its start.",
         choices=(AUTO, *SCHEDULES),
         group="Context",
     )
-    windows_per_call: int = _field(
+    windows_per_call: int = row(
         WINDOWS.windows_per_call,
         "int",
         "Windows per call",
-        "Windows in one UNet call.",
-        low=1,
-        high=64,
+        "How many windows go through the UNet in one call: faster, but needs more memory.",
+        limits=(1, 64),
         group="Context",
     )
-    motion_scale: float = _field(
+    motion_scale: float = row(
         1.0,
         "number",
         "Motion scale",
-        "More or less motion: multiplies what frames give on each other.",
+        "How strongly frames attend to each other; above 1 means more motion.",
         step=0.05,
-        low=0,
-        high=10,
+        limits=(0, 10),
         group="Motion",
     )
-    effect: float = _field(
+    effect: float = row(
         1.0,
         "number",
         "Effect",
-        "What the motion module adds; 0 is plain Stable Diffusion.",
+        "How much the motion module adds to the picture; 0 is plain Stable Diffusion.",
         step=0.05,
-        low=0,
-        high=2,
+        limits=(0, 2),
         group="Motion",
     )
-    freenoise_enable: bool = _field(False, "bool", "FreeNoise", "Noise that repeats over windows.", group="Noise")
-    same_noise: bool = _field(False, "bool", "Same noise for every frame", "All frames start alike.", group="Noise")
-    drop_duplicates: bool = _field(
-        False, "bool", "Drop duplicates", "Leave out frames that repeat the one before.", **_OF_SOURCE
+    freenoise_enable: bool = row(
+        False,
+        "bool",
+        "FreeNoise",
+        "Shuffles the same noise through the whole video, so that a long one stays consistent.",
+        group="Noise",
     )
-    video_start: int = _field(
+    same_noise: bool = row(
+        False,
+        "bool",
+        "Same noise for every frame",
+        "Every frame starts from the same noise, for calmer videos.",
+        group="Noise",
+    )
+    drop_duplicates: bool = row(
+        False, "bool", "Drop duplicates", "Skip frames of the source that repeat the one before.", **_OF_SOURCE
+    )
+    video_start: int = row(
         0,
         "int",
         "First frame of the source",
-        "The first frame that is taken, counted from 0.",
-        low=0,
-        high=10_000_000,
+        "The first frame to use, counted from 0.",
+        limits=(0, 10_000_000),
         **_OF_SOURCE,
     )
-    video_end: int = _field(
+    video_end: int = row(
         0,
         "int",
         "Last frame of the source",
-        "The last frame that is taken, counted from 0; 0 is to the end.",
-        low=0,
-        high=10_000_000,
+        "The last frame to use, counted from 0; 0 means up to the end.",
+        limits=(0, 10_000_000),
         **_OF_SOURCE,
     )
-    every_nth: int = _field(
+    every_nth: int = row(
         1,
         "int",
         "Every n-th frame",
-        "2 takes every other frame of the source; the video lasts as long.",
-        low=1,
-        high=1000,
+        "Use only every n-th frame, as 2 for every other one; the video keeps its length.",
+        limits=(1, 1000),
         **_OF_SOURCE,
     )
-    keep_sound: bool = _field(
+    keep_sound: bool = row(
         False,
         "bool",
         "Keep sound",
-        "The sound of Video source goes into MP4 and WEBM.",
+        f"Puts the sound of the video source into {formats.listed(formats.WITH_SOUND)}.",
         group="Video in",
         needs=("video_source",),
     )
-    returned: str = _field(
+    returned: str = row(
         "all",
         "choice",
         "Returned",
-        "What images holds in the API: pictures leaves MP4 and WEBM out, for clients that open every entry as a "
-        "picture; a video that is nothing else is there as its first frame. The paths of all files are in info.",
+        f"What images holds in the API: pictures leaves {formats.listed(formats.NO_PICTURES)} out, for clients that "
+        "open every entry as a picture; a video that is nothing else is there as its first frame. The paths of all "
+        "files are in info.",
         choices=RETURNED,
         tabs=(),  # the page shows what it can
         recorded=False,
     )
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> VideoParams:
-        """Read the JSON object of an API client or of the panel, in any of its generations.
-
-        Args:
-            fields: field names and values; what is missing takes its default.
-
-        Raises:
-            ParamError: one sentence that names the field, the value and what is allowed.
-        """
-        table = cls.table()
-        for name in fields:
-            if name not in table:
-                raise ParamError(_unknown_field(str(name), table))
-        params = cls(**{name: read_value(name, table[name], value) for name, value in fields.items()})
-        if params.enable:
-            params.check()
-        return params
 
     def __post_init__(self) -> None:
         self.closed_loop = ClosedLoop(self.closed_loop)
@@ -336,30 +142,18 @@ class VideoParams:
             windows_per_call=self.windows_per_call,
         )
 
-    @classmethod
-    def table(cls) -> dict[str, Field]:
-        """The table: field name -> field, in the panel's order."""
-        return {field.name: field.metadata["field"] for field in dataclasses.fields(cls)}
-
-    @classmethod
-    def default_of(cls, name: str) -> Any:
-        """The default of a field, as a new object where it is a list."""
-        return getattr(cls(), name)
-
-    @classmethod
-    def told_on_page(cls, sentence: str) -> str:
-        """A sentence with mentions, as people on the page read it."""
-        return for_page(sentence, {name: field.label for name, field in cls.table().items()})
-
     def check(self) -> None:
-        """Refuse what each field allows but all of them together do not.
+        """Refuse what each field of a video allows but all of them together do not.
 
         Raises:
             ParamError: one sentence that names the field.
         """
-        if not set(self.format) - {"TXT"}:
+        if not self.enable:
+            return
+        if not set(self.format) - set(formats.TEXTS):
+            texts = formats.listed(formats.TEXTS)
             raise ParamError(
-                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides TXT."
+                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides {texts}."
             )
         if self.video_source and self.video_path:
             both = f"{mention('video_source')} and {mention('video_path')}"
@@ -372,13 +166,3 @@ class VideoParams:
         if self.closed_loop == "N" and self.stride > 1:
             loop = f"{mention('closed_loop')} N"
             raise ParamError(f"AnimateDiff: {mention('stride')} is {self.stride}; with {loop} it has to be 1.")
-
-    def recorded(self) -> dict[str, Any]:
-        """The fields that the infotext keeps, with their values."""
-        return {name: getattr(self, name) for name, field in self.table().items() if field.recorded}
-
-
-def _unknown_field(name: str, table: Mapping[str, Field]) -> str:
-    near = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}."
-    return f"AnimateDiff: there is no field {name[:80]!r}; {hint}"

@@ -1,7 +1,8 @@
-"""Reversible changes to objects that belong to somebody else. Each is a context manager that undoes itself.
+"""Changes to objects that belong to somebody else. Each is a context manager that undoes itself, but for those of the
+last part, which say why nobody takes them back.
 
 Undo goes by identity: what is taken back is the very object that was put in, never "the last one", so that two
-borrowers that end in any order leave nothing behind.
+borrowers that end in any order leave nothing behind. Plain values have no identity that counts: they go by equality.
 
 Others may keep what they find and put it back, or call it, when our block is long over. So a callable is put in by
 `replaced_call` and forwards to what it replaced from then on; a value of the host's by `replaced_value` or
@@ -10,13 +11,16 @@ Others may keep what they find and put it back, or call it, when our block is lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, MutableMapping
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
+from motion_module.marks import mark_of, marked_as_ours
 from motion_module.stand_in import MISSING, Call, StandIn, settled
 
-_MARK = "_animatediff_mark"
+_PLAIN = (bool, int, float, str, type(None))
 
 
 class Block(Protocol):
@@ -47,14 +51,50 @@ def replaced(owner: object, name: str, value: Any) -> Iterator[Any]:
     Yields:
         The value that the attribute had (bound, if it is a method), None if there was none.
     """
-    own = _own_value(owner, name)
     before = getattr(owner, name, None)
-    setattr(owner, name, value)
-    try:
+    with changing(owner, name) as put:
+        put(value)
         yield before
+
+
+@contextmanager
+def changing(owner: object, name: str, setter: Callable[[Any], Any] | None = None) -> Iterator[Callable[[Any], None]]:
+    """As `replaced`, for a value that changes again and again inside the block.
+
+    Args:
+        owner, name: as in `replaced`.
+        setter: how the attribute is set, where that does more than setting it.
+
+    Yields:
+        What puts a value there; what was there before the block comes back, whichever was the last.
+    """
+    own = _own_value(owner, name)
+    given: list[Any] = []
+
+    def put(value: Any) -> None:
+        (setter or partial(setattr, owner, name))(value)
+        given[:] = [value]
+
+    try:
+        yield put
     finally:
-        if _own_value(owner, name) is value:
-            _put_back(owner, name, settled(own))
+        if given and is_same(_own_value(owner, name), given[0]):
+            if setter is not None and own is not MISSING:
+                setter(own)
+            else:
+                _put_back(owner, name, settled(own))
+
+
+@contextmanager
+def preserved(owner: object, *names: str) -> Iterator[None]:
+    """Whatever becomes of attributes in the block, afterwards they are as they were; those that were not, are not."""
+    before = {name: _own_value(owner, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, own in before.items():
+            if _own_value(owner, name) is not own:
+                _put_back(owner, name, own)
 
 
 @contextmanager
@@ -97,7 +137,7 @@ def replaced_item(mapping: MutableMapping[Any, Any], key: Hashable, value: Any) 
     try:
         yield
     finally:
-        if mapping.get(key, MISSING) is value:
+        if is_same(mapping.get(key, MISSING), value):
             _put_back_item(mapping, key, before)
 
 
@@ -110,7 +150,7 @@ def replaced_value(owner: object, name: str, value: Any) -> Iterator[None]:
         value: a whole number, a text, or an object of ours that takes an attribute (a tensor).
     """
     put_right(owner, name)
-    with _marked(value, _own_value(owner, name)) as marked, replaced(owner, name, marked):
+    with marked_as_ours(value, _own_value(owner, name)) as marked, replaced(owner, name, marked):
         yield
 
 
@@ -128,13 +168,13 @@ def replaced_option(
     """
     put_right_options(options)
     before = options.get(name, MISSING) if lasting is None else lasting
-    with _marked(value, before) as marked, replaced_item(options, name, marked):
+    with marked_as_ours(value, before) as marked, replaced_item(options, name, marked):
         yield
 
 
 def put_right(owner: object, name: str) -> None:
     """If `owner.name` is a value from a `replaced_value` that is over, put back what it replaced."""
-    mark = _mark_of(_own_value(owner, name))
+    mark = mark_of(_own_value(owner, name))
     if mark is not None and mark.over:
         _put_back(owner, name, mark.before)
 
@@ -142,7 +182,7 @@ def put_right(owner: object, name: str) -> None:
 def put_right_options(options: MutableMapping[str, Any]) -> None:
     """For every option that is a value from a `replaced_option` that is over, put back what it replaced."""
     for name, value in list(options.items()):
-        mark = _mark_of(value)
+        mark = mark_of(value)
         if mark is not None and mark.over:
             _put_back_item(options, name, mark.before)
 
@@ -166,50 +206,37 @@ def inserted(block: Block, index: int, layer: Any) -> Iterator[None]:
                 break
 
 
-class _Mark:
-    """Tells that a value is ours, whether its block is over, and what it replaced."""
-
-    def __init__(self, before: Any) -> None:
-        self.before = before
-        self.over = False
-
-    def __deepcopy__(self, memo: Any) -> _Mark:
-        return self
+def is_same(now: Any, put_in: Any) -> bool:
+    """Whether what is there now is what was put in: the very object, or an equal plain value of the same kind."""
+    return now is put_in or (type(now) is type(put_in) and type(put_in) in _PLAIN and bool(now == put_in))
 
 
-class _Int(int):
-    """A whole number or a truth value that can be told from others of the same value."""
+def assign(owner: object, **values: Any) -> None:
+    """Set attributes that nobody takes back.
 
-    def __deepcopy__(self, memo: Any) -> _Int:
-        return self
-
-
-class _Str(str):
-    """A text that can be told from others of the same letters."""
-
-    def __deepcopy__(self, memo: Any) -> _Str:
-        return self
+    For objects of this run alone, which end with it (what the host's `p.init` makes of the pictures; a cell of a plot;
+    what a hook is handed to change), for what is shown and shown no more, and for clearing up what others keep of ours.
+    """
+    for name, value in values.items():
+        setattr(owner, name, value)
 
 
-@contextmanager
-def _marked(value: Any, before: Any) -> Iterator[Any]:
-    mark = _Mark(before)
-    known = next((kind for base, kind in ((int, _Int), (str, _Str)) if isinstance(value, base)), None)
-    marked = known(value) if known is not None else value
-    setattr(marked, _MARK, mark)
-    try:
-        yield marked
-    finally:
-        mark.over = True
+def drop_items(mapping: MutableMapping[Any, Any], keys: Iterable[Hashable]) -> None:
+    """Take items out that are ours, and that somebody has kept or put back; those that are not there are none."""
+    for key in keys:
+        mapping.pop(key, None)
 
 
-def _mark_of(value: Any) -> _Mark | None:
-    mark = getattr(value, _MARK, None)
-    return mark if isinstance(mark, _Mark) else None
+def take_out(owner: object, name: str, ours: Any, below: Any) -> None:
+    """Where somebody has put or copied `ours` into `owner.name`, put `below` there; `MISSING` takes it off."""
+    if is_same(_own_value(owner, name), ours):
+        _put_back(owner, name, below)
 
 
 def _own_value(owner: object, name: str) -> Any:
     """The value stored on the owner itself, `MISSING` where it only inherits one."""
+    if isinstance(inspect.getattr_static(type(owner), name, None), property):  # which stores it in a place of its own
+        return getattr(owner, name)
     for store in ("__dict__", "_parameters", "_buffers", "_modules"):  # the last three: torch.nn.Module
         values = getattr(owner, store, None) or {}
         if name in values:

@@ -1,4 +1,4 @@
-"""The table of fields in the README, made from the parameter table: `python tests/readme_table.py` writes it anew."""
+"""The tables in the README that are made from those in the code: `python tests/readme_table.py` writes them anew."""
 
 import json
 import re
@@ -7,13 +7,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-SECTION = re.compile(r"(?<=<!-- fields, made by tests/readme_table.py -->\n).*?(?=<!-- end of fields -->)", re.DOTALL)
+
+
+def section(name):
+    """Finds a table in the README, between its two comments."""
+    begin, end = f"<!-- {name}, made by tests/readme_table.py -->\n", f"<!-- end of {name} -->"
+    return re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
 
 
 def allowed(field):
     """What a field takes, in short."""
     if field.choices:
-        return ", ".join(f"`{choice}`" for choice in field.choices)
+        return ", ".join(f"`{choice}`" if choice else "nothing" for choice in map(str, field.choices))
     if field.kind in ("int", "number"):
         from motion_module.fields import range_text
 
@@ -22,18 +27,52 @@ def allowed(field):
     return kinds.get(field.kind, field.pattern_help or "text")
 
 
-def table():
-    """The Markdown of the table."""
+def fields():
+    """Every field of a request."""
     from motion_module.params import VideoParams
 
-    lines = ["| field | on the panel | default | allowed | what it does |", "|---|---|---|---|---|"]
+    yield "field", "on the panel", "default", "allowed", "what it does"
     for name, field in VideoParams.table().items():
         default = json.dumps(VideoParams.default_of(name))
-        label = field.label if field.tabs else "(API only)"
-        lines.append(f"| `{name}` | {label} | `{default}` | {allowed(field)} | {field.help} |")
-    return "\n".join(lines) + "\n"
+        yield f"`{name}`", field.label if field.tabs else "(API only)", f"`{default}`", allowed(field), field.help
+
+
+def formats():
+    """Every format."""
+    from motion_module.formats import FORMATS
+
+    yield "format", "what it is", "on the page", "sound", "frames per second", "opened by libraries for pictures"
+    for row in FORMATS:
+        page = "moves in the gallery" if row.in_img else "plays below the gallery" if row.in_video else "-"
+        fastest = f"at most {row.fastest}" if row.fastest else "-" if row.kind == "text" else "any"
+        yield f"`{row.name}`", row.about, page, "yes" if row.sound else "-", fastest, "yes" if row.picture else "-"
+
+
+def settings():
+    """Every setting."""
+    from motion_module.settings import DEFAULT_FOLDER, Settings
+
+    yield "setting", "on the page", "default", "allowed", "looked at"
+    for row in Settings.rows():
+        default = json.dumps(row.default).replace(str(DEFAULT_FOLDER), "<extension>/model")
+        needed = [f"format {name}" for name in row.formats] + [f"`{name}`" for name in row.needs]
+        looked_at = ", ".join(needed) or ("always" if row.in_runs else "by new panels")
+        yield f"`{row.name}`", row.field.label, f"`{default}`", allowed(row.field), looked_at
+
+
+TABLES = {"fields": fields, "formats": formats, "settings": settings}
+
+
+def table(name):
+    """The Markdown of a table."""
+    head, *rows = TABLES[name]()
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]]) + "\n"
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    README.write_text(SECTION.sub(lambda _: table(), README.read_text("utf8")), "utf8")
+    text = README.read_text("utf8")
+    for name in TABLES:
+        text = section(name).sub(lambda _, name=name: table(name), text)
+    README.write_text(text, "utf8")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motion_module.errors import ParamError
-from motion_module.params import FORMATS, VideoParams
+from motion_module.params import VideoParams
 
 FIELDS = VideoParams.table()
 DEFAULTS = {
@@ -192,12 +192,6 @@ def test_any_json_is_read_or_refused_in_one_sentence(name, value):
         assert error.detail.count("\n") == 0 and len(error.detail) < 600
     else:
         json.dumps(dataclasses.asdict(params))
-
-
-def test_the_formats_are_those_that_can_be_written():
-    from motion_module.media.writing import available_formats
-
-    assert [*available_formats(), "Frame"] == list(FORMATS)
 
 
 def test_blanks_alone_are_no_path():

@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from motion_module.patching import (
+    assign,
+    changing,
+    drop_items,
     inserted,
+    preserved,
     put_right,
     put_right_options,
     replaced,
@@ -17,8 +21,9 @@ from motion_module.patching import (
     replaced_item,
     replaced_option,
     replaced_value,
+    take_out,
 )
-from motion_module.stand_in import given_original
+from motion_module.stand_in import MISSING, given_original
 
 
 class Host:
@@ -57,6 +62,113 @@ def test_what_somebody_else_put_over_ours_stays():
     with replaced(host, "method", lambda: "ours"):
         host.method = theirs = lambda: "theirs"
     assert host.method is theirs
+
+
+@pytest.mark.parametrize("value", [100_000, 0.1, "a text", True, None])
+def test_an_equal_plain_value_counts_as_ours(value):
+    """The host counts its batch anew, and sets what it was set to."""
+    host, again = Host(), value if value is None else type(value)(str(value))
+    with replaced(host, "field", value):
+        host.field = again
+    assert vars(host) == {}
+    mapping = {}
+    with replaced_item(mapping, "a", value):
+        mapping["a"] = again
+    assert mapping == {}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(1, True), (1, 1.0), ([1], [1]), (0, False), ({"a": 1}, {"a": 1})])
+def test_what_is_equal_but_of_another_kind_or_no_plain_value_stays(ours, theirs):
+    host = Host()
+    with replaced(host, "field", ours):
+        host.field = theirs
+    assert host.field is theirs
+
+
+class Unit:
+    """Keeps what it was given in a place of its own, and forgets what it made of the last."""
+
+    def __init__(self, hint):
+        self.hint = hint
+
+    @property
+    def hint(self):
+        return self.kept
+
+    @hint.setter
+    def hint(self, hint):
+        self.kept, self.made = hint, None
+
+    def set_hint(self, hint):
+        self.hint = hint
+
+
+def test_a_property_is_put_back_through_its_setter():
+    unit = Unit("whole")
+    unit.made = "of the whole"
+    with replaced(unit, "hint", "cut"):
+        assert (unit.kept, unit.made) == ("cut", None)
+        unit.made = "of the cut"
+    assert vars(unit) == {"kept": "whole", "made": None}
+
+
+@pytest.mark.parametrize("name", ["hint", "kept"])
+def test_a_value_that_changes_again_and_again(name):
+    unit, whole = Unit("whole"), object()
+    unit.hint = whole
+    with changing(unit, name, unit.set_hint) as put:
+        assert unit.hint is whole
+        for number in range(3):
+            put(number)
+            assert unit.hint == number and unit.made is None
+            unit.made = number
+    assert unit.hint is whole and unit.made is None
+    with changing(unit, name) as put:
+        put("ours")
+        unit.hint = theirs = object()
+    assert unit.hint is theirs
+
+
+def test_two_that_change_one_attribute_in_turn():
+    host = Host()
+    with changing(host, "field") as first, changing(host, "field") as second:
+        for number in range(3):
+            first(number)
+            second(-number)
+    assert vars(host) == {}
+
+
+def test_nothing_put_in_is_nothing_taken_back():
+    host = Host()
+    with changing(host, "field"):
+        host.field = "theirs"
+    assert host.field == "theirs"
+
+
+def test_whatever_becomes_of_attributes_that_are_preserved():
+    layer = torch.nn.Linear(1, 1)
+    layer.kept = kept = object()
+    with preserved(layer, "kept", "new", "weight", "gone"):
+        layer.kept, layer.new, weight = None, torch.ones(1), layer.weight
+        layer.weight = torch.nn.Parameter(torch.zeros(1, 1))
+    assert layer.kept is kept and layer.weight is weight and not hasattr(layer, "new")
+
+
+def test_what_is_of_a_run_alone_stays():
+    host, mapping = Host(), {"a": 1, "b": 2}
+    assign(host, field=1, new=2)
+    drop_items(mapping, ["a", "c"])
+    assert vars(host) == {"field": 1, "new": 2} and mapping == {"b": 2}
+
+
+@pytest.mark.parametrize(("below", "left"), [(MISSING, {}), ("below", {"kept": "below"})])
+def test_ours_is_taken_out_of_where_somebody_has_put_it(below, left):
+    host, ours = Host(), object()
+    host.kept = ours
+    take_out(host, "kept", object(), below)
+    assert host.kept is ours
+    take_out(host, "kept", ours, below)
+    assert vars(host) == left
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

@@ -18,7 +18,7 @@ FILES = sorted((ROOT / "motion_module").rglob("*.py"))
 # A field's name as a word of a sentence: any that has an underscore, and one that the sentence begins with.
 WITH_UNDERSCORE = re.compile(rf"(?<![\w`./])(?:{'|'.join(name for name in NAMES if '_' in name)})(?![\w=(.])")
 AS_SUBJECT = re.compile(rf"^(?:AnimateDiff: )?(?:{'|'.join(NAMES)}) (?:is|are|has|have|needs?|finds|puts) ")
-NOT_SAID = {"motion_module/params.py", "motion_module/webui/page/settings.py"}  # labels and help; a setting's own names
+NOT_SAID = {"motion_module/params.py", "motion_module/settings.py"}  # labels and help; a setting's own names
 
 
 def test_one_sentence_for_both():

@@ -14,11 +14,10 @@ import numpy as np
 from PIL import Image
 
 from motion_module.media.child import NO_WINDOW, Child, failure
+from motion_module.media.errors import WriterError
 from motion_module.wording import system_says
 
-
-class WriterError(Exception):
-    """A format could not be written; the sentence says why."""
+_LIMIT_S = 60  # for a list of what it can
 
 
 def ffmpeg_path() -> str:
@@ -67,15 +66,6 @@ def require_filter(name: str) -> str:
     if name not in _listed(path, "-filters"):
         raise WriterError(f"The ffmpeg at {path} has no filter {name}.")
     return path
-
-
-def run_ffmpeg(arguments: Sequence[str], limit_s: float = 60) -> bytes:
-    """Run the bundled ffmpeg to its end and return what it wrote to its standard output.
-
-    Raises:
-        WriterError: it is missing or fails, with the last line of its messages.
-    """
-    return _run([ffmpeg_path(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments], limit_s)
 
 
 class FrameProcess:
@@ -175,13 +165,13 @@ def even_rgb_bytes(image: Image.Image) -> tuple[tuple[int, int], bytes]:
     return (width + more_x, height + more_y), even.tobytes()
 
 
-def _run(command: Sequence[str], limit_s: float) -> bytes:
+def _run(command: Sequence[str]) -> bytes:
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, creationflags=NO_WINDOW
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S, creationflags=NO_WINDOW
         )
     except subprocess.TimeoutExpired as error:
-        raise WriterError(f"ffmpeg did not end within {limit_s:g} seconds.") from error
+        raise WriterError(f"ffmpeg did not end within {_LIMIT_S:g} seconds.") from error
     except OSError as error:
         raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
     if done.returncode:
@@ -192,5 +182,5 @@ def _run(command: Sequence[str], limit_s: float) -> bytes:
 @lru_cache(maxsize=8)
 def _listed(path: str, kind: str) -> frozenset[str]:
     """Names that `ffmpeg -encoders`, `-muxers` or `-filters` prints in the second column."""
-    lines = _run([path, "-hide_banner", "-loglevel", "error", kind], 60).decode("utf-8", errors="replace")
+    lines = _run([path, "-hide_banner", "-loglevel", "error", kind]).decode("utf-8", errors="replace")
     return frozenset(row[1] for row in map(str.split, lines.splitlines()) if len(row) > 1)

@@ -7,12 +7,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from motion_module.media.errors import ForeignFolderError
+
 _OURS_ALONE = 0o700
 _OF_OTHERS = 0o077
-
-
-class ForeignFolderError(OSError):
-    """A folder that somebody else may have laid there; the sentence says what is wrong with it."""
 
 
 def make(folder: Path, is_ours: Callable[[str], bool]) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 LONGEST_TEXT = 4000
 """Characters; longer strings in a response are pictures in base64, which the files hold already."""
 
-NOT_RETURNED = {"PNG", "TXT"}
-"""What the extension saves, but does not return as a file of the video."""
+NOT_RETURNED = {"", ".txt"}
+"""Endings of what the extension saves, but does not return as a file of the video: folders of frames, and texts."""
 
 _SIGNS = (
     (0, b"\x89PNG\r\n\x1a\n", "png"),
@@ -61,8 +61,13 @@ def _numbers(response: dict[str, Any]) -> Iterator[int]:
     """The number of each image. The extension says which files each video has, in the order of the images."""
     videos = _info(response).get("extra_generation_params", {}).get("AnimateDiff files", [])
     for number, files in enumerate(videos):
-        yield from (number for name in files if name not in NOT_RETURNED)
-    yield from itertools.count(len(videos) if any(set(files) - NOT_RETURNED for files in videos) else 0)
+        yield from (number for _ in _returned(files))
+    yield from itertools.count(len(videos) if any(map(_returned, videos)) else 0)
+
+
+def _returned(files: dict[str, str]) -> list[str]:
+    """The paths of a video's files that are in the response."""
+    return [path for path in files.values() if Path(path).suffix not in NOT_RETURNED]
 
 
 def _info(response: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from modules import devices, extra_networks, images, prompt_parser, rng, sd_models, sd_samplers, shared
 from modules.processing_base import StableDiffusionProcessing, opt_f
-from modules.processing_decode import decode_latent_batch
 from modules.processing_hires import old_hires_fix_first_pass_dimensions, target_of
 from modules.processing_infotext import create_infotext
 from modules.sd_samplers_common import approximation_indexes, decode_first_stage, images_tensor_to_samples
@@ -159,7 +158,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
                 return samples
             devices.torch_gc()
             if self.latent_scale_mode is None:
-                pictures = decode_latent_batch(self.sd_model, samples, devices.cpu, check_for_nans=True)
+                pictures = self._decoded(samples)
                 decoded = torch.stack(pictures).float()
         with sd_models.SkipWritingToConfig():
             sd_models.reload_model_weights(info=self.hr_checkpoint_info)
@@ -228,9 +227,14 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         sd_models.apply_token_merging(self.sd_model, self.get_token_merging_ratio())
         self.sampler = None
         devices.torch_gc()
-        decoded = decode_latent_batch(self.sd_model, samples, target_device=devices.cpu, check_for_nans=True)
+        decoded = self._decoded(samples)
         self.is_hr_pass = False
         return decoded
+
+    def _decoded(self, samples: torch.Tensor) -> Any:
+        from modules import processing  # under whose name others replace this; in the WebUI all of it is one module
+
+        return processing.decode_latent_batch(self.sd_model, samples, target_device=devices.cpu, check_for_nans=True)
 
     def _enlarged_latents(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         for index in range(samples.shape[0]):

@@ -23,7 +23,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from motion_module.media.writing import available_formats
+from motion_module.formats import WRITTEN
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.interpolation import interpolated_count, motion_compensated
 from motion_module.media.writing.names import claimed
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--formats", nargs="+", default=["MP4", "GIF", "WEBP"], choices=available_formats())
+    parser.add_argument("--formats", nargs="+", default=["MP4", "GIF", "WEBP"], choices=WRITTEN)
     parser.add_argument("--interp", type=int, default=0, metavar="X", help="frames made between two, by ffmpeg")
     asked = parser.parse_args()
     pictures = Moving(asked.frames, asked.size)

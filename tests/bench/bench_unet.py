@@ -79,7 +79,7 @@ def unet_step(case: Case, side: str) -> Step:
         twin = oracle.motion_unet(net, motion.state_dict(), widths, 32)
         video = x.unflatten(0, (COPIES, FRAMES)).transpose(1, 2)
         return lambda: twin(video, t[0], encoder_hidden_states=text)
-    mounted(net, motion, CallFrames(FRAMES)).__enter__()  # the process ends with it
+    mounted(net, motion, CallFrames(FRAMES), ()).__enter__()  # the process ends with it
     return lambda: net(x, t, context=text)
 
 

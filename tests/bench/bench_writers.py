@@ -1,11 +1,12 @@
 """How long each writer takes, how large its files are and how good, beside the plain ways.
 
-    python tests/bench/bench_writers.py [--frames 64] [--size 512] [--repeat 1]
+    python tests/bench/bench_writers.py [--frames 64] [--size 512] [--repeat 1] [--cpu]
 
 Ratios are what counts: seconds depend on the machine and on what else it does. GIF is compared with Pillow's default
 and with ffmpeg's palettes (one for the whole clip, or one for each frame, dithered as ffmpeg does by default), MP4 with
-the default of imageio's ffmpeg plugin. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
-the eye averages dithering.
+the default of imageio-ffmpeg. PSNR and SSIM are means over frames; "seen" is the PSNR after a slight blur, as
+the eye averages dithering. With --cpu the seconds are those that processors worked, on all threads and in ffmpeg, which
+depend less on what else the machine does.
 
     python tests/bench/bench_writers.py --flicker [--frames 16] [--size 256] [--repeat 1]
 
@@ -37,10 +38,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from smooth_clips import CLIPS, flicker
 
-from motion_module.media.writing import WriterOptions, available_formats
+from motion_module.formats import WRITTEN
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
+from motion_module.settings import Settings
 
 FPS = 8
 _PALETTES = ("one", "each frame's")
@@ -63,12 +65,12 @@ def moving_picture(step: float, size: int) -> Image.Image:
     return Image.fromarray((np.clip(picture + grain, 0, 1) * 255).astype(np.uint8))
 
 
-def ours(name: str, options: WriterOptions) -> Callable[[list[Image.Image], Path], Path]:
+def ours(name: str, settings: Settings) -> Callable[[list[Image.Image], Path], Path]:
     """Our writer of one format, alone."""
 
     def write(frames: list[Image.Image], folder: Path) -> Path:
         with claimed(folder, 1) as claim:
-            report = write_clip(Clip(frames, ClipInfo(fps=FPS)), [name], claim, options)
+            report = write_clip(Clip(frames, ClipInfo(fps=FPS)), [name], claim, settings)
         if report.failures:
             raise SystemExit(f"{name}: {report.failures[name]}")
         return report.files[name][0]
@@ -99,9 +101,9 @@ def ffmpeg_palettes(each_frame: bool) -> Callable[[list[Image.Image], Path], Pat
     return write
 
 
-def imageio_default(frames: list[Image.Image], folder: Path) -> Path:
-    """MP4 as imageio's ffmpeg plugin writes it without any option."""
-    path = folder / "imageio.mp4"
+def imageio_ffmpeg_default(frames: list[Image.Image], folder: Path) -> Path:
+    """MP4 as imageio-ffmpeg writes it without any option."""
+    path = folder / "imageio-ffmpeg.mp4"
     writer = imageio_ffmpeg.write_frames(str(path), frames[0].size, fps=FPS)
     writer.send(None)
     for frame in frames:
@@ -158,17 +160,27 @@ def bytes_in(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir()) if path.suffix == ".png" else path.stat().st_size
 
 
+def processor_seconds() -> float:
+    """How long processors have worked for this process and for programs that it has started and seen end."""
+    used = os.times()
+    return time.process_time() + used.children_user + used.children_system
+
+
 def timed(
-    write: Callable[[list[Image.Image], Path], Path], frames: list[Image.Image], folder: Path, repeat: int
+    write: Callable[[list[Image.Image], Path], Path],
+    frames: list[Image.Image],
+    folder: Path,
+    repeat: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, Path]:
     """The seconds of the best of some runs, and the file of the last."""
     seconds = []
     for run in range(repeat):
         place = folder / str(run)
         place.mkdir(parents=True)
-        start = time.perf_counter()
+        start = clock()
         path = write(frames, place)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return min(seconds), path
 
 
@@ -202,8 +214,8 @@ def print_flicker(count: int, size: int, repeat: int) -> None:
     clips["grain"] = [moving_picture(number / 64, size) for number in range(count)]
     writers = {
         "Pillow": pillow_default,
-        "GIF": ours("GIF", WriterOptions()),
-        "GIF, best-looking": ours("GIF", WriterOptions(optimize_gif_palette=True)),
+        "GIF": ours("GIF", Settings()),
+        "GIF, best-looking": ours("GIF", Settings({"optimize_gif_palette": True})),
     }
     print(f"{count} frames of {size}x{size}")
     print("| clip | writer | ms a frame | kB a frame | PSNR | largest | 99.9 % | mean |")
@@ -224,38 +236,38 @@ def print_flicker(count: int, size: int, repeat: int) -> None:
             print(f"| {clip} | {writer} | {costs} | {steady} |", flush=True)
 
 
-def print_formats(count: int, size: int, repeat: int, only: list[str] | None) -> None:
+def writers() -> dict[str, Callable[[list[Image.Image], Path], Path]]:
+    """All writers by the names of the table; "FORMAT, plain" is the plain way of a format."""
+    plain = {"GIF, plain": pillow_default, "MP4, plain": imageio_ffmpeg_default}
+    others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
+    named = {name: ours(name, Settings()) for name in WRITTEN if name != "TXT"}
+    best = {
+        "GIF, optimised palette": ours("GIF", Settings({"optimize_gif_palette": True})),
+        "MP4, crf 25 as imageio-ffmpeg": ours("MP4", Settings({"mp4_crf": 25})),
+    }
+    return {**plain, **others, **named, **best}
+
+
+def print_formats(count: int, size: int, repeat: int, only: list[str] | None, cpu: bool) -> None:
     """The table of all writers, or of some; the plain way of a format is needed for ratios."""
     frames = [moving_picture(number / count, size) for number in range(count)]
-    plain = {"GIF": pillow_default, "MP4": imageio_default}
-    others = {f"GIF, ffmpeg, {kind} palette": ffmpeg_palettes(kind == "each frame's") for kind in _PALETTES}
-    best = {
-        "GIF, optimised palette": ours("GIF", WriterOptions(optimize_gif_palette=True)),
-        "MP4, crf 25 as imageio": ours("MP4", WriterOptions(mp4_crf=25)),
-    }
-    named = {name: ours(name, WriterOptions()) for name in available_formats() if name != "TXT"}
+    clock, unit = (processor_seconds, "CPU seconds") if cpu else (time.perf_counter, "seconds")
     print(f"{count} frames of {size}x{size}")
-    print("| writer | seconds | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
+    print(f"| writer | {unit} | MB | PSNR | seen | SSIM | time beside the plain way | size | PSNR |")
     print("|---|---|---|---|---|---|---|---|---|")
     reference: dict[str, tuple[float, int, float]] = {}
-    for name, write in [
-        *((f"{key}, plain", way) for key, way in plain.items()),
-        *others.items(),
-        *named.items(),
-        *best.items(),
-    ]:
+    for name, write in writers().items():
         if only and name not in only:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            seconds, path = timed(write, frames, Path(folder), repeat)
+            seconds, path = timed(write, frames, Path(folder), repeat, clock)
             length, (exact, seen, alike) = bytes_in(path), quality(frames, path)
-        kind = name.split(",")[0]
-        base = reference.setdefault(kind, (seconds, length, exact))
-        ratios = (
-            f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB" if kind in plain else "| |"
-        )
-        row = f"| {name} | {seconds:.2f} | {length / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} | {ratios} |"
-        print(row, flush=True)
+        kind, ratios = name.split(",")[0], "| |"
+        if kind in ("GIF", "MP4"):
+            base = reference.setdefault(kind, (seconds, length, exact))
+            ratios = f"{seconds / base[0]:.3f} | {length / base[1]:.2f} | {exact - base[2]:+.1f} dB"
+        row = f"| {name} | {seconds:.2f} | {length / 1e6:.2f} | {exact:.1f} | {seen:.1f} | {alike:.3f} |"
+        print(f"{row} {ratios} |", flush=True)
 
 
 def main() -> None:
@@ -265,11 +277,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="512, or 256 with --flicker")
     parser.add_argument("--only", nargs="+", metavar="WRITER", help="names from the table's first column")
     parser.add_argument("--repeat", type=int, default=1, help="the best of so many runs counts")
+    parser.add_argument("--cpu", action="store_true", help="seconds of processor time instead of the clock's")
     asked = parser.parse_args()
     if asked.flicker:
         print_flicker(asked.frames or 16, asked.size or 256, asked.repeat)
     else:
-        print_formats(asked.frames or 64, asked.size or 512, asked.repeat, asked.only)
+        print_formats(asked.frames or 64, asked.size or 512, asked.repeat, asked.only, asked.cpu)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from ldm.modules.diffusionmodules.openaimodel import UNetModel
+from ldm.modules.diffusionmodules.util import GroupNorm32
 from torch import Tensor, nn
 
 from motion_module.core.module.arch import HOTSHOT, LCM, LONG_V1, LONG_V2, SDXL, V1, V2, V3, ModuleSpec
@@ -73,3 +74,8 @@ def unet_inputs(rows: int, size: int = 16, seed: int = 3) -> tuple[Tensor, Tenso
     x = torch.randn(rows, 4, size, size, generator=generator)
     text = torch.randn(rows, 5, 64, generator=generator)
     return x, torch.full((rows,), 500), text
+
+
+def norms_of(net):
+    """Those that go over frames."""
+    return [part for part in net.modules() if isinstance(part, GroupNorm32)]

@@ -14,7 +14,7 @@ from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.placement import mounted
 from motion_module.errors import HostError, ParamError
 from tests.core import oracle
-from tests.core.builders import SPECS, WIDTHS, fill, motion_model, unet, unet_inputs
+from tests.core.builders import SPECS, WIDTHS, fill, motion_model, norms_of, unet, unet_inputs
 
 
 def _module(width: int = 32, frames: int = 32, seed: int = 5) -> MotionModule:
@@ -61,7 +61,7 @@ def test_a_whole_unet_as_diffusers(name):
         oracle.norms_over_frames(twin, copies)
     x, t, text = unet_inputs(frames * copies)
     call = CallFrames()
-    with torch.no_grad(), mounted(net, model, call), call.running(frames):
+    with torch.no_grad(), mounted(net, model, call, norms_of(net)), call.running(frames):
         ours = net(x, t, context=text)
     with torch.no_grad():
         video = x.unflatten(0, (copies, frames)).transpose(1, 2)

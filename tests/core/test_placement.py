@@ -12,7 +12,7 @@ from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.norm import norms_over_frames
 from motion_module.core.module.placement import mounted, places, unet_widths
 from motion_module.errors import CheckpointError, HostError
-from tests.core.builders import motion_model, unet, unet_inputs
+from tests.core.builders import motion_model, norms_of, unet, unet_inputs
 
 
 def photograph(module):
@@ -48,7 +48,7 @@ def expected_places(levels, middle):
 @pytest.mark.parametrize(("name", "levels"), [("v1", 4), ("v2", 4), ("v3", 4), ("lcm", 4), ("sdxl", 3), ("hotshot", 3)])
 def test_every_layer_in_its_place(name, levels):
     net, model = unet(levels), motion_model(name)
-    with mounted(net, model, CallFrames()):
+    with mounted(net, model, CallFrames(), norms_of(net)):
         assert layers_at(net) == expected_places(levels, middle=model.spec.has_mid)
         order = [layer for layer in net.modules() if isinstance(layer, MotionModule)]
         weights = [{id(layer.temporal_transformer) for layer in layers} for layers in (order, model.layers())]
@@ -58,7 +58,7 @@ def test_every_layer_in_its_place(name, levels):
 
 def test_up_blocks_are_taken_in_order():
     net, model = unet(), motion_model("v2")
-    with mounted(net, model, CallFrames()):
+    with mounted(net, model, CallFrames(), norms_of(net)):
         for k in range(12):
             layer = next(part for part in net.output_blocks[k] if isinstance(part, MotionModule))
             assert layer.temporal_transformer is model.up_blocks[k // 3].motion_modules[k % 3].temporal_transformer
@@ -77,7 +77,7 @@ def test_the_unet_comes_back_as_it_was(name, error):
         plain = net(x, t, context=text)
     call = CallFrames()
     try:
-        with mounted(net, model, call), call.running(4), torch.no_grad():
+        with mounted(net, model, call, norms_of(net)), call.running(4), torch.no_grad():
             assert not torch.equal(net(x, t, context=text), plain)
             if error:
                 raise error
@@ -94,7 +94,7 @@ def test_the_unet_comes_back_as_it_was(name, error):
 def test_two_loans_may_end_in_any_order():
     net, call = unet(), CallFrames()
     before = photograph(net)
-    first, second = (mounted(net, motion_model("v2", seed), call) for seed in (1, 2))
+    first, second = (mounted(net, motion_model("v2", seed), call, norms_of(net)) for seed in (1, 2))
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -105,7 +105,7 @@ def test_two_loans_may_end_in_any_order():
 
 def test_a_stranger_in_the_block_stays():
     net, stranger = unet(), nn.Identity()
-    with mounted(net, motion_model("v3"), CallFrames()):
+    with mounted(net, motion_model("v3"), CallFrames(), norms_of(net)):
         net.input_blocks[1].append(stranger)
     assert list(net.input_blocks[1])[-1] is stranger
     assert layers_at(net) == {}
@@ -116,7 +116,7 @@ def test_no_effect_is_the_plain_model():
     x, t, text = unet_inputs(6)
     with torch.no_grad():
         plain = net(x, t, context=text)
-        with mounted(net, motion_model("v3"), call), call.running(3):
+        with mounted(net, motion_model("v3"), call, norms_of(net)), call.running(3):
             assert torch.equal(net(x, t, context=text), plain)
 
 
@@ -140,7 +140,7 @@ def test_another_family_is_named_and_nothing_is_touched():
     net, model = unet(4), motion_model("sdxl")
     before = photograph(net)
     with pytest.raises(CheckpointError, match=r"sdxl .*for SDXL models.*32/64/64.*checkpoint is SD1.5.*32/64/64/64"):
-        mounted(net, model, CallFrames()).__enter__()
+        mounted(net, model, CallFrames(), norms_of(net)).__enter__()
     assert photograph(net) == before
     with pytest.raises(CheckpointError, match=r"32/64/64/64.*SD1.5 with widths 320/640/1280/1280"):
         places(sd15_widths(), motion_model("v1"))
@@ -148,7 +148,7 @@ def test_another_family_is_named_and_nothing_is_touched():
 
 def test_a_model_of_another_make():
     with pytest.raises(CheckpointError, match=r"UNet \(Linear\) has no place"):
-        mounted(nn.Linear(2, 2), motion_model("v1"), CallFrames()).__enter__()
+        mounted(nn.Linear(2, 2), motion_model("v1"), CallFrames(), norms_of(nn.Linear(2, 2))).__enter__()
 
 
 class _Three(nn.Module):
@@ -171,7 +171,7 @@ def test_norm_over_frames_is_what_it_says(copies, frames):
     net, call = _Three(), CallFrames()
     x = torch.randn(copies * frames, 8, 3, 5) * torch.rand(copies * frames, 8, 1, 1) * 4
     plain_first, plain_second = net.first(x), net.second(x)
-    with norms_over_frames(net, call), call.running(frames):
+    with norms_over_frames(norms_of(net), call), call.running(frames):
         ours = net.first(x)
         assert torch.equal(net.second(x), plain_second)
     groups = x.double().view(copies, frames, 4, 2, 3, 5)
@@ -189,7 +189,7 @@ def test_norms_come_back_and_other_models_keep_theirs():
     ours.extra = GroupNorm32(4, 8)
     ours.extra.forward = shadow
     before = photograph(ours), photograph(other)
-    with norms_over_frames(ours, call):
+    with norms_over_frames(norms_of(ours), call):
         assert "forward" in vars(ours.first)
         assert "forward" not in vars(ours.second)
         assert photograph(other) == before[1]
@@ -200,15 +200,15 @@ def test_norms_come_back_and_other_models_keep_theirs():
 
 def test_v1_takes_the_norms_of_resblocks_and_out_only():
     net = unet()
-    with mounted(net, motion_model("v1"), CallFrames()):
+    with mounted(net, motion_model("v1"), CallFrames(), norms_of(net)):
         changed = [name for name, part in net.named_modules() if "forward" in vars(part)]
     norms = [name for name, part in net.named_modules() if isinstance(part, GroupNorm32)]
     assert len(changed) == len(norms) == 45
-    with mounted(net, motion_model("v3"), CallFrames()):
+    with mounted(net, motion_model("v3"), CallFrames(), norms_of(net)):
         assert not [name for name, part in net.named_modules() if "forward" in vars(part)]
 
 
 def test_a_norm_that_gets_odd_rows():
     net, call = _Three(), CallFrames()
-    with norms_over_frames(net, call), call.running(4), pytest.raises(HostError, match="6 rows"):
+    with norms_over_frames(norms_of(net), call), call.running(4), pytest.raises(HostError, match="6 rows"):
         net.first(torch.zeros(6, 8, 2, 2))

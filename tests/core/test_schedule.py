@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from motion_module.core.denoising.schedule import KEEP, alpha_schedule, alphas_cumprod
+from motion_module.core.denoising.schedule import KEEP, alphas_cumprod, lent_schedule
 from motion_module.errors import ParamError
+
+PLACES = ("alphas_cumprod", "alphas_cumprod_original")  # of the host's model
 
 
 def by_hand(betas):
@@ -60,7 +62,7 @@ class _Model(nn.Module):
 def test_lent_and_given_back(dtype, original):
     model = _Model(dtype, original)
     before = model.alphas_cumprod, getattr(model, "alphas_cumprod_original", None)
-    with pytest.raises(RuntimeError), alpha_schedule(model, "linear"):
+    with pytest.raises(RuntimeError), lent_schedule(model, PLACES, "linear"):
         assert torch.equal(model.alphas_cumprod, alphas_cumprod("linear", 1000).to(dtype))
         assert "alphas_cumprod" in dict(model.named_buffers())
         assert hasattr(model, "alphas_cumprod_original") == original
@@ -74,5 +76,5 @@ def test_lent_and_given_back(dtype, original):
 def test_keep():
     model = _Model()
     before = model.alphas_cumprod
-    with alpha_schedule(model, KEEP):
+    with lent_schedule(model, PLACES, KEEP):
         assert model.alphas_cumprod is before

@@ -15,7 +15,7 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.placement import mounted
 from motion_module.errors import HostError
 from motion_module.windows import BLENDS, WindowPlan, context_windows
-from tests.core.builders import motion_model, unet, unet_inputs
+from tests.core.builders import motion_model, norms_of, unet, unet_inputs
 
 
 class Model:
@@ -129,7 +129,7 @@ def test_through_a_real_unet(name):
     net, call, layout = unet(), CallFrames(), RowLayout(8, 1, True)
     x, t, text = unet_inputs(16)
     apply = lambda x, t, cond: net(x, t, context=cond["c_crossattn"][0])  # noqa: E731
-    with torch.no_grad(), mounted(net, motion_model(name), call):
+    with torch.no_grad(), mounted(net, motion_model(name), call, norms_of(net)):
         with call.running(8):
             direct = net(x, t, context=text)
         cond = {"c_crossattn": [text]}
@@ -147,7 +147,7 @@ def test_windows_in_one_call_are_videos_of_their_own_in_a_real_unet(name):
     net, call = unet(), CallFrames()
     x, t, text = unet_inputs(20)
     apply = lambda x, t, cond: net(x, t, context=cond["c_crossattn"][0])  # noqa: E731
-    with torch.no_grad(), mounted(net, motion_model(name), call):
+    with torch.no_grad(), mounted(net, motion_model(name), call, norms_of(net)):
         one, three = (
             SlidingModel(apply, call, 10, WindowPlan(context=4, overlap=1, blend="pyramid", windows_per_call=width))(
                 x, t, {"c_crossattn": [text]}

@@ -4,9 +4,10 @@ import pytest
 from PIL import Image, ImageFile
 from video_files import film, folder_of, gif, vfr_webm
 
+from motion_module.media.errors import PictureError, ReaderError
 from motion_module.media.reading import decode, describe
 from motion_module.media.reading.describe import check_amount, describe_folder, describe_video
-from motion_module.media.reading.folders import PictureError, ReaderError, pictures_in
+from motion_module.media.reading.folders import pictures_in
 from motion_module.media.reading.reader import extract
 from motion_module.media.reading.timing import Selection
 

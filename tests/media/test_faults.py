@@ -15,18 +15,21 @@ import numpy as np
 import pytest
 from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
 from PIL import Image, ImageSequence
+from read_back import read_infotext
 
+from motion_module.formats import WRITTEN
 from motion_module.media import child, ffmpeg
-from motion_module.media.writing import WriterError, WriterOptions, available_formats, gif
+from motion_module.media.writing import WRITERS, gif
 from motion_module.media.writing.clip import Clip, ClipInfo
-from motion_module.media.writing.metadata import read_infotext
+from motion_module.media.writing.encoded import VideoWriter
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
+from motion_module.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-ALL = available_formats()
-BY_FFMPEG = {"MP4": "libx264", "WEBM": "libvpx-vp9", "AVIF": "libaom-av1"}
-SUFFIXES = ["", *(f".{name.lower()}" for name in ALL if name not in {"PNG", *BY_FFMPEG})]
+ALL = WRITTEN
+BY_FFMPEG = {name: writer.encoder for name, writer in WRITERS.items() if issubclass(writer, VideoWriter)}
+SUFFIXES = [writer.suffix for name, writer in WRITERS.items() if name not in BY_FFMPEG]
 
 
 def names(folder):
@@ -47,7 +50,7 @@ def check_only_ffmpeg_failed(report, folder, why, count=3):
 def fake_ffmpeg(tmp_path, monkeypatch):
     """An ffmpeg that lists its encoders and then does what `script` says."""
 
-    encoders, containers = " ".join(BY_FFMPEG.values()), " ".join(BY_FFMPEG).lower()
+    encoders, containers = " ".join(BY_FFMPEG.values()), " ".join(WRITERS[name].container for name in BY_FFMPEG)
 
     def make(script):
         path = tmp_path / "fake-ffmpeg"
@@ -61,8 +64,9 @@ def fake_ffmpeg(tmp_path, monkeypatch):
     ffmpeg._listed.cache_clear()
 
 
-def test_the_encoder_refuses(save, tmp_path):
-    report = save(numbered_clip(3), ["MP4", "GIF"], WriterOptions(mp4_tune="nonsense"))
+def test_the_encoder_refuses(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(WRITERS["MP4"], "arguments", lambda writer: ["-tune", "nonsense"])
+    report = save(numbered_clip(3), ["MP4", "GIF"])
     assert "nonsense" in report.failures["MP4"]
     assert "exit code" in report.failures["MP4"]
     assert "0x" not in report.failures["MP4"]
@@ -169,12 +173,12 @@ from PIL import Image
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
-from motion_module.media.writing import available_formats
+from motion_module.formats import WRITTEN
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 rng = np.random.default_rng(0)
 frames = [Image.fromarray(rng.integers(0, 256, (120, 120, 3), np.uint8)) for _ in range(12)]
 with claimed(Path(sys.argv[1]), 1) as claim:
-    report = write_clip(Clip(frames, ClipInfo()), available_formats(), claim)
+    report = write_clip(Clip(frames, ClipInfo()), WRITTEN, claim)
 print(json.dumps([report.failures, {name: len(files) for name, files in report.files.items()}]))
 """
 
@@ -210,7 +214,7 @@ def test_disk_full_at_the_end_of_the_gif(save, monkeypatch, tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(gif, "_shrink", full)
-    report = save(numbered_clip(2), ["GIF", "TXT"], WriterOptions(gifsicle=True))
+    report = save(numbered_clip(2), ["GIF", "TXT"], Settings({"optimize_gif_gifsicle": True}))
     assert report.failures == {"GIF": "there is no space left on the disk"}
     assert names(tmp_path / "out") == ["00000-42.txt"]
 
@@ -222,14 +226,14 @@ from PIL import Image
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
 from motion_module.media.writing.saving import write_clip
-from motion_module.media.writing import available_formats
+from motion_module.formats import WRITTEN
 def frames():
     for number in range(20):
         yield Image.new("RGB", (64, 64), (number, 0, 0))
     print("ready", flush=True)
     sys.stdin.read()
 with claimed(Path(sys.argv[1]), 1) as claim:
-    write_clip(Clip(frames(), ClipInfo()), available_formats(), claim)
+    write_clip(Clip(frames(), ClipInfo()), WRITTEN, claim)
 """
 
 
@@ -317,16 +321,9 @@ def test_an_unknown_format_is_refused(save, tmp_path):
         save(numbered_clip(1), ["GIF", "BMP"])
 
 
-def test_read_infotext_of_what_is_not_a_video(tmp_path):
-    path = tmp_path / "x.mp4"
-    path.write_bytes(b"not a video")
-    with pytest.raises(WriterError, match="ffmpeg failed"):
-        read_infotext(path)
-
-
 def test_gifsicle_is_not_needed(save, monkeypatch, caplog):
     monkeypatch.setenv("PATH", "")
-    report = save(numbered_clip(3), ["GIF"], WriterOptions(gifsicle=True))
+    report = save(numbered_clip(3), ["GIF"], Settings({"optimize_gif_gifsicle": True}))
     assert decode_with_pillow(report.files["GIF"][0]).numbers == [0, 1, 2]
     assert [record.message for record in caplog.records] == ["gifsicle is not installed: the GIF is saved without it."]
 
@@ -341,7 +338,7 @@ def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, script, small
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    path = save(numbered_clip(3), ["GIF"], WriterOptions(gifsicle=True)).files["GIF"][0]
+    path = save(numbered_clip(3), ["GIF"], Settings({"optimize_gif_gifsicle": True})).files["GIF"][0]
     assert path.read_bytes().endswith(b"x") == smaller
     assert decode_with_pillow(path).numbers == [0, 1, 2]
     assert names(tmp_path / "out") == ["00000-42.gif"]
@@ -355,7 +352,9 @@ def test_the_real_gifsicle_keeps_everything(save, tmp_path, best):
     clip = Clip([*still, *numbered_clip(40, (63, 48)).frames], info)
     shown = []
     for gifsicle in (False, True):
-        (path,) = save(clip, ["GIF"], WriterOptions(gifsicle=gifsicle, optimize_gif_palette=best)).files["GIF"]
+        (path,) = save(
+            clip, ["GIF"], Settings({"optimize_gif_gifsicle": gifsicle, "optimize_gif_palette": best})
+        ).files["GIF"]
         with Image.open(path) as image:
             pictures = [frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(image)]
         found = decode_with_pillow(path)

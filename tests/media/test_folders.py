@@ -12,7 +12,8 @@ from PIL import Image
 from video_files import film, folder_of, numbers_of
 
 from motion_module.media import file_lock
-from motion_module.media.reading.folders import ReaderError, check_picture, frames_and_masks, natural_key, pictures_in
+from motion_module.media.errors import ReaderError
+from motion_module.media.reading.folders import check_picture, frames_and_masks, natural_key, pictures_in
 from motion_module.media.reading.frame_store import stored, sweep
 from motion_module.media.reading.reader import extract, file_name
 from motion_module.media.reading.timing import Selection
@@ -188,12 +189,12 @@ from motion_module.media.reading.frame_store import stored
 from motion_module.media.reading.reader import extract
 from motion_module.media.reading.timing import Selection
 root, path, when = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-def pause(count=None):
+def pause(count=None, met=None):
     if count in (None, 3):
         print("here", flush=True)
         time.sleep(3600)
 def make(folder):
-    return extract(path, Selection(), folder, on_frame=pause if when == "reading" else None)
+    return extract(path, Selection(), folder, **({"heartbeat": pause} if when == "reading" else {}))
 with stored(root, path, "all", make):
     pause()
 """

@@ -16,21 +16,20 @@ import piexif.helper
 import pytest
 from media_clips import INFOTEXT, decode_with_ffmpeg, decode_with_pillow, numbered_clip, numbered_frame
 from PIL import Image, ImageSequence
+from read_back import parse_ffmetadata, read_exif, read_infotext
 
-from motion_module.media.writing import LOSSLESS, TEN_BIT, WriterOptions, available_formats
+from motion_module.formats import VIDEOS, WRITTEN
 from motion_module.media.writing.clip import Clip, ClipInfo
-from motion_module.media.writing.isobmff import read_exif, with_exif
-from motion_module.media.writing.metadata import exif_comment, ffmetadata, parse_ffmetadata, read_infotext
+from motion_module.media.writing.isobmff import with_exif
+from motion_module.media.writing.metadata import exif_comment, ffmetadata
+from motion_module.settings import LOSSLESS, TEN_BIT, Settings
 
 EVEN, ODD = (64, 48), (63, 33)
-ALL = available_formats()
-VIDEO = [name for name in ALL if name not in ("PNG", "TXT")]
-READERS = {  # ffmpeg cannot read animated WEBP
+ALL = WRITTEN
+VIDEO = VIDEOS
+READERS = {name: [decode_with_ffmpeg] for name in VIDEO} | {
     "GIF": [decode_with_pillow, decode_with_ffmpeg],
-    "MP4": [decode_with_ffmpeg],
-    "WEBP": [decode_with_pillow],
-    "WEBM": [decode_with_ffmpeg],
-    "AVIF": [decode_with_ffmpeg],  # Pillow needs a plugin for it
+    "WEBP": [decode_with_pillow],  # ffmpeg cannot read an animated one
     "APNG": [decode_with_pillow, decode_with_ffmpeg],
 }
 KEEPS_LOOP = {"GIF", "WEBP", "APNG"}
@@ -138,7 +137,7 @@ def test_no_delay_that_browsers_slow_down(save, name, fps):
 
 def test_exact_pixels(save):
     clip = Clip([Image.effect_noise(ODD, 80).convert("RGB") for _ in range(3)], ClipInfo())
-    report = save(clip, ["APNG", "WEBP"], WriterOptions(webp_lossless=True))
+    report = save(clip, ["APNG", "WEBP"], Settings({"webp_lossless": True}))
     for files in report.files.values():
         with Image.open(files[0]) as image:
             for number, frame in enumerate(clip.frames):
@@ -148,7 +147,7 @@ def test_exact_pixels(save):
 
 def test_webp_quality_reaches_the_encoder(save):
     clip = Clip([Image.effect_noise(EVEN, 80).convert("RGB")], ClipInfo())
-    sizes = [save(clip, ["WEBP"], WriterOptions(webp_quality=q)).files["WEBP"][0].stat().st_size for q in (95, 20)]
+    sizes = [save(clip, ["WEBP"], Settings({"webp_quality": q})).files["WEBP"][0].stat().st_size for q in (95, 20)]
     assert sizes[0] > 2 * sizes[1]
 
 
@@ -189,7 +188,7 @@ def test_odd_sides_keep_every_pixel_in_mp4(save):
     pixels = np.zeros((33, 63, 3), np.uint8)
     pixels[:, -5:] = 255
     pixels[-5:, :] = 255
-    path = save(Clip([Image.fromarray(pixels)] * 2, ClipInfo()), ["MP4"], WriterOptions(mp4_crf=1)).files["MP4"][0]
+    path = save(Clip([Image.fromarray(pixels)] * 2, ClipInfo()), ["MP4"], Settings({"mp4_crf": 1})).files["MP4"][0]
     frame = first_frame(path)
     assert frame.shape == (34, 64, 3)
     assert np.abs(frame[:33, :63].astype(int) - pixels).mean() < 4
@@ -217,7 +216,7 @@ def test_mp4_is_what_browsers_play(save):
 def test_video_colours_are_right(save, name):
     """A wrong matrix (BT.601 for BT.709) shifts saturated colours by tens of levels."""
     for colour in [(220, 40, 40), (40, 200, 60), (50, 60, 220), (230, 210, 40), (128, 128, 128), (255, 255, 255)]:
-        path = save(Clip([Image.new("RGB", EVEN, colour)] * 2, ClipInfo()), [name], WriterOptions(mp4_crf=5)).files[
+        path = save(Clip([Image.new("RGB", EVEN, colour)] * 2, ClipInfo()), [name], Settings({"mp4_crf": 5})).files[
             name
         ]
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path[0]), "-frames:v", "1"]
@@ -229,14 +228,14 @@ def test_video_colours_are_right(save, name):
 
 def test_mp4_options_reach_the_encoder(save):
     clip = Clip([Image.effect_noise(EVEN, 80).convert("RGB") for _ in range(6)], ClipInfo())
-    sizes = {}
-    for options in (
-        WriterOptions(mp4_crf=10),
-        WriterOptions(mp4_crf=40),
-        WriterOptions(mp4_preset="ultrafast", mp4_tune="film"),
+    sizes = []
+    for chosen in (
+        {"mp4_crf": 10},
+        {"mp4_crf": 40},
+        {"mp4_preset": "ultrafast", "mp4_tune": "film"},
     ):
-        sizes[options] = save(clip, ["MP4"], options).files["MP4"][0].stat().st_size
-    good, poor, fast = sizes.values()
+        sizes.append(save(clip, ["MP4"], Settings(chosen)).files["MP4"][0].stat().st_size)
+    good, poor, fast = sizes
     assert good > poor
     assert fast not in (good, poor)
 
@@ -245,7 +244,7 @@ def test_lossless_mp4_keeps_every_pixel(save):
     frames = [Image.effect_noise(ODD, 80).convert("RGB") for _ in range(4)]
     frames[2] = Image.merge("RGB", [frame.getchannel(0) for frame in frames[:3]])
     clip = Clip(frames, ClipInfo(infotext=INFOTEXT))
-    (path,) = save(clip, ["MP4"], WriterOptions(mp4_for_editors=LOSSLESS, mp4_preset="fast")).files["MP4"]
+    (path,) = save(clip, ["MP4"], Settings({"mp4_for_editors": LOSSLESS, "mp4_preset": "fast"})).files["MP4"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), "-f", "rawvideo"]
     pixels = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
     assert pixels == b"".join(frame.tobytes() for frame in frames)
@@ -259,7 +258,7 @@ def test_ten_bit_mp4(save):
     clip = Clip([Image.fromarray(pixels)] * 3, ClipInfo(infotext=INFOTEXT))
     off = {}
     for kind in ("", TEN_BIT):
-        (path,) = save(clip, ["MP4"], WriterOptions(mp4_crf=2, mp4_for_editors=kind)).files["MP4"]
+        (path,) = save(clip, ["MP4"], Settings({"mp4_crf": 2, "mp4_for_editors": kind})).files["MP4"]
         off[kind] = np.abs(first_frame(path).astype(int) - pixels).mean()
         assert read_infotext(path) == INFOTEXT
     done = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from video_files import film
 
 from motion_module.media import private_folder
-from motion_module.media.private_folder import ForeignFolderError
+from motion_module.media.errors import ForeignFolderError
 from motion_module.media.reading.frame_store import Bounds, scratch, stored
 from motion_module.media.reading.reader import extract
 from motion_module.media.reading.timing import Selection

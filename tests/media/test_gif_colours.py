@@ -11,13 +11,13 @@ from smooth_clips import CLIPS, Flicker, flicker, gradient, shapes
 
 from motion_module.media.reading.reader import extract
 from motion_module.media.reading.timing import Selection
-from motion_module.media.writing import WriterOptions
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.palette import PaletteTracker
 from motion_module.media.writing.steady import SteadyPainter
+from motion_module.settings import Settings
 
 FRAMES, SIZE = 12, 128
-BEST = WriterOptions(optimize_gif_palette=True)
+BEST = Settings({"optimize_gif_palette": True})
 
 
 def pixels_of(frames):
@@ -124,6 +124,34 @@ def test_few_new_colours_are_exact_over_a_smooth_picture(shown):
         yellow = (frame == (250, 230, 30)).all(axis=-1)
         assert yellow.any()
         assert (found[yellow] == (250, 230, 30)).mean() > 0.95  # those of the first frame keep what they got there
+
+
+@pytest.mark.parametrize("options", [None, BEST], ids=["default", "best-looking"])
+@pytest.mark.parametrize("number", [0, 1, SIZE * SIZE - 1])
+def test_a_single_pixel_that_changes_is_exact(shown, number, options):
+    one = pixels_of(CLIPS["waves"](1, SIZE))[0]
+    other = one.copy()
+    other.reshape(-1, 3)[number] = 255 - one.reshape(-1, 3)[number]
+    before, after = shown([Image.fromarray(one), Image.fromarray(other)], options)
+    assert (after.reshape(-1, 3)[number] == other.reshape(-1, 3)[number]).all()
+    assert np.count_nonzero((after != before).any(axis=-1)) == 1
+
+
+@pytest.mark.parametrize("best", [False, True], ids=["default", "best-looking"])
+@pytest.mark.parametrize("name", ["confetti on a gradient", "waves, noise of 1", "flat shapes, still ground"])
+def test_blocks_leave_no_seam(monkeypatch, name, best):
+    """A drawing does not depend on how many pixels are worked through together."""
+    frames = CLIPS[name](4, SIZE)
+    painters = [SteadyPainter(PaletteTracker(), dither=best) for _ in range(2)]
+    for frame in frames:
+        drawings = []
+        for painter, size in zip(painters, (1000, 1 << 20), strict=True):
+            monkeypatch.setattr("motion_module.media.writing.planes._BLOCK", size)
+            drawings.append(painter.draw(frame))
+        first, second = drawings
+        assert (first.places == second.places).all()
+        assert (first.table == second.table).all()
+        assert first.keeps == second.keeps
 
 
 def test_a_cut_is_followed_at_once(shown):

@@ -10,7 +10,7 @@ from media_clips import decode_with_ffmpeg, decode_with_pillow
 from PIL import Image, ImageFilter
 
 from motion_module.media import child, ffmpeg
-from motion_module.media.ffmpeg import WriterError
+from motion_module.media.errors import WriterError
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.interpolation import interpolated_count, motion_compensated, pairwise
 

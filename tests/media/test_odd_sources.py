@@ -15,7 +15,8 @@ from PIL import Image
 from video_files import SOUND, ffmpeg, film, gif
 
 from motion_module.media import child
-from motion_module.media.reading.folders import PictureError, ReaderError, pictures_in
+from motion_module.media.errors import PictureError, ReaderError
+from motion_module.media.reading.folders import pictures_in
 from motion_module.media.reading.pixels import is_plain, read_mask, read_rgb
 from motion_module.media.reading.reader import extract, sound_in
 from motion_module.media.reading.timing import Selection

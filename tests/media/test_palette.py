@@ -75,6 +75,19 @@ def test_no_colour_is_far_off():
     assert np.abs(shown[10:12, 10:12] - (255, 0, 255)).max() <= 4
 
 
+def test_only_what_counts_moves_a_palette():
+    """A place that no colour has stands for the other pixels."""
+    whole, alone = PaletteTracker(), PaletteTracker()
+    counting = np.random.default_rng(0).random(96 * 64) < 0.7
+    for step in range(3):
+        pixels = planes(picture(step / 10)).copy()
+        pixels[:, ~counting] = planes(picture(9, colours=200))[:, ~counting]
+        places = whole.follow(pixels, counting)
+        assert (places[counting] == alone.follow(pixels[:, counting])).all()
+        assert (places[~counting] == COLOURS).all()
+    assert (whole.table == alone.table).all()
+
+
 def test_a_palette_needs_pixels():
     with pytest.raises(ValueError, match="no pixels"):
         PaletteTracker().table  # noqa: B018
@@ -85,7 +98,7 @@ def test_dithering_keeps_local_averages():
     ramp = np.tile(np.linspace(100, 140, 512), (64, 1))
     image = np.stack([ramp, ramp, 255 - ramp], -1).astype(np.uint8)
     few = np.repeat(np.array([[100, 100, 155], [120, 120, 135], [140, 140, 115]], np.uint8), 86, 0)[:256]
-    places = dithered(image.reshape(-1, 3).T, (512, 64), few)
+    places = dithered(Image.fromarray(image), few)
     assert places.max() < COLOURS
     shown = few[places].reshape(64, 512, 3).astype(float)
     blocks = shown[:, :, 0].reshape(8, 8, 64, 8).mean((1, 3))

@@ -5,7 +5,7 @@ import pytest
 from picture_kinds import KINDS, SIDE, UNKNOWN, lying
 from PIL import Image, TiffImagePlugin
 
-from motion_module.media.reading.folders import ReaderError
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading.pixels import as_mask, as_rgb, is_plain, read_mask, read_rgb
 
 each = pytest.mark.parametrize("name", KINDS)

@@ -11,8 +11,8 @@ from PIL import Image
 from video_files import DUPLICATES, ffmpeg, film, gif, vfr_webm
 
 from motion_module.media import child
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading import decode, probe
-from motion_module.media.reading.folders import ReaderError
 from motion_module.media.reading.reader import extract, file_name, sound_in
 from motion_module.media.reading.timing import Selection, Timeline, constant_rate
 
@@ -224,14 +224,14 @@ def test_too_much_is_refused(tmp_path, monkeypatch):
 
 
 def test_reading_stops_when_it_is_told_to(tmp_path):
-    def stop(frames):
-        if frames == 3:
+    def stop(kept, met):
+        if kept == 3:
             raise RuntimeError("enough")
 
     path, out = film(tmp_path / "v.mp4", range(60)), tmp_path / "out"
     out.mkdir()
     with pytest.raises(RuntimeError, match="enough"):
-        extract(path, Selection(), out, on_frame=stop)
+        extract(path, Selection(), out, heartbeat=stop)
     assert len(list(out.iterdir())) == 3
 
 

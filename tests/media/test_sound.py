@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from media_clips import decode_with_ffmpeg, numbered_clip
+from read_back import read_infotext
 from video_files import ffmpeg, film, seconds_of, sound_of, streams
 
-from motion_module.media.writing import WITH_SOUND, available_formats
+from motion_module.formats import WITH_SOUND, WRITTEN
 from motion_module.media.writing.clip import Sound
-from motion_module.media.writing.metadata import read_infotext
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_sound_that_ends_early_costs_no_frame(save, rising):
 
 def test_every_other_format_is_as_it_is_without(save, rising, tmp_path):
     assert WITH_SOUND == ("MP4", "WEBM")
-    silent = [name for name in available_formats() if name not in WITH_SOUND]
+    silent = [name for name in WRITTEN if name not in WITH_SOUND]
     with_sound = save(numbered_clip(3, sound=Sound(rising, 0, 1)), silent, folder=tmp_path / "a")
     without = save(numbered_clip(3), silent, folder=tmp_path / "b")
     assert not with_sound.failures

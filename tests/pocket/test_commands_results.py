@@ -61,11 +61,15 @@ GIF, MP4, PNG, APNG = (
     [
         ([{"GIF": "a.gif", "MP4": "a.mp4", "PNG": "a"}], [GIF, MP4], ["00000.gif", "00000.mp4"]),
         (
-            [{"GIF": "a", "MP4": "a"}, {"MP4": "b", "TXT": "b"}, {"GIF": "c", "MP4": "c"}],
+            [{"GIF": "a.gif", "MP4": "a.mp4"}, {"MP4": "b.mp4", "TXT": "b.txt"}, {"GIF": "c.gif", "MP4": "c.mp4"}],
             [GIF, MP4, MP4, GIF, MP4],
             ["00000.gif", "00000.mp4", "00001.mp4", "00002.gif", "00002.mp4"],
         ),
-        ([{"GIF": "a", "APNG": "a"}], [GIF, APNG, PNG, PNG], ["00000.gif", "00000.png", "00001.png", "00002.png"]),
+        (
+            [{"GIF": "a.gif", "APNG": "a.apng"}],
+            [GIF, APNG, PNG, PNG],
+            ["00000.gif", "00000.png", "00001.png", "00002.png"],
+        ),
         ([{"PNG": "a"}, {"PNG": "b"}], [PNG, PNG], ["00000.png", "00001.png"]),
         ([], [PNG, PNG], ["00000.png", "00001.png"]),
     ],

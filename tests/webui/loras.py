@@ -18,9 +18,9 @@ SPATIAL = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
 @contextmanager
 def lora_host(pocket, tiny):
     """The host without any network in memory or on disk, and without modules of this test afterwards."""
-    from motion_module.webui.sampling.motion_lora import host_networks
+    from motion_module.webui.host import host
 
-    networks = host_networks()
+    networks = host.lora()
     try:
         yield {**pocket, "motion": tiny["v1"].parent, "networks": networks, **tiny}
     finally:
@@ -97,17 +97,17 @@ def shot(prompt="a cat", version="v2", model=None, fields=None, **request):
 
 def unharmed(name="mm_tiny_v2.safetensors"):
     """The layers in memory are those of the file, without a trace of the host's networks, nor they in the host's."""
-    from motion_module.webui.request import motion_modules
-    from motion_module.webui.sampling import motion_lora
+    from motion_module.webui.host import host
+    from motion_module.webui.request import module_choice, motion_modules
 
-    module = motion_modules.named(name, motion_modules.files())
+    module = module_choice.named(name, motion_modules.files())
     model, stored = motion_modules.load(module), load_file(module.path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, stored[key].to(value.dtype)), key
     for key, layer in model.named_modules():
         kept = {name: value for name, value in vars(layer).items() if name.startswith("network_")}
         assert all(value in ((), None) for value in kept.values()), (key, kept)  # what the host sets on loading
-    networks = motion_lora.host_networks()
+    networks = host.lora()
     for net in [*networks.loaded_networks, *networks.networks_in_memory.values()] if networks else []:
         assert not [key for key in net.modules if "motion_modules" in key]
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,11 @@ import motion_module
 from motion_module import patching
 
 PACKAGE = Path(motion_module.__file__).parent
-CHANGES = ("replaced", "replaced_call", "replaced_item", "replaced_value", "replaced_option", "inserted")
+CHANGES = tuple(  # every context manager of `patching`
+    name
+    for name, made in vars(patching).items()
+    if inspect.isgeneratorfunction(inspect.unwrap(made)) and made.__module__ == patching.__name__
+)
 
 
 def borrowers():
@@ -24,6 +29,27 @@ def borrowers():
 def _imports_patching(path):
     imports = (node for node in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(node, ast.ImportFrom))
     return any(node.module == "motion_module.patching" for node in imports)
+
+
+def on_every_change(monkeypatch, hook, of=""):
+    """Call `hook()` before each change that the extension makes to the host.
+
+    Args:
+        of: makes only those of the module whose name ends so.
+    """
+    for module in [module for module in borrowers() if module.__name__.endswith(of)]:
+        for name in CHANGES:
+            change = getattr(module, name, None)
+            if change is not None:
+                monkeypatch.setattr(module, name, _hooked(change, hook))
+
+
+def _hooked(change, hook):
+    def hooked(*args):
+        hook()
+        return change(*args)
+
+    return hooked
 
 
 class Keeper:
@@ -63,6 +89,8 @@ class Keeper:
         return watched
 
     def _keep(self, change, owner, name, rest, result):
+        if change in (patching.preserved, patching.changing):
+            return  # nothing of ours is put in
         if change is patching.inserted:
             self.kept.append(lambda: owner.insert(name, rest[0]))
         elif change in (patching.replaced_item, patching.replaced_option):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from http_client import mp4_frames, set_folder
 from PIL import Image
+from read_back import read_infotext
 
 from motion_module.errors import ParamError
-from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
 from motion_module.webui.request import interpolation, motion_modules
 
@@ -74,6 +74,14 @@ def test_film(client, film):
     assert np.array_equal(made[::3], plain)
     assert np.abs(made[1::3] - (2 * plain[:-1] + plain[1:]) / 3).max() <= 1
     assert np.abs(made[2::3] - (plain[:-1] + 2 * plain[1:]) / 3).max() <= 1.5  # made from a picture that was made
+
+
+def test_films_file_is_read_once_in_a_run(client, film, monkeypatch):
+    film()
+    loads, load = [], interpolation.load_film
+    monkeypatch.setattr(interpolation, "load_film", lambda path: loads.append(path) or load(path))
+    client.run({"video_length": 2, "interp": "FILM", "interp_x": 1, "format": ["GIF"]}, n_iter=2)
+    assert len(loads) == 1
 
 
 def test_no_request_names_a_file_to_run(client, film, tmp_path):

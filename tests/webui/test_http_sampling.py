@@ -24,9 +24,8 @@ def client(pocket):
 @pytest.fixture
 def own_schedule(monkeypatch):
     """Keep the noise schedule of the checkpoint: with effect 0 the frames are the plain pictures then."""
-    keep = lambda sd_model, schedule: contextlib.nullcontext()  # noqa: E731
-    monkeypatch.setattr("motion_module.webui.run.methods.alpha_schedule", keep)
-    monkeypatch.setattr("motion_module.webui.sampling.scope.alpha_schedule", keep)
+    keep = lambda self, sd_model, schedule: contextlib.nullcontext()  # noqa: E731
+    monkeypatch.setattr("motion_module.webui.host.A1111.noise_schedule", keep)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from http_client import damaged_png
+from neighbours import on_every_change
 from PIL import Image, PngImagePlugin
 from runs import arguments, array, make, video
 from snapshot import differences, of_host
@@ -339,6 +340,38 @@ def test_an_error_while_it_runs_leaves_nothing_behind(folder, monkeypatch):
         img2img.process_batch(p, str(folder), "", "", p.script_args)
     monkeypatch.undo()
     assert own(p) == mine and differences(before, of_host()) == []
+
+
+def test_a_failure_at_every_change_undoes_those_before_it(folder, tmp_path, monkeypatch):
+    from modules import img2img
+
+    options = {"to_scale": True, "use_png_info": True, "png_info_props": ["Prompt"]}
+    save(white((0, 0, 32, 64)), tmp_path / "mask" / "1.png")
+    before = of_host(values=False)
+
+    def failing(number):
+        left = iter(range(number))
+        p = make("img2img", video(**STILL), steps=1, init_images=[None])
+        mine = own(p)
+
+        def fail():
+            if next(left, None) is None:
+                raise RuntimeError("no memory for this")
+
+        with monkeypatch.context() as patch, closing(p):
+            on_every_change(patch, fail, "batch_tab")
+            try:
+                img2img.process_batch(
+                    p, str(folder), str(tmp_path / "out"), str(tmp_path / "mask"), p.script_args, **options
+                )
+            except RuntimeError as error:
+                assert "no memory" in str(error) and own(p) == mine
+                return True
+            return False
+
+    changes = next(number for number in range(100) if not failing(number))
+    assert changes >= 5  # pictures, mask, width, height, folder
+    assert differences(before, of_host(values=False)) == []
 
 
 # The host of the tests has its ControlNet, which takes the tab over as the real one does. It loads after us.

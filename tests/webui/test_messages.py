@@ -41,6 +41,16 @@ def test_clients_read_in_info_what_people_read_below_the_gallery(client):
     assert any(line.startswith("Prompt travel: '[0]: a', '[1]: b' is read as ordinary text") for line in told)
 
 
+@pytest.mark.parametrize("is_api", [True, False])
+def test_the_page_and_clients_are_told_the_same(pocket, is_api):
+    p = make("img2img", video(**LONG, overlap=7, model="", motion_scale=2, effect=0), batch_size=3)
+    p.is_api = is_api
+    result = run(p)
+    below = [line for line in result.comments.splitlines() if not line.startswith("Saved ")]
+    assert below == result.extra_generation_params["AnimateDiff messages"]
+    assert len(below) == 3
+
+
 def test_half_and_less_says_nothing(pocket):
     assert "windows a step" not in comments(make(animatediff=video(**LONG, overlap=4)), True)
 

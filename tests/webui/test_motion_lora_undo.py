@@ -97,6 +97,7 @@ def test_a_failure_while_sampling(host, error, call, monkeypatch):
         patch.setattr(MotionModule, "forward", failing)
         with pytest.raises(type(error)):
             run(make("txt2img", video(), prompt="a cat <lora:zoom:1>"))
+    error.with_traceback(None)  # it lives as long as all tests, and would hold the model
     unharmed()
     assert differences(host_before, of_host()) == []
     assert np.array_equal(before, shot("a cat"))
@@ -104,6 +105,7 @@ def test_a_failure_while_sampling(host, error, call, monkeypatch):
 
 def test_a_failure_at_every_change(host, monkeypatch):
     """Counted over the changes that this part makes: the reading of files, and every layer's place and name."""
+    from motion_module.webui import host as host_module
     from motion_module.webui.sampling import motion_lora
 
     write(host, "zoom", low_ranks())
@@ -111,9 +113,10 @@ def test_a_failure_at_every_change(host, monkeypatch):
     fields = {"prompt": "a cat <lora:zoom:1>", "steps": 1}
 
     def on_every_change(patch, hook):
-        for name in ("replaced", "replaced_call", "replaced_item", "_named"):
-            change = getattr(motion_lora, name)
-            patch.setattr(motion_lora, name, lambda *args, change=change: (hook(), change(*args))[1])
+        made = [(motion_lora, "replaced"), (motion_lora, "replaced_call")]
+        for module, name in [*made, (host_module, "replaced_item"), (host_module, "preserved")]:
+            change = getattr(module, name)
+            patch.setattr(module, name, lambda *args, change=change: (hook(), change(*args))[1])
 
     with monkeypatch.context() as patch:
         on_every_change(patch, lambda: changes.append(1))

@@ -12,13 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
+from read_back import read_infotext
 
 from motion_module.errors import HostError
-from motion_module.media.ffmpeg import WriterError
+from motion_module.media.errors import WriterError
 from motion_module.media.writing import WRITERS, saving
-from motion_module.media.writing.metadata import read_infotext
 from motion_module.params import VideoParams
-from motion_module.webui.output import previews, videos, write
+from motion_module.webui import settings
+from motion_module.webui.output import previews, response, saved_video, videos, write
 from motion_module.webui.request import interpolation
 
 FRAMES = 4
@@ -38,7 +39,7 @@ class Host:
     def __init__(self, folder, monkeypatch):
         self.opts = SimpleNamespace()
         self.state = SimpleNamespace(textinfo=None)
-        for module in (videos, write, interpolation, previews):
+        for module in (videos, saved_video, response, write, settings, previews):
             monkeypatch.setattr(module, "shared", SimpleNamespace(opts=self.opts, state=self.state))
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(folder / "temp"))
         self.samples = folder / "samples"
@@ -129,7 +130,7 @@ def test_what_the_gallery_shows(host, formats, kinds):
 
 def test_the_page_may_load_the_files_wherever_they_lie(host, monkeypatch):
     page = SimpleNamespace(temp_file_sets=[set()])
-    monkeypatch.setattr(videos.shared, "demo", page, raising=False)
+    monkeypatch.setattr(response.shared, "demo", page, raising=False)
     host.p.is_api = False
     (video,) = host.save("GIF", "MP4", "PNG", "TXT")
     assert page.temp_file_sets[0] == {str(video.files[name][0]) for name in ("GIF", "MP4", "TXT")}
@@ -205,7 +206,7 @@ def test_names_and_folders(host):
 def test_paths_are_in_the_result_and_only_there(host):
     host.save("GIF", "PNG")
     base = str(host.folder() / "00000-100")
-    assert host.processed.extra_generation_params == {"a": 1, videos.FILES_KEY: [{"GIF": base + ".gif", "PNG": base}]}
+    assert host.processed.extra_generation_params == {"a": 1, response.FILES_KEY: [{"GIF": base + ".gif", "PNG": base}]}
     assert host.p.extra_generation_params == {"a": 1}
     assert host.processed.comments == f"Saved {base}.gif, {base}\n"
     json.dumps(host.processed.extra_generation_params)
@@ -243,7 +244,7 @@ def test_a_gif_that_holds_fewer_frames_is_told(host):
         assert image.n_frames == 6
     told = "AnimateDiff saved GIF, but it holds 6 of the 8 frames, because browsers slow down more than 50 a second."
     assert host.processed.comments.startswith(f"{told}\n")
-    assert host.processed.extra_generation_params[videos.MESSAGES_KEY] == [told]
+    assert host.processed.extra_generation_params[response.MESSAGES_KEY] == [told]
 
 
 def test_infotext_is_embedded(host):
@@ -275,10 +276,10 @@ def test_settings_reach_the_writers(host, monkeypatch):
 
 
 def test_frames_in_the_hosts_own_place(host):
-    assert not videos.host_saves_frames(VideoParams(format=["PNG"]))
+    assert not saved_video.host_saves_frames(VideoParams(format=["PNG"]))
     host.opts.animatediff_save_to_custom = False
-    assert videos.host_saves_frames(VideoParams(format=["PNG"]))
-    assert not videos.host_saves_frames(VideoParams(format=["GIF"]))
+    assert saved_video.host_saves_frames(VideoParams(format=["PNG"]))
+    assert not saved_video.host_saves_frames(VideoParams(format=["GIF"]))
     host.save("PNG", "GIF")
     assert host.saved() == ["00000-100.gif"]
 
@@ -461,7 +462,7 @@ def test_a_run_on_the_host(run_video):
 
     assert [kind(image) for image in processed.images] == ["GIF", "MP4"] + [".png"] * 8
     assert len(processed.infotexts) == 10
-    (paths,) = json.loads(processed.js())["extra_generation_params"][videos.FILES_KEY]
+    (paths,) = json.loads(processed.js())["extra_generation_params"][response.FILES_KEY]
     assert list(paths) == ["GIF", "MP4", "PNG", "TXT"]
     assert all(Path(path).name.startswith("00000-42-job7") for path in paths.values())
     with Image.open(paths["GIF"]) as image:
@@ -476,7 +477,7 @@ def test_the_hosts_own_reader_knows_our_files(run_video):
     from modules import images
 
     _, processed = run_video("GIF", "WEBP", "APNG", "PNG")
-    (paths,) = json.loads(processed.js())["extra_generation_params"][videos.FILES_KEY]
+    (paths,) = json.loads(processed.js())["extra_generation_params"][response.FILES_KEY]
     files = [Path(paths[name]) for name in ("GIF", "WEBP", "APNG")]
     for path in (*files, Path(paths["PNG"]) / "00000.png"):
         with Image.open(path) as image:
@@ -499,7 +500,7 @@ def test_no_encoder_at_all_ends_the_run(run_video, monkeypatch):
 
 def test_frames_saved_by_the_host(run_video):
     p, processed = run_video("GIF", "PNG", settings={"animatediff_save_to_custom": False})
-    (paths,) = json.loads(processed.js())["extra_generation_params"][videos.FILES_KEY]
+    (paths,) = json.loads(processed.js())["extra_generation_params"][response.FILES_KEY]
     assert list(paths) == ["GIF"]
     own = [path for path in Path(p.outpath_samples).rglob("*.png") if "AnimateDiff" not in path.parts]
     assert len(own) == 4

@@ -133,10 +133,13 @@ def modules(tiny, tmp_path, pocket):
 
 
 def test_without_a_name_the_first_usable_module_is_taken_and_named(modules):
-    result = run(make(animatediff=video(model="", format=["GIF"])))
-    told = " ".join(result.extra_generation_params["AnimateDiff messages"])
-    assert "a_damaged.safetensors" in told and "model is empty, so b_good.safetensors is used" in told
-    assert "model: b_good.safetensors" in result.infotexts[0]
+    for _ in range(2):
+        result = run(make(animatediff=video(model="", format=["GIF"])))
+        told = " ".join(result.extra_generation_params["AnimateDiff messages"])
+        assert "a_damaged.safetensors" in told and "model is empty, so b_good.safetensors is used" in told
+        assert "model: b_good.safetensors" in result.infotexts[0]
+    (modules / "a_damaged.safetensors").unlink()
+    assert "AnimateDiff messages" not in run(make(animatediff=video(model=""))).extra_generation_params
 
 
 def test_the_folder_is_listed_once_and_the_file_read_once(modules, monkeypatch):
@@ -162,11 +165,11 @@ def test_what_a_module_has_learnt_is_judged_when_it_is_chosen(pocket, tiny):
 
 def test_no_module_for_this_checkpoint_names_both(pocket, tiny, monkeypatch):
     from modules import shared
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice
 
-    monkeypatch.setattr(motion_modules, "family_of", lambda sd_model: "SDXL")
+    monkeypatch.setattr(module_choice, "family_of", lambda sd_model: "SDXL")
     with pytest.raises(CheckpointError, match="made for SD1.5.*checkpoint is SDXL"):
-        motion_modules.choose("", {"v2": tiny["v2"]}, shared.sd_model)
+        module_choice.choose("", {"v2": tiny["v2"]}, shared.sd_model)
 
 
 def plan_of(pocket, tab="txt2img", **fields):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from neighbours import CHANGES, borrowers
+from neighbours import on_every_change
 from runs import frames, make, pictures, run, runner_of, video
 from snapshot import differences, of_host, of_p
 
@@ -26,23 +26,6 @@ def unchanged(tab):
     yield
     assert differences(before, of_host()) == []
     assert np.array_equal(plain, pictures(tab))
-
-
-def modules_with(name):
-    return [module for module in borrowers() if hasattr(module, name)]
-
-
-def on_every_change(monkeypatch, hook):
-    """Call `hook()` before each change that the extension makes to the host."""
-    for name in CHANGES:
-        for module in modules_with(name):
-            change = getattr(module, name)
-
-            def hooked(*args, change=change):
-                hook()
-                return change(*args)
-
-            monkeypatch.setattr(module, name, hooked)
 
 
 def test_a_finished_run(tab, unchanged):
@@ -101,7 +84,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         "beginning.read_request",
         "beginning.FramePrompts",
         "beginning.changes_of_request",
-        "beginning.motion_modules.choose",
+        "beginning.module_choice.choose",
         "session.changes_of_plan",
     ],
 )

@@ -11,7 +11,7 @@ from video_files import DUPLICATES, ffmpeg, film, folder_of, gif, numbers_of
 
 from motion_module.errors import HostError, UserError
 from motion_module.params import VideoParams
-from motion_module.webui.request import sources
+from motion_module.webui.request import listening, sources, video_source
 from motion_module.webui.request.video_source import opened
 
 
@@ -225,7 +225,79 @@ def test_an_interrupt_ends_reading(host, tmp_path):
                 pass
     finally:
         host.state.interrupted = False
-    assert list((tmp_path / "extracted").iterdir()) == []
+    assert not list((tmp_path / "extracted").glob("*"))
+
+
+@pytest.fixture
+def texts(host, monkeypatch):
+    """What is told while something is read; a button may be pressed when so many texts were told."""
+    told, press = [], {}
+    tell = listening.tell_frame
+
+    def telling(*args, **kwargs):
+        if len(told) == press.get("at"):
+            getattr(host.state, press["button"])()
+        tell(*args, **kwargs)
+        told.append(host.state.textinfo)
+
+    monkeypatch.setattr(listening, "tell_frame", telling)
+    told.append("")
+    yield told, press
+    host.state.interrupted = host.state.skipped = host.state.stopping_generation = False
+    host.state.textinfo = None
+
+
+@pytest.mark.parametrize(
+    ("button", "says"), [("interrupt", "interrupted"), ("skip", "skipped"), ("stop_generating", "interrupted")]
+)
+@pytest.mark.parametrize("fields", [{"drop_duplicates": True}, {"video_start": 25}, {}], ids=str)
+def test_buttons_are_heard_while_a_film_is_read(tmp_path, texts, button, says, fields):
+    told, press = texts
+    press.update(at=3 if fields != {"video_start": 25} else 1, button=button)
+    path = film(tmp_path / "clip.mp4", [3] * 30)
+    with (
+        pytest.raises(UserError, match=f"reading of the video source was {says}"),
+        open_video(**fields, video_source=path),
+    ):
+        pass
+    assert len(told) == press["at"] and not list((tmp_path / "extracted").glob("*"))
+
+
+@pytest.mark.parametrize("duplicates", [False, True])
+def test_buttons_are_heard_while_a_folder_is_read(tmp_path, texts, duplicates):
+    told, press = texts
+    press.update(at=4, button="skip")
+    folder = folder_of(tmp_path / "frames", range(9))
+    with pytest.raises(UserError, match="was skipped"), open_video(video_path=folder, drop_duplicates=duplicates):
+        pass
+    assert told[1:] == [f"AnimateDiff: reading the video source, frame {number} of 9" for number in range(3)]
+
+
+def test_it_is_told_how_far_reading_is(tmp_path, texts):
+    told, _ = texts
+    path, still = film(tmp_path / "clip.mp4", range(30)), film(tmp_path / "still.mp4", [3] * 30)
+    with open_video(video_source=path, video_length=12):
+        assert told[-1] == "AnimateDiff: reading the video source, frame 12 of 12"
+    with open_video(video_source=path, video_start=25):
+        assert all("searching" not in text for text in told if "frame 25" not in text)
+        assert any(text.endswith(" (searching frame 25)") for text in told)
+    with open_video(video_source=still, drop_duplicates=True):
+        assert told[-1] == "AnimateDiff: reading the video source, frame 30 of 30"
+
+
+def test_buttons_are_heard_while_masks_are_read(host, tmp_path, monkeypatch):
+    masks = folder_of(tmp_path / "m", range(9))
+    seen = []
+
+    def check_picture(file):
+        seen.append(file)
+        host.state.skipped = len(seen) == 3
+
+    monkeypatch.setattr(video_source, "check_picture", check_picture)
+    with pytest.raises(UserError, match="reading of the masks was skipped"), open_video(mask_path=masks):
+        pass
+    assert len(seen) == 3
+    host.state.skipped = False
 
 
 def test_a_skip_of_the_run_before_does_not_end_reading(host, tmp_path):

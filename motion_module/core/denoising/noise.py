@@ -34,3 +34,17 @@ def free_noise(noise: Tensor, context: int, overlap: int, seed: int) -> None:
         order = torch.randperm(hop, generator=generator) + start - context
         end = min(start + hop, noise.shape[0])
         noise[start:end] = noise[order[: end - start].to(noise.device)]
+
+
+def noise_as_pictures(latents: Tensor, factor: int) -> Tensor:
+    """Pictures that show latents as they are, three of their channels as colours; no decoder is asked.
+
+    Args:
+        latents: f c h w, of which c is at least 3.
+        factor: how many times as large a picture is.
+
+    Returns:
+        f 3 (h * factor) (w * factor), in -1..1.
+    """
+    colours = latents[:, :3] / latents.std().clamp(min=1e-6) / 2
+    return colours.clamp(-1, 1).repeat_interleave(factor, dim=-1).repeat_interleave(factor, dim=-2)

@@ -53,7 +53,7 @@ class Snapshot:
 
 
 def text_of(cond: Any) -> Tensor:
-    """The tokens `(rows, tokens, c)` of a condition: a tensor, SDXL's dict, or what `apply_model` gets."""
+    """The tokens `(rows, tokens, c)` of a condition: a tensor, SDXL's dict, or what the model gets."""
     if isinstance(cond, dict):
         found = cond["crossattn"] if "crossattn" in cond else cond["c_crossattn"]
         return found[0] if isinstance(found, list) else found
@@ -148,7 +148,7 @@ class Announced:
 
         Args:
             x: `(rows, c, h, w)`: the announced latents times a factor, or a part of the picture of them.
-            cond: as `apply_model` gets it.
+            cond: as the model gets it.
 
         Raises:
             UnknownRowsError: no layout fits the rows.

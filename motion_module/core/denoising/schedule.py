@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from motion_module.errors import ParamError
 from motion_module.patching import put_right, replaced_value
+from motion_module.settings import KEEP
 
 _START, _END = 0.00085, 0.012
 
@@ -28,8 +29,6 @@ SCHEDULES: Mapping[str, Callable[[int], Tensor]] = {  # name -> betas of that ma
     "sqrt-linear": _square_root_linear(_END),  # Stable Diffusion's own
     "sqrt-linear 0.020": _square_root_linear(0.020),
 }
-_PLACES = ("alphas_cumprod", "alphas_cumprod_original")  # where a model holds its schedule
-KEEP = "as the model"  # not a schedule: the model's own stays
 
 
 def alphas_cumprod(schedule: str, timesteps: int) -> Tensor:
@@ -44,16 +43,20 @@ def alphas_cumprod(schedule: str, timesteps: int) -> Tensor:
 
 
 @contextmanager
-def alpha_schedule(sd_model: Any, schedule: str) -> Iterator[None]:
-    """The model with another schedule: `alphas_cumprod`, and `alphas_cumprod_original` where the host keeps one.
+def lent_schedule(sd_model: Any, places: Sequence[str], schedule: str) -> Iterator[None]:
+    """The model with another schedule, which comes back as the very tensors it was.
 
-    Both come back as the very tensors they were. Samplers copy the schedule when they are made, so they must be made
-    inside. `KEEP` changes nothing.
+    Samplers copy the schedule when they are made, so they must be made inside. `KEEP` changes nothing.
+
+    Args:
+        sd_model: the host's.
+        places: the attributes in which it holds cumprod(1 - betas), as far as it has them.
+        schedule: one of `SCHEDULES`, or `KEEP`.
     """
-    put_schedule_right(sd_model)
+    put_schedule_right(sd_model, places)
     with ExitStack() as stack:
         if schedule != KEEP:
-            for name in _PLACES:
+            for name in places:
                 own = getattr(sd_model, name, None)
                 if own is not None:
                     lent = alphas_cumprod(schedule, own.shape[0]).to(own)
@@ -61,7 +64,7 @@ def alpha_schedule(sd_model: Any, schedule: str) -> Iterator[None]:
         yield
 
 
-def put_schedule_right(sd_model: Any) -> None:
+def put_schedule_right(sd_model: Any, places: Sequence[str]) -> None:
     """Take a schedule of ours that somebody has kept, and put back when its loan was over, off the model again."""
-    for name in _PLACES:
+    for name in places:
         put_right(sd_model, name)

@@ -42,27 +42,27 @@ LayoutOf = Callable[[Tensor, Any], RowLayout]
 
 
 class SlidingModel:
-    """Stands in for the host's `apply_model(x, t, cond)` while a video is made.
+    """Stands in for the host's calls of the model, `(x, t, cond)`, while a video is made.
 
     Args:
-        apply_model: the host's; gets rows ordered `(copies f)`.
+        call_model: the host's; gets rows ordered `(copies f)`.
         call: told the number of frames of each call.
         frames: N, frames of the video.
         options: the windows.
-        together: whether the sides of the guidance and `AND` parts may share one call (the host's batch_cond_uncond).
+        together: whether the sides of the guidance and `AND` parts may share one call.
         around_call: entered around each call of the model; for ControlNet hints and the like.
     """
 
     def __init__(
         self,
-        apply_model: Apply,
+        call_model: Apply,
         call: CallFrames,
         frames: int,
         options: WindowPlan,
         together: bool = True,
         around_call: AroundCall | None = None,
     ) -> None:
-        self.apply_model = apply_model
+        self.call_model = call_model
         self.call = call
         self.frames = frames
         self.options = options
@@ -130,7 +130,7 @@ class SlidingModel:
 
     def _call_model(self, model_call: ModelCall, x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
         with self.call.running(model_call.frames), self.around_call(model_call):
-            return self.apply_model(x, t, cond, *args, **kwargs)
+            return self.call_model(x, t, cond, *args, **kwargs)
 
 
 class _Blend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -12,16 +12,18 @@ from torch import Tensor, nn
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.patching import replaced_call
 
-_NAME = "GroupNorm32"  # of ldm and of sgm, which are two classes; used in their ResBlocks and before the last layer
+
+def norms_named(unet: nn.Module, name: str) -> list[nn.Module]:
+    """The layers of a UNet whose class, or a class that it is made from, has this name."""
+    return [part for part in unet.modules() if any(base.__name__ == name for base in type(part).__mro__)]
 
 
 @contextmanager
-def norms_over_frames(unet: nn.Module, call: CallFrames) -> Iterator[None]:
-    """Every `GroupNorm32` of this very UNet takes its statistics over (c/g, f, h, w) of one copy meanwhile."""
+def norms_over_frames(norms: Iterable[nn.Module], call: CallFrames) -> Iterator[None]:
+    """These very norms of a UNet take their statistics over (c/g, f, h, w) of one copy meanwhile."""
     with ExitStack() as stack:
-        for module in unet.modules():
-            if any(base.__name__ == _NAME for base in type(module).__mro__):
-                stack.enter_context(replaced_call(module, "forward", partial(_over_frames, call)))
+        for norm in norms:
+            stack.enter_context(replaced_call(norm, "forward", partial(_over_frames, call)))
         yield
 
 

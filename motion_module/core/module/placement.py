@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -26,15 +26,14 @@ _LENT: weakref.WeakKeyDictionary[MotionModule, weakref.ref[LentLayer]] = weakref
 
 
 @contextmanager
-def mounted(unet: nn.Module, model: MotionModel, call: CallFrames) -> Iterator[None]:
+def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterable[nn.Module]) -> Iterator[None]:
     """The UNet with the motion layers in their places, as it was afterwards.
 
-    Where the kind asks for it, the UNet's own norms go over frames meanwhile.
-
     Args:
-        unet: `UNetModel` of ldm or sgm.
+        unet: `UNetModel` of ldm or sgm, or of their shape.
         model: its widths must be the UNet's.
         call: whoever calls the UNet sets `call.frames` first.
+        norms: those of its ResBlocks and before its last layer, which go over frames where the kind asks for it.
 
     Raises:
         CheckpointError: the module is for another family of models; nothing has been changed then.
@@ -45,7 +44,7 @@ def mounted(unet: nn.Module, model: MotionModel, call: CallFrames) -> Iterator[N
         for block, index, layer in found:
             stack.enter_context(inserted(block, index, stack.enter_context(_lent(layer, call))))
         if model.spec.kind.groupnorm_over_frames:
-            stack.enter_context(norms_over_frames(unet, call))
+            stack.enter_context(norms_over_frames(norms, call))
         yield
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
 
-from motion_module.media.reading.folders import DAMAGE, ReaderError, check_size, open_small, reason_of
+from motion_module.media.errors import DAMAGE, ReaderError, reason_of
+from motion_module.media.reading.folders import check_size, open_small
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.media.reading.timing import Selection, Timeline
 
@@ -36,12 +37,18 @@ def is_animation(path: Path) -> bool:
 
 
 class Animation:
-    """One pass over an animated picture, as `decode.Decoding` over a video."""
+    """One pass over an animated picture, as `decode.Decoding` over a video.
 
-    def __init__(self, path: Path, selection: Selection) -> None:
+    Args:
+        path: the file.
+        selection: which frames are wanted; duplicates are not looked for here.
+        on_met: called after each frame of the source, wanted or not, with the number of those so far; may raise.
+    """
+
+    def __init__(self, path: Path, selection: Selection, on_met: Callable[[int], None]) -> None:
         self.timeline = Timeline()
         self.complaints: list[str] = []
-        self._path, self._selection = path, selection
+        self._path, self._selection, self._on_met = path, selection, on_met
 
     def __enter__(self) -> Animation:
         self._picture = open_small(self._path, FORMATS)
@@ -62,6 +69,7 @@ class Animation:
         for place, frame in enumerate(self._decoded()):
             timeline.starts.append(clock)
             clock += _seconds(self._picture)
+            self._on_met(place + 1)
             if last is not None and place > last:
                 return
             if self._selection.wants(place):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import IO
 
 from PIL import Image
 
-from motion_module.media.child import NO_WINDOW, Child, plain
-from motion_module.media.reading.folders import ReaderError, check_size, reason_of
+from motion_module.media.child import Child, finished, plain
+from motion_module.media.errors import ReaderError, reason_of
+from motion_module.media.reading.folders import check_size
+from motion_module.media.reading.notes import Notes
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.media.reading.probe import Probe, input_options, reading_ffmpeg, size_limit
 from motion_module.media.reading.timing import Selection, Timeline
@@ -34,15 +36,20 @@ class Decoding:
         probe: what it holds.
         selection: which frames are wanted; duplicates are not looked for here.
         notes: a file to be written meanwhile; it goes at the end.
+        on_met: called before each frame, and at least every `BEAT_S` while ffmpeg is silent, with the number of frames
+            of the source that it has met so far; may raise to stop.
 
     Attributes:
         timeline: when the frames are shown, as far as they were met, once the block has ended.
     """
 
-    def __init__(self, path: Path, probe: Probe, selection: Selection, notes: Path) -> None:
+    def __init__(
+        self, path: Path, probe: Probe, selection: Selection, notes: Path, on_met: Callable[[int], None]
+    ) -> None:
         self.timeline = Timeline(tick=probe.tick, declared=probe.rate)
         self._command = _command(path, probe, selection, notes)
-        self._probe, self._selection, self._notes = probe, selection, notes
+        self._probe, self._selection, self._notes = probe, selection, Notes(notes)
+        self._on_met, self._met = on_met, 0
 
     def __enter__(self) -> Decoding:
         try:
@@ -71,19 +78,20 @@ class Decoding:
         """
         while (frame := self._next()) is not None:
             yield frame
-        self._child.wait()
+        self._child.wait(self._beat)
 
     def stop(self, place: int) -> None:
         """There is enough, once the time of a frame is noted: ffmpeg may note it later than it hands out the frame."""
-        while len(self._rows()) <= place and self._next() is not None:
+        while self._notes.met() <= place and self._next() is not None:
             pass
 
     def _next(self) -> Image.Image | None:
-        if self._child.stdout is None:
+        stdout = self._child.stdout
+        if stdout is None:
             return None
+        frame = None
         try:
-            with self._child.patience():
-                frame = read_pam(self._child.stdout)
+            frame = self._child.awaited(lambda: read_pam(stdout), self._beat)
         except ReaderError:
             if not self._child.hung:  # else it was ended in the middle of a picture
                 raise
@@ -91,17 +99,16 @@ class Decoding:
             raise ReaderError(self._child.failure(0))
         return frame
 
-    def _rows(self) -> list[list[str]]:
-        """What is noted so far: `stream, dts, pts, duration, size, checksum`, as frames are shown, in microseconds."""
-        try:
-            lines = self._notes.read_text(encoding="ascii", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        return [line.split(",") for line in lines if line.startswith("0,") and line.count(",") >= 5]
+    def _beat(self) -> None:
+        met = self._notes.met()
+        if met > self._met:
+            self._child.sign_of_life()
+        self._met = met
+        self._on_met(met)
 
     def _read_notes(self) -> None:
-        rows = self._rows()
-        self._notes.unlink(missing_ok=True)
+        rows = self._notes.rows()  # pts in microseconds
+        self._notes.remove()
         timeline, last = self.timeline, self._selection.last
         timeline.starts = [Fraction(int(row[2]), _MICRO) for row in rows]
         whole = self._code == 0 and (last is None or len(rows) < last + 2)
@@ -165,7 +172,7 @@ def _passthrough(ffmpeg: str) -> tuple[str, str]:
     """ffmpeg's option for "every frame once"; its name changed with version 5.1."""
     command = [ffmpeg, "-hide_banner", "-h", "long"]
     try:
-        told = subprocess.run(command, capture_output=True, timeout=60, creationflags=NO_WINDOW)
+        told = finished(command, 60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ReaderError(f"ffmpeg does not start: {reason_of(error)}") from error
     return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from motion_module.media.child import Beat, silent
+from motion_module.media.errors import DAMAGE, ReaderError
 from motion_module.media.reading.animation import FORMATS, hidden_frames, is_animation
-from motion_module.media.reading.folders import DAMAGE, ReaderError, check_size, open_small, opened_picture
+from motion_module.media.reading.folders import check_size, open_small, opened_picture
 from motion_module.media.reading.probe import Probe, probe
 from motion_module.media.reading.timing import Selection
 from motion_module.wording import mention
@@ -41,8 +43,12 @@ class Description:
     probe: Probe | None = None
 
 
-def describe_video(path: Path) -> Description:
+def describe_video(path: Path, beat: Beat = silent) -> Description:
     """Look into a video file.
+
+    Args:
+        path: the file.
+        beat: called while ffmpeg looks; may raise to stop.
 
     Raises:
         ReaderError: it is empty, no video, or its pictures are too large.
@@ -50,7 +56,7 @@ def describe_video(path: Path) -> Description:
     """
     if not path.stat().st_size:
         raise ReaderError("it is empty")
-    return _animation(path) if is_animation(path) else _film(path)
+    return _animation(path) if is_animation(path) else _film(path, beat)
 
 
 def describe_folder(folder: Path, pictures: Sequence[Path], first: int = 0) -> Description:
@@ -69,8 +75,8 @@ def describe_folder(folder: Path, pictures: Sequence[Path], first: int = 0) -> D
     return Description(folder, width, height, len(pictures), len(pictures))
 
 
-def _film(path: Path) -> Description:
-    found = probe(path)
+def _film(path: Path, beat: Beat) -> Description:
+    found = probe(path, beat)
     check_size(*found.size)
     return Description(path, *found.size, None, round(found.frames) or None, found.fps, found.sound, found)
 

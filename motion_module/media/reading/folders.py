@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from motion_module.errors import as_text
+from motion_module.media.errors import DAMAGE, PictureError, ReaderError, reason_of
 from motion_module.wording import system_says
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
@@ -23,45 +21,6 @@ _NUMBER = re.compile(r"(\d+)")
 _MOST_PIXELS = 89_478_485  # where another extension has switched off Pillow's own limit, which is this one
 _SMALL = (64, 64)  # JPEG decodes to about this size
 _THUMBNAIL = 254, 1  # a tag of TIFF, and its bit that says "this page is another one, only smaller"
-
-# Pillow's decoders raise whatever a damaged file leads them to.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BufferError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
-
-class ReaderError(Exception):
-    """A video, a picture or a folder cannot be read; the sentence says why."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(as_text(sentence))
-
-
-class PictureError(ReaderError):
-    """A picture file cannot be read.
-
-    Args:
-        file: which.
-        why: in a few words.
-    """
-
-    def __init__(self, file: Path, why: str) -> None:
-        super().__init__(f"the picture {file} cannot be read ({why})")
-        self.why = why
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
@@ -233,18 +192,3 @@ def kind_of(mode: int) -> str:
     """What `stat` found that is no regular file, in words."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")
-
-
-def reason_of(error: BaseException) -> str:
-    """An error of Pillow or of the system in a few words."""
-    if isinstance(error, ReaderError):
-        return str(error)
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it is too large: {str(error).partition(', could be')[0]}"
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for it"
-    if isinstance(error, OSError) and error.strerror:
-        return system_says(error)
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "it is no picture"
-    return str(error).rstrip(".") or type(error).__name__

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_module.media import file_lock, private_folder
+from motion_module.media.child import Beat, silent
 from motion_module.media.reading.reader import Extract, file_name
 
 _INDEX = "index.json"
@@ -66,6 +67,7 @@ def stored(
     make: Callable[[Path], Extract],
     remove: bool = False,
     bounds: Bounds = _UNBOUNDED,
+    beat: Beat = silent,
 ) -> Iterator[Stored]:
     """Frames of `source` in a folder below `root`: those of an earlier run, or else made now.
 
@@ -76,13 +78,14 @@ def stored(
         make: writes the frames into an empty folder.
         remove: the folder goes when the block ends. Otherwise it stays for the next run.
         bounds: of what stays; looked at before and after.
+        beat: called for each frame of an earlier run that is looked at; may raise to stop.
 
     Raises:
         OSError: the frames cannot be written, or `root` is not ours.
         Exception: whatever `make` raises; nothing is left behind then.
     """
     with _claimed(root, _name(source, wanted), remove, bounds) as folder:
-        found = _whole(folder) or _made(folder, make)
+        found = _whole(folder, beat) or _made(folder, make)
         try:
             yield found
         finally:
@@ -202,7 +205,7 @@ def _locked(stack: ExitStack, root: Path, name: str) -> Path:
     raise FileExistsError(f"no free folder was found in {root}")
 
 
-def _whole(folder: Path) -> Stored | None:
+def _whole(folder: Path, beat: Beat) -> Stored | None:
     """Frames that are there already; None where they are not, not all, or not as they were written."""
     if not private_folder.is_private(folder):
         return None
@@ -212,8 +215,12 @@ def _whole(folder: Path) -> Stored | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     files = _files(folder, extract)
-    if len(digests) != len(files) or any(map(_differs, files, digests)):
+    if len(digests) != len(files):
         return None
+    for file, digest in zip(files, digests, strict=True):
+        beat()
+        if _differs(file, digest):
+            return None
     os.utime(folder / _INDEX)  # the time of its last use
     return Stored(files, extract)
 

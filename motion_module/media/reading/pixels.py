@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from motion_module.media.reading.folders import DAMAGE, ReaderError, load_small, opened_picture
+from motion_module.media.errors import DAMAGE, ReaderError
+from motion_module.media.reading.folders import load_small, opened_picture
 
 _ORIENTATION = 0x0112  # of EXIF
 _TURNS = {  # how a picture is turned that a camera has saved lying, by EXIF's number of it

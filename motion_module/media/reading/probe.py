@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from motion_module.media.child import NO_WINDOW
-from motion_module.media.ffmpeg import WriterError, ffmpeg_path
-from motion_module.media.reading.folders import ReaderError, check_size, most_pixels
+from motion_module.media.child import Beat, finished, silent
+from motion_module.media.errors import ReaderError, WriterError
+from motion_module.media.ffmpeg import ffmpeg_path
+from motion_module.media.reading.folders import check_size, most_pixels
 from motion_module.wording import system_says
 
 # Files that hold pictures themselves. A playlist, which names other files, is none of them.
@@ -91,19 +92,23 @@ def reading_ffmpeg() -> str:
         raise ReaderError(str(error).rstrip(".")) from error
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, beat: Beat = silent) -> Probe:
     """Look into a video file.
+
+    Args:
+        path: the file.
+        beat: called meanwhile; may raise to stop.
 
     Raises:
         ReaderError: it is no video, or holds no pictures.
     """
-    return _read(_told(path))
+    return _read(_told(path, beat))
 
 
-def _told(path: Path) -> str:
+def _told(path: Path, beat: Beat) -> str:
     command = [reading_ffmpeg(), "-hide_banner", "-nostdin", *size_limit(), *input_options(path)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, creationflags=NO_WINDOW)
+        done = finished(command, _TIMEOUT_S, beat)
     except subprocess.TimeoutExpired as error:
         raise ReaderError(f"ffmpeg did not find out within {_TIMEOUT_S} seconds what it is") from error
     except OSError as error:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from motion_module.media.child import NO_WINDOW
+from motion_module.media.child import Beat, finished, silent
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading.animation import Animation, is_animation
 from motion_module.media.reading.decode import Decoding
 from motion_module.media.reading.describe import Description, check_amount, describe_video, nothing_left, too_many
 from motion_module.media.reading.duplicates import DuplicateFinder
-from motion_module.media.reading.folders import ReaderError
 from motion_module.media.reading.probe import input_options, probe, reading_ffmpeg
 from motion_module.media.reading.timing import Selection, rate_of
 
 _FAST = 1  # of PNG; the files are temporary
+Heartbeat = Callable[[int, int], None]
+"""Called for each frame of a source, kept or not, and at least every `BEAT_S` while there is none: with the number of
+frames that are written, and of those of the source that were met so far. It may raise to stop the reading."""
 _HEARD = ["-ac", "1", "-ar", "8000", "-f", "s16le", "pipe:1"]
 
 
@@ -39,12 +42,16 @@ class Extract:
     complaint: str = ""
 
 
+def _unheard(kept: int, met: int) -> None:
+    """A heartbeat that nobody listens to."""
+
+
 def extract(
     path: Path,
     selection: Selection,
     folder: Path,
     most: int = 10_000,
-    on_frame: Callable[[int], None] | None = None,
+    heartbeat: Heartbeat = _unheard,
     known: Description | None = None,
 ) -> Extract:
     """Read a video and write each wanted frame as `00000.png`, ... One frame is in memory at a time.
@@ -54,7 +61,7 @@ def extract(
         selection: which frames.
         folder: an empty folder, which is there.
         most: how many frames may come.
-        on_frame: called with the number of frames written so far; may raise to stop.
+        heartbeat: tells how far it is, and may stop it.
         known: what `describe_video` has said about it; None to ask here.
 
     Raises:
@@ -62,26 +69,22 @@ def extract(
         OSError: the frames cannot be written.
     """
     places: list[int] = []
-    source = _opened(known or describe_video(path), selection, most, folder / "times.txt")
-    looked_at = 0
+
+    def on_met(met: int) -> None:
+        heartbeat(len(places), met)
+
+    known = known or describe_video(path, lambda: on_met(0))
+    source = _opened(known, selection, most, folder / "times.txt", on_met)
     with source:
-        duplicates = DuplicateFinder() if selection.drop_duplicates else None
-        for frame in source.frames():
-            if duplicates is None or duplicates.is_new(frame):
-                if len(places) == most:
-                    raise ReaderError(too_many(f"more than {most}", most))
-                frame.save(folder / file_name(len(places)), compress_level=_FAST)
-                places.append(selection.start + looked_at * selection.step)
-                if on_frame:
-                    on_frame(len(places))
-            looked_at += 1
-            if duplicates is not None and len(places) == selection.limit:
-                source.stop(selection.start + looked_at * selection.step)
-                break
-    timeline = source.timeline
+        looked_at = _write(source, selection, folder, most, places)
     if not places:
-        raise ReaderError(_nothing_read(selection, len(timeline.starts), source.complaints))
-    fps = rate_of(timeline, places, selection.step, looked_at)
+        raise ReaderError(_nothing_read(selection, len(source.timeline.starts), source.complaints))
+    return _extract_of(source, places, selection.step, looked_at)
+
+
+def _extract_of(source: Animation | Decoding, places: list[int], step: int, looked_at: int) -> Extract:
+    timeline = source.timeline
+    fps = rate_of(timeline, places, step, looked_at)
     return Extract(
         places,
         len(timeline.starts) if timeline.end is not None else None,
@@ -96,30 +99,43 @@ def file_name(number: int) -> str:
     return f"{number:05}.png"
 
 
-def sound_in(path: Path, start: float, seconds: float) -> bool:
-    """Whether there is any sound in a part of a file, and it can be decoded."""
-    if is_animation(path) or not probe(path).sound:
+def sound_in(path: Path, start: float, seconds: float, beat: Beat = silent) -> bool:
+    """Whether there is any sound in a part of a file, and it can be decoded; `beat` is called while ffmpeg tries."""
+    if is_animation(path) or not probe(path, beat).sound:
         return False
     asked = ["-ss", f"{start:.6f}", "-t", f"{seconds:.6f}"]
     command = [reading_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", *asked, *input_options(path)]
     try:
-        heard = subprocess.run(
-            [*command, "-map", "0:a:0", *_HEARD],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=600,
-            creationflags=NO_WINDOW,
-        )
+        heard = finished([*command, "-map", "0:a:0", *_HEARD], 600, beat)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return heard.returncode == 0 and len(heard.stdout) > 0
 
 
-def _opened(source: Description, selection: Selection, most: int, notes: Path) -> Animation | Decoding:
+def _write(source: Animation | Decoding, selection: Selection, folder: Path, most: int, places: list[int]) -> int:
+    """Write the frames and put the place of each in the source into `places`; returns how many were looked at."""
+    looked_at = 0
+    duplicates = DuplicateFinder() if selection.drop_duplicates else None
+    for frame in source.frames():
+        if duplicates is None or duplicates.is_new(frame):
+            if len(places) == most:
+                raise ReaderError(too_many(f"more than {most}", most))
+            frame.save(folder / file_name(len(places)), compress_level=_FAST)
+            places.append(selection.start + looked_at * selection.step)
+        looked_at += 1
+        if duplicates is not None and len(places) == selection.limit:
+            source.stop(selection.start + looked_at * selection.step)
+            break
+    return looked_at
+
+
+def _opened(
+    source: Description, selection: Selection, most: int, notes: Path, on_met: Callable[[int], None]
+) -> Animation | Decoding:
     check_amount(source, selection, most)
     if source.probe is None:
-        return Animation(source.path, selection)
-    return Decoding(source.path, source.probe, selection, notes)
+        return Animation(source.path, selection, on_met)
+    return Decoding(source.path, source.probe, selection, notes, on_met)
 
 
 def _nothing_read(selection: Selection, frames: int, complaints: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from motion_module.media.writing.base import FASTEST, Writer
+from motion_module.media.writing.base import Writer
 from motion_module.media.writing.png import COMPRESSION
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +22,6 @@ class ApngWriter(Writer):
     """Animated PNG, lossless, with the infotext in the text chunk `parameters`. Durations are exact fractions."""
 
     suffix = ".apng"
-    fastest = FASTEST
 
     def open(self) -> None:
         self._file: BinaryIO = self.part.open("w+b")
@@ -67,6 +66,9 @@ class ApngWriter(Writer):
         """The number of the next animation chunk, as bytes."""
         self._sequence += 1
         return struct.pack(">I", self._sequence - 1)
+
+
+WRITER = ApngWriter
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

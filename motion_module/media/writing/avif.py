@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from motion_module.media.writing.base import FASTEST
 from motion_module.media.writing.encoded import VideoWriter
 from motion_module.media.writing.isobmff import with_exif
 from motion_module.media.writing.metadata import exif_comment
@@ -15,7 +14,6 @@ class AvifWriter(VideoWriter):
     """AV1 of constant quality by libaom; odd sides are kept. The infotext is EXIF's UserComment."""
 
     suffix = ".avif"
-    fastest = FASTEST
     encoder = "libaom-av1"
     container = "avif"
     even = False
@@ -30,3 +28,6 @@ class AvifWriter(VideoWriter):
         super().finish()
         if self.info.infotext:
             self.part.write_bytes(with_exif(self.part.read_bytes(), exif_comment(self.info.infotext)))
+
+
+WRITER = AvifWriter

@@ -1,4 +1,4 @@
-"""What all writers share: options, and the promise that a file appears whole or not at all."""
+"""What all writers share: the promise that a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,39 +14,13 @@ from typing import BinaryIO, ClassVar
 
 from PIL import Image
 
-from motion_module.media.ffmpeg import WriterError
+from motion_module.formats import Format
+from motion_module.media.errors import WriterError
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.media.writing.names import Claim
+from motion_module.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
-FASTEST = 90  # frames per second of what browsers show as pictures: 10 ms or less for a frame they make 100 ms
-
-
-@dataclass(frozen=True)
-class WriterOptions:
-    """The person's settings for all formats; every writer takes what concerns it.
-
-    Attributes:
-        optimize_gif_palette: the best-looking GIF (dithered, palette refined further) instead of the fast one.
-        gifsicle: shrink the GIF with gifsicle where that is installed.
-        mp4_crf: quality of MP4, 0 (lossless) to 51; lower is better.
-        mp4_preset: x264's speed preset, "" for its default.
-        mp4_tune: x264's tuning, "" for none.
-        mp4_for_editors: "" for a file that plays everywhere, `TEN_BIT` or `LOSSLESS` for editing programs.
-        webp_quality: 0 to 100; higher is better.
-        webp_lossless: keep every pixel; quality is then effort.
-    """
-
-    optimize_gif_palette: bool = False
-    gifsicle: bool = False
-    mp4_crf: int = 23
-    mp4_preset: str = ""
-    mp4_tune: str = ""
-    mp4_for_editors: str = ""
-    webp_quality: int = 80
-    webp_lossless: bool = False
 
 
 class Writer(ABC):
@@ -57,19 +31,20 @@ class Writer(ABC):
     show the format, frames are left out evenly, so that it lasts as long as it should.
 
     Args:
+        row: the format's row of the table.
         claim: the name that belongs to this clip.
         info: frame rate, loop number, infotext.
-        options: the person's settings.
+        settings: the person's.
     """
 
     suffix: ClassVar[str]
     one_size: ClassVar[bool] = True  # frames of another size than the first are refused
-    fastest: ClassVar[int | None] = None  # frames per second that players show as such; None for any number
 
-    def __init__(self, claim: Claim, info: ClipInfo, options: WriterOptions) -> None:
-        self.info = info if self.fastest is None else replace(info, fps=min(info.fps, self.fastest))
+    def __init__(self, row: Format, claim: Claim, info: ClipInfo, settings: Settings) -> None:
+        self.row = row
+        self.info = info if row.fastest is None else replace(info, fps=min(info.fps, row.fastest))
         self._rate, self._pace = info.rate, self.info.rate / info.rate
-        self.options = options
+        self.settings = settings
         self.final = claim.folder / f"{claim.stem}{self.suffix}"
         self.part = claim.work / self.final.name
         self.frames_written = 0
@@ -129,7 +104,7 @@ class Writer(ABC):
         if not self.left_out:
             return ""
         held = f"{self.frames_written} of the {self._frames_seen} frames"
-        return f"it holds {held}, because browsers slow down more than {self.fastest} a second"
+        return f"it holds {held}, because browsers slow down more than {self.row.fastest} a second"
 
     @property
     def left_out(self) -> int:

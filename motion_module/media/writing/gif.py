@@ -37,10 +37,9 @@ class GifWriter(Writer):
     """
 
     suffix = ".gif"
-    fastest = 100 // _SHORTEST
 
     def open(self) -> None:
-        best = self.options.optimize_gif_palette
+        best = self.settings.optimize_gif_palette
         self._painter = SteadyPainter(PaletteTracker(_BEST_STEPS) if best else PaletteTracker(), dither=best)
         self._file: BinaryIO = self.part.open("wb")
         self._table = b""
@@ -66,7 +65,7 @@ class GifWriter(Writer):
             if self.left_out:
                 file.seek(self._delay_at)
                 file.write(struct.pack("<H", self._last_delay()))
-        if self.options.gifsicle:
+        if self.settings.optimize_gif_gifsicle:
             _shrink(self.part)
 
     def abort(self, error: BaseException) -> None:
@@ -76,6 +75,9 @@ class GifWriter(Writer):
         """Hundredths of a second for the last frame, which also stands for those left out behind it."""
         before = round((self.frames_written - 1) * 100 / self.info.fps)
         return max(round(self.seconds * 100) - before, _SHORTEST)
+
+
+WRITER = GifWriter
 
 
 def _delay(frame: int, fps: float) -> int:

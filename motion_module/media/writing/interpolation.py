@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from motion_module.media.ffmpeg import FrameProcess, WriterError, require_filter
+from motion_module.media.errors import WriterError
+from motion_module.media.ffmpeg import FrameProcess, require_filter
 
 Predictor = Callable[[Image.Image, Image.Image, float], Image.Image]
 """The picture at a place, above 0 and below 1, on the way from one picture to another."""

@@ -1,4 +1,4 @@
-"""EXIF in AVIF files: ffmpeg writes none, so it is put into the finished file here, and read from there.
+"""EXIF in AVIF files: ffmpeg writes none, so it is put into the finished file here.
 
 An AVIF file is a row of boxes (ISO/IEC 14496-12). A box `meta` lists items: `iinf` what each is, `iloc` where in the
 file its data lie, `iref` what it describes (ISO/IEC 23008-12). EXIF is an item of type `Exif`; its data are the last
@@ -35,25 +35,6 @@ def with_exif(data: bytes, exif: bytes) -> bytes:
     payload = bytes(4) + exif  # the TIFF header begins at byte 0
     described = describe(_moved(data, growth), len(data) + growth + 8, len(payload))
     return described + _box(b"mdat", payload)
-
-
-def read_exif(data: bytes) -> bytes | None:
-    """The EXIF data of an AVIF file, from the TIFF header on; None if there are none.
-
-    Raises:
-        ValueError: it is not an AVIF file, or one that is not built as the files of `with_exif`.
-    """
-    _body(data, *_META)
-    for meta in (_TRACK_META, _META):
-        if _find(data, *meta):
-            start, end = _body(data, *meta, b"iinf")
-            entries = [body for name, body, _ in _boxes(data, start + _FULL + 2, end) if name == b"infe"]
-            kinds = dict(struct.unpack_from(">H2x4s", data, body + _FULL) for body in entries)
-            for number, _, _, place, length in _locations(data, meta):
-                if kinds.get(number) == b"Exif":
-                    (skip,) = struct.unpack_from(">I", data, place)
-                    return data[place + 4 + skip : place + length]
-    return None
 
 
 def _describe_picture(data: bytes, place: int, length: int) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from motion_module.media.writing.base import LOSSLESS, TEN_BIT
 from motion_module.media.writing.encoded import VideoWriter, to_yuv
+from motion_module.settings import LOSSLESS, TEN_BIT
 
 
 class Mp4Writer(VideoWriter):
@@ -19,18 +19,21 @@ class Mp4Writer(VideoWriter):
     even = True
 
     def open(self) -> None:
-        if self.options.mp4_for_editors == LOSSLESS:
+        if self.settings.mp4_for_editors == LOSSLESS:
             self.encoder, self.even = "libx264rgb", False
         super().open()
 
     def picture(self) -> list[str]:
-        if self.options.mp4_for_editors == LOSSLESS:
+        if self.settings.mp4_for_editors == LOSSLESS:
             return ["-pix_fmt", "rgb24"]
-        return to_yuv("yuv422p10le" if self.options.mp4_for_editors == TEN_BIT else "yuv420p")
+        return to_yuv("yuv422p10le" if self.settings.mp4_for_editors == TEN_BIT else "yuv420p")
 
     def arguments(self) -> list[str]:
-        options = self.options
-        quality = ["-qp", "0"] if options.mp4_for_editors == LOSSLESS else ["-crf", str(options.mp4_crf)]
-        quality += ["-preset", options.mp4_preset] if options.mp4_preset else []
-        quality += ["-tune", options.mp4_tune] if options.mp4_tune else []
+        settings = self.settings
+        quality = ["-qp", "0"] if settings.mp4_for_editors == LOSSLESS else ["-crf", str(settings.mp4_crf)]
+        quality += ["-preset", settings.mp4_preset] if settings.mp4_preset else []
+        quality += ["-tune", settings.mp4_tune] if settings.mp4_tune else []
         return [*quality, "-movflags", "+faststart"]
+
+
+WRITER = Mp4Writer

@@ -1,54 +1,31 @@
 """256 colours for a picture, fast: k-means over a histogram, started from the frame before.
 
 Neighbouring frames have nearly the same colours, so a step or two of Lloyd's algorithm a frame keep the palette at its
-optimum. Working on the cells of a coarse colour cube instead of pixels makes a step cost milliseconds.
-
-Pixels are kept as planes here: (3, n) uint8, which numpy works through many times faster than (n, 3).
+optimum. Working on the cells of a coarse colour cube instead of pixels makes a step cost a millisecond.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from motion_module.media.writing.cells import Cells, joined, occupied_cells
+from motion_module.media.writing.planes import IN_RANGE, Planes, blocks
+
 MOST_COLOURS = 256  # in the colour table of a picture
 COLOURS = MOST_COLOURS - 1  # of a tracked palette: the last place is free, for "as in the frame before"
 
-Planes = NDArray[np.uint8]
-
-_FINEST_BITS, _FINE_BITS, _COARSE_BITS = 7, 6, 5
-# Above this many occupied cells the fine cube costs more time than it gains in quality; far below it, a finer one
-# costs next to nothing.
-_MOST_FINE_CELLS = 8_192
-_FEW_CELLS, _MANY_CELLS = 1_500, 4_000
+_MANY_CELLS = 4_000  # more than are needed to move a palette
 _FIRST_STEPS, _LAST_STEPS = 6, 3
 _SAMPLE = 16_384  # pixels
 # An error that has grown so many times since the frame before is a cut: the palette begins anew.
 _CUT = 1.5
-# Colours whose distances to the palette are looked at together: they fit into the processor's cache.
-_BLOCK = 2048
+# Colours whose distances to the palette are looked at together. These fit into the processor's cache and into memory
+# that is at hand, and are too few for numpy to wake other threads, which cost more than they help.
+_BLOCK = 192
 # Entries of the palette that may move to other colours in one step.
 _MOST_MOVES = 16
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """The occupied cells of a picture's colour cube.
-
-    Attributes:
-        bits: bits per channel of the cube.
-        of_pixel: the cell of every pixel, (pixels,), below n.
-        colours: mean colour of the pixels in each occupied cell, (n, 3) float32.
-        counts: pixels in each, (n,) float32.
-    """
-
-    bits: int
-    of_pixel: NDArray[np.uint16]
-    colours: NDArray[np.float32]
-    counts: NDArray[np.float32]
 
 
 class PaletteTracker:
@@ -75,23 +52,24 @@ class PaletteTracker:
             raise ValueError("The palette has seen no pixels yet.")
         return _table(np.clip(self._palette + 0.5, 0, 255).astype(np.uint8))
 
-    def follow(self, planes: Planes) -> NDArray[np.uint8]:
-        """Move the palette to these pixels and return the place of the nearest colour for each, (n,) below 255.
+    def follow(self, planes: Planes, counting: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+        """Move the palette to these pixels and return the place of the nearest colour for each, (n,).
 
         Args:
-            planes: red, green and blue of the pixels, (3, n) with n > 0.
+            planes: red, green and blue of the pixels, (3, n).
+            counting: which of them count, (n,), at least one; None for all. The place of the others is 255.
         """
-        cells = _occupied_cells(planes)
-        enough = cells if len(cells.colours) <= _MANY_CELLS else _joined(cells)
+        cells = occupied_cells(planes, counting)
+        enough = cells if len(cells.colours) <= _MANY_CELLS else joined(cells)
         before = self.error
         if self._palette is not None:
             nearest = self._take(_refined(self._palette, enough, self._steps), cells)
         if self._palette is None or self.error > _CUT * max(before, 1):
-            roughly = _refined(_first_palette(planes), enough, _FIRST_STEPS)
-            nearest = self._take(_refined(roughly, cells, _LAST_STEPS), cells)
-        return nearest.astype(np.uint8)[cells.of_pixel]
+            first = _first_palette(planes if counting is None else planes[:, counting])
+            nearest = self._take(_refined(_refined(first, enough, _FIRST_STEPS), cells, _LAST_STEPS), cells)
+        return _spread(nearest, cells.of_pixel)
 
-    def _take(self, palette: NDArray[np.float32], cells: _Cells) -> NDArray[np.intp]:
+    def _take(self, palette: NDArray[np.float32], cells: Cells) -> NDArray[np.intp]:
         """Go on with a palette; the nearest of its colours for each cell, (n,)."""
         self._palette = palette
         nearest, errors = _assign(palette, cells.colours)
@@ -120,32 +98,13 @@ def _packed(planes: Planes) -> NDArray[np.int32]:
     return (red << 16) | (green << 8) | blue
 
 
-def _occupied_cells(planes: Planes) -> _Cells:
-    """Sort pixels into a cube as fine as the number of their colours allows."""
-    bits = _FINE_BITS
-    number, counts = _counted(planes, bits)
-    occupied = int(np.count_nonzero(counts))
-    if not _FEW_CELLS < occupied <= _MOST_FINE_CELLS:
-        bits = _COARSE_BITS if occupied > _FEW_CELLS else _FINEST_BITS
-        number, counts = _counted(planes, bits)
-    return _cells(planes, bits, number, counts)
-
-
-def _counted(planes: Planes, bits: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """The number of every pixel's cell, and how many pixels each cell of the cube has."""
-    red, green, blue = (planes >> (8 - bits)).astype(np.int32)
-    number = (red << 2 * bits) | (green << bits) | blue
-    return number, np.bincount(number, minlength=1 << (3 * bits))
-
-
-def _cells(planes: Planes, bits: int, number: NDArray[np.int32], counts: NDArray[np.intp]) -> _Cells:
-    occupied = np.flatnonzero(counts)
-    rank = np.zeros(len(counts), np.uint16)
-    rank[occupied] = np.arange(len(occupied))
-    of_pixel, counts = rank[number], counts[occupied]
-    sums = [np.bincount(of_pixel, plane) for plane in planes]
-    colours = (np.stack(sums, axis=1) / counts[:, None]).astype(np.float32)
-    return _Cells(bits, of_pixel, colours, counts.astype(np.float32))
+def _spread(nearest: NDArray[np.intp], of_pixel: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The place for every pixel, from those for cells."""
+    of_cell = np.append(nearest, COLOURS).astype(np.uint8)
+    places = np.empty(len(of_pixel), np.uint8)
+    for block in blocks(len(of_pixel)):
+        of_cell.take(of_pixel[block], out=places[block], mode=IN_RANGE)
+    return places
 
 
 def _first_palette(planes: Planes) -> NDArray[np.float32]:
@@ -158,19 +117,7 @@ def _first_palette(planes: Planes) -> NDArray[np.float32]:
     return np.concatenate([found, np.zeros((COLOURS - len(found), 3), np.float32)])
 
 
-def _joined(cells: _Cells) -> _Cells:
-    """The same colours in a cube of half the resolution; good enough to move a palette, but of no pixels."""
-    bits = cells.bits - 1
-    red, green, blue = cells.colours.T.astype(np.int32) >> (8 - bits)
-    number = (red << 2 * bits) | (green << bits) | blue
-    number = np.unique(number, return_inverse=True)[1].reshape(-1)
-    weights = np.bincount(number, cells.counts)
-    sums = [np.bincount(number, cells.counts * cells.colours[:, k]) for k in range(3)]
-    colours = (np.stack(sums, axis=1) / weights[:, None]).astype(np.float32)
-    return _Cells(bits, np.zeros(0, np.uint16), colours, weights.astype(np.float32))
-
-
-def _refined(palette: NDArray[np.float32], cells: _Cells, steps: int) -> NDArray[np.float32]:
+def _refined(palette: NDArray[np.float32], cells: Cells, steps: int) -> NDArray[np.float32]:
     """Lloyd's algorithm: the moved palette, (255, 3)."""
     for _ in range(steps):
         nearest, error = _assign(palette, cells.colours)
@@ -185,14 +132,19 @@ def _refined(palette: NDArray[np.float32], cells: _Cells, steps: int) -> NDArray
 
 def _assign(palette: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For each colour (n, 3) the index of the nearest palette entry, and its squared distance."""
+    # |entry|^2 - 2 colour * entry, which is least for the nearest, as one product of matrices. A last entry is
+    # infinitely far: processors like 256 columns better than 255.
+    factors = np.zeros((4, MOST_COLOURS), np.float32)
+    factors[:3, :COLOURS], factors[3, :COLOURS] = -2 * palette.T, (palette * palette).sum(axis=1)
+    factors[3, COLOURS] = np.finfo(np.float32).max
+    points = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
     nearest, error = np.empty(len(colours), np.intp), np.empty(len(colours), np.float32)
-    squares = (palette * palette).sum(axis=1)
+    rows = np.arange(_BLOCK) * MOST_COLOURS
     for start in range(0, len(colours), _BLOCK):
         block = slice(start, start + _BLOCK)
-        distances = colours[block] @ (-2 * palette.T)
-        distances += squares
-        nearest[block] = distances.argmin(axis=1)
-        error[block] = distances.min(axis=1)
+        distances = points[block] @ factors
+        least = distances.argmin(axis=1, out=nearest[block])
+        error[block] = distances.reshape(-1).take(rows[: len(least)] + least)
     error += (colours * colours).sum(axis=1)
     return nearest, np.maximum(error, 0)
 
@@ -202,7 +154,7 @@ def _move_idle(
     weights: NDArray[np.float64],
     nearest: NDArray[np.intp],
     error: NDArray[np.float32],
-    cells: _Cells,
+    cells: Cells,
 ) -> None:
     """Move entries that are of little use to the cells served worst, where that lowers the error.
 
@@ -215,7 +167,9 @@ def _move_idle(
     distance, neighbour = _nearest_others(palette)
     cost = weights * distance
     cheapest = np.argsort(cost)[:moves]
-    served = (weights[cheapest] == 0) | ~np.isin(neighbour[cheapest], cheapest)  # by one that stays
+    stays = np.ones(COLOURS, np.bool_)
+    stays[cheapest] = False
+    served = (weights[cheapest] == 0) | stays[neighbour[cheapest]]
     better = served & (error[worst] > cost[cheapest]) & (nearest[worst] != cheapest)
     palette[cheapest[better]] = cells.colours[worst[better]]
 
@@ -228,12 +182,11 @@ def _nearest_others(palette: NDArray[np.float32]) -> tuple[NDArray[np.float32], 
     return np.maximum(distances.min(axis=1), 0), distances.argmin(axis=1)
 
 
-def dithered(planes: Planes, size: tuple[int, int], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
+def dithered(image: Image.Image, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
     palette = Image.new("P", (1, 1))
     # The last colour is not for use: it repeats the first, whose place is taken instead.
     palette.putpalette(np.concatenate([table[:COLOURS], table[:1]]).tobytes())
-    picture = Image.merge("RGB", [Image.fromarray(plane.reshape(size[::-1])) for plane in planes])
-    places = np.array(picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
+    places = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
     places[places == COLOURS] = 0
     return places

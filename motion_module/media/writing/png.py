@@ -44,5 +44,8 @@ class PngWriter(Writer):
         return [self.final / _name(number) for number in range(self.frames_written)]
 
 
+WRITER = PngWriter
+
+
 def _name(number: int) -> str:
     return f"{number:05}.png"

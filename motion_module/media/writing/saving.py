@@ -11,10 +11,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from motion_module.media.writing import WRITERS, Writer, WriterError, WriterOptions
+from motion_module.formats import format_named
+from motion_module.media.errors import WriterError, describe
+from motion_module.media.writing import WRITERS, Writer
 from motion_module.media.writing.clip import Clip
 from motion_module.media.writing.names import Claim
-from motion_module.wording import system_says
+from motion_module.settings import Settings
+from motion_module.wording import for_client
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ def write_clip(
     clip: Clip,
     formats: Iterable[str],
     claim: Claim,
-    options: WriterOptions | None = None,
+    settings: Settings | None = None,
     on_frame: Callable[[int], None] | None = None,
 ) -> WriteReport:
     """Write a clip in several formats. A format that fails leaves no file and costs the others nothing.
@@ -89,14 +92,15 @@ def write_clip(
         clip: frames of any mode; they are written as RGB.
         formats: names of `WRITERS`.
         claim: the name that belongs to the clip (`names.claimed`).
-        options: the person's settings.
+        settings: the person's; None is those that nobody has changed.
         on_frame: called with the number of frames passed on so far.
 
     Raises:
         KeyError: there is no such format.
         Exception: whatever iterating over the frames raises; nothing is left behind then.
     """
-    writers = {name: WRITERS[name](claim, clip.info, options or WriterOptions()) for name in dict.fromkeys(formats)}
+    settings = settings or Settings()
+    writers = {name: WRITERS[name](format_named(name), claim, clip.info, settings) for name in dict.fromkeys(formats)}
     lanes = {name: _Lane(writer) for name, writer in writers.items()}
     complete = False
     try:
@@ -125,14 +129,5 @@ def _report(lanes: dict[str, _Lane], done: dict[str, list[Path]]) -> WriteReport
         else:
             report.failures[name] = describe(lane.failure)
             unexpected = None if isinstance(lane.failure, WriterError) else lane.failure
-            logger.warning("%s was not written: %s", name, report.failures[name], exc_info=unexpected)
+            logger.warning("%s was not written: %s", name, for_client(report.failures[name]), exc_info=unexpected)
     return report
-
-
-def describe(error: Exception) -> str:
-    """What went wrong, in words for a person."""
-    if isinstance(error, WriterError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        return system_says(error)
-    return f"{type(error).__name__}: {error}"

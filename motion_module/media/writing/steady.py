@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from motion_module.media.writing.palette import (
-    MOST_COLOURS,
-    PaletteTracker,
+from motion_module.media.writing.palette import MOST_COLOURS, PaletteTracker, dithered, exact_places, exact_table
+from motion_module.media.writing.planes import (
     Planes,
-    dithered,
-    exact_places,
-    exact_table,
+    blocks,
+    differences,
+    distances,
+    either,
+    looked_up,
+    planes_of,
+    unlike,
 )
 
 KEPT = MOST_COLOURS - 1
@@ -31,11 +34,11 @@ KEPT = MOST_COLOURS - 1
 _RIGHT = 6
 # A pixel that moves by no more than so many levels a frame belongs to a smooth, slow change. There, the new colour is
 # looked for so much of the way back to the one that is shown: smaller jumps, for a little of the PSNR.
-_SLOW, _INERTIA = 2, 10  # 32nds
+_SLOW, _INERTIA, _WHOLE_WAY = 2, 10, 32
 # Dithering that takes a pixel further off than so many times the palette's usual error is not followed.
 _WILDEST = 5
-# Pixels that tell early when there are too many colours.
-_SAMPLE = 2048
+# Of so many pixels, those that are drawn tell early when there are too many colours.
+_SAMPLE = 4096
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,16 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Strokes:
-    """Some pixels and their colours.
+    """Some pixels of a frame with their colours.
 
     Attributes:
-        where: the pixels' numbers in the frame, (n,).
-        places: in the table, (n,).
-        colours: which are there, (3, n).
+        drawn: which pixels, (n,).
+        places: in the table, (n,); of those that are not drawn, anything.
+        colours: that stand there, (3, n).
         table: (256, 3).
     """
 
-    where: NDArray[np.intp]
+    drawn: NDArray[np.bool_]
     places: NDArray[np.uint8]
     colours: Planes
     table: NDArray[np.uint8]
@@ -94,93 +97,117 @@ class SteadyPainter:
         Args:
             image: mode RGB, of the same size as the others.
         """
-        frame = np.stack([np.asarray(plane).reshape(-1) for plane in image.split()])
+        frame = planes_of(image)
         before, self._before = self._before, frame
-        strokes = self._first(frame, image.size) if before is None else self._next(frame, before, image.size)
-        for shown, meant, colours, wanted in zip(self._shown, self._meant, strokes.colours, frame, strict=True):
-            shown[strokes.where] = colours
+        strokes = self._first(frame, image) if before is None else self._next(frame, before, image)
+        places = self._lay(strokes, frame)
+        return Drawing(places.reshape(image.size[::-1]), strokes.table, not strokes.drawn.all())
+
+    def _lay(self, strokes: _Strokes, frame: Planes) -> NDArray[np.uint8]:
+        """Lay pixels over what is shown; the places for the whole frame, (n,)."""
+        places = np.full_like(strokes.places, KEPT)
+        for block in blocks(len(places)):
+            drawn = strokes.drawn[block]
+            places[block] = either(drawn, strokes.places[block], places[block])
+            self._shown[:, block] = either(drawn, strokes.colours[:, block], self._shown[:, block])
             if self._dither:
-                meant[strokes.where] = wanted[strokes.where]
-        places = np.full(frame.shape[1], KEPT, np.uint8)
-        places[strokes.where] = strokes.places
-        return Drawing(places.reshape(image.size[::-1]), strokes.table, len(strokes.where) < frame.shape[1])
+                self._meant[:, block] = either(drawn, frame[:, block], self._meant[:, block])
+        return places
 
-    def _first(self, frame: Planes, size: tuple[int, int]) -> _Strokes:
+    def _first(self, frame: Planes, image: Image.Image) -> _Strokes:
         self._shown, self._meant = np.zeros_like(frame), np.zeros_like(frame)
-        everywhere = np.arange(frame.shape[1])
-        return _exact(frame, everywhere, MOST_COLOURS) or self._whole(frame, everywhere, size)
+        everywhere = np.ones(frame.shape[1], np.bool_)
+        exact = _exact(frame, everywhere, MOST_COLOURS)
+        if exact is not None:
+            return exact
+        return self._dithered(frame, everywhere, image) if self._dither else self._nearest(frame, everywhere)
 
-    def _next(self, frame: Planes, before: Planes, size: tuple[int, int]) -> _Strokes:
-        moved = (np.maximum(frame, before) - np.minimum(frame, before)).max(axis=0)
-        wrong = _distance(frame, self._shown)
-        due = (moved > 0) & (wrong > 0)
-        exact = _exact(frame, np.flatnonzero(due), MOST_COLOURS - 1)
-        if exact is None and not wrong[moved == 0].any():
-            exact = _exact(frame, np.arange(frame.shape[1]), MOST_COLOURS)
+    def _next(self, frame: Planes, before: Planes, image: Image.Image) -> _Strokes:
+        moved, off = unlike(frame, before), unlike(frame, self._shown)
+        due = moved & off
+        exact = _exact(frame, due, MOST_COLOURS - 1)
+        if exact is None and (due == off).all():
+            exact = _exact(frame, np.ones_like(due), MOST_COLOURS)
         if exact is not None:
             return exact
         if self._dither:
-            drifted = _distance(frame, self._meant) > _RIGHT
-            return self._whole(frame, np.flatnonzero(due & drifted), size)
-        return self._nearest(frame, moved, wrong)
+            return self._dithered(frame, self._drifted(frame, due), image)
+        return self._corrected(frame, before, due)
 
-    def _nearest(self, frame: Planes, moved: NDArray[np.uint8], wrong: NDArray[np.int32]) -> _Strokes:
-        """The pixels whose colour is wrong, where the palette has a better one."""
-        slow = moved <= _SLOW
-        good_enough = slow & (wrong <= int(self._tracker.error))
-        where = np.flatnonzero((moved > 0) & (wrong > _RIGHT) & ~good_enough)
-        if not len(where):
-            return _nothing()
-        wanted = _at(frame, where)
-        places = self._tracker.follow(np.where(slow[where], _held_back(wanted, _at(self._shown, where)), wanted))
-        colours = _looked_up(self._tracker.table, places)
-        better = np.flatnonzero(_distance(wanted, colours) < wrong[where])
-        return _Strokes(where[better], places[better], _at(colours, better), self._tracker.table)
+    def _corrected(self, frame: Planes, before: Planes, due: NDArray[np.bool_]) -> _Strokes:
+        """Of these pixels, those whose colour is wrong and that the palette has a better one for."""
+        wrong, wanted = np.empty(len(due), np.int32), np.empty_like(frame)
+        for block in blocks(len(due)):
+            colours, shown = frame[:, block], self._shown[:, block]
+            slow = differences(colours, before[:, block]).max(axis=0) <= _SLOW
+            wrong[block] = distances(colours, shown)
+            good_enough = slow & (wrong[block] <= int(self._tracker.error))
+            due[block] &= (wrong[block] > _RIGHT) & ~good_enough
+            wanted[:, block] = either(slow, _held_back(colours, shown), colours)
+        if not due.any():
+            return _nothing(frame)
+        found = self._nearest(wanted, due)
+        for block in blocks(len(due)):
+            found.drawn[block] &= distances(frame[:, block], found.colours[:, block]) < wrong[block]
+        return found
 
-    def _whole(self, frame: Planes, where: NDArray[np.intp], size: tuple[int, int]) -> _Strokes:
-        """Pixels from a palette picture of the whole frame, dithered if that is wished for."""
-        places = self._tracker.follow(frame)
-        table = self._tracker.table
-        if self._dither:
-            spread = dithered(frame, size, table)
-            wild = _distance(frame, _looked_up(table, spread)) > _WILDEST * self._tracker.error
-            places = np.where(wild, places, spread)
-        places = places[where]
-        return _Strokes(where, places, _looked_up(table, places), table)
+    def _nearest(self, wanted: Planes, drawn: NDArray[np.bool_]) -> _Strokes:
+        """These pixels in the nearest colours of the palette."""
+        places = self._tracker.follow(wanted, drawn)
+        return _with_colours(drawn, places, self._tracker.table)
+
+    def _dithered(self, frame: Planes, drawn: NDArray[np.bool_], image: Image.Image) -> _Strokes:
+        """Pixels from a picture of the whole frame: dithered, but of the nearest colour where that goes too far."""
+        nearest = self._tracker.follow(frame)
+        table, farthest = self._tracker.table, _WILDEST * self._tracker.error
+        places = dithered(image, table)
+        for block in blocks(len(places)):
+            wild = distances(frame[:, block], looked_up(table, places[block])) > farthest
+            places[block] = either(wild, nearest[block], places[block])
+        return _with_colours(drawn, places, table)
+
+    def _drifted(self, frame: Planes, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Of these pixels, those that are no longer meant to have the colour that they were drawn for, (n,)."""
+        drifted = np.empty_like(due)
+        for block in blocks(len(due)):
+            drifted[block] = due[block] & (distances(frame[:, block], self._meant[:, block]) > _RIGHT)
+        return drifted
 
 
-def _nothing() -> _Strokes:
-    nothing = np.zeros((3, 0), np.uint8)
-    return _Strokes(np.zeros(0, np.intp), nothing[0], nothing, np.zeros((MOST_COLOURS, 3), np.uint8))
+def _with_colours(drawn: NDArray[np.bool_], places: NDArray[np.uint8], table: NDArray[np.uint8]) -> _Strokes:
+    colours = np.empty((3, len(places)), np.uint8)
+    for block in blocks(len(places)):
+        colours[:, block] = looked_up(table, places[block])
+    return _Strokes(drawn, places, colours, table)
 
 
-def _exact(frame: Planes, where: NDArray[np.intp], most: int) -> _Strokes | None:
+def _nothing(frame: Planes) -> _Strokes:
+    count = frame.shape[1]
+    table = np.zeros((MOST_COLOURS, 3), np.uint8)
+    return _Strokes(np.zeros(count, np.bool_), np.zeros(count, np.uint8), frame, table)
+
+
+def _exact(frame: Planes, drawn: NDArray[np.bool_], most: int) -> _Strokes | None:
     """These pixels without any error; None where they have more than so many colours."""
-    if not len(where):
-        return _nothing()
-    if exact_table(_at(frame, where[:: len(where) // _SAMPLE + 1]), most) is None:
+    if not drawn.any():
+        return _nothing(frame)
+    some = slice(None, None, len(drawn) // _SAMPLE + 1)
+    sample = frame[:, some][:, drawn[some]]
+    if sample.shape[1] > most and exact_table(sample, most) is None:
         return None
-    pixels = _at(frame, where)
+    pixels = frame if drawn.all() else np.stack([plane[drawn] for plane in frame])
     table = exact_table(pixels, most)
-    return None if table is None else _Strokes(where, exact_places(pixels, table), pixels, table)
+    if table is None:
+        return None
+    places = np.zeros(len(drawn), np.uint8)
+    places[drawn] = exact_places(pixels, table)
+    return _Strokes(drawn, places, frame, table)
 
 
 def _held_back(wanted: Planes, shown: Planes) -> Planes:
-    """Colours a little on the way from the wanted ones back to those that are shown."""
-    step = wanted.astype(np.int16) - shown
-    return (wanted - ((step * _INERTIA + 16) >> 5)).astype(np.uint8)
-
-
-def _at(planes: Planes, where: NDArray[np.intp]) -> Planes:
-    return planes if len(where) == planes.shape[1] else np.stack([plane[where] for plane in planes])
-
-
-def _looked_up(table: NDArray[np.uint8], places: NDArray[np.uint8]) -> Planes:
-    return np.stack([colours[places] for colours in np.ascontiguousarray(table.T)])
-
-
-def _distance(one: Planes, other: Planes) -> NDArray[np.int32]:
-    """How far apart the colours of pixels are, (n,)."""
-    steps = [np.subtract(first, second, dtype=np.int16) for first, second in zip(one, other, strict=True)]
-    red, green, blue = (np.multiply(step, step, dtype=np.int32) for step in steps)
-    return red + green + blue
+    """Colours a little on the way from the wanted ones back to those that are shown, rounded to the wanted ones."""
+    mixed = wanted.astype(np.uint16) * np.uint16(_WHOLE_WAY - _INERTIA)
+    mixed += shown.astype(np.uint16) * np.uint16(_INERTIA)
+    mixed += np.uint16(_WHOLE_WAY // 2 - 1)
+    mixed //= np.uint16(_WHOLE_WAY)
+    return mixed.astype(np.uint8)

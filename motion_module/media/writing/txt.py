@@ -24,3 +24,6 @@ class TxtWriter(Writer):
 
     def abort(self, error: BaseException) -> None:
         """Nothing: no file stays open."""
+
+
+WRITER = TxtWriter

@@ -19,3 +19,6 @@ class WebmWriter(VideoWriter):
 
     def arguments(self) -> list[str]:
         return [*_QUALITY, "-fflags", "+bitexact"]  # bitexact: no random identifiers
+
+
+WRITER = WebmWriter

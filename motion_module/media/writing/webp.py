@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from motion_module.media.ffmpeg import WriterError
-from motion_module.media.writing.base import FASTEST, Writer
+from motion_module.media.errors import WriterError
+from motion_module.media.writing.base import Writer
 from motion_module.media.writing.metadata import exif_comment
 
 _HAS_ANIMATION, _HAS_EXIF = 0x02, 0x08
@@ -26,7 +26,6 @@ class WebpWriter(Writer):
     """
 
     suffix = ".webp"
-    fastest = FASTEST
 
     def open(self) -> None:
         self._file: BinaryIO = self.part.open("wb")
@@ -50,12 +49,15 @@ class WebpWriter(Writer):
         self.close_quietly(self._file)
 
     def _encoded(self, image: Image.Image) -> bytes:
-        options, buffer = self.options, io.BytesIO()
-        image.save(buffer, "WEBP", quality=options.webp_quality, lossless=options.webp_lossless)
+        settings, buffer = self.settings, io.BytesIO()
+        image.save(buffer, "WEBP", quality=settings.webp_quality, lossless=settings.webp_lossless)
         for name, chunk in _chunks(buffer.getvalue()):
             if name in (b"VP8 ", b"VP8L"):
                 return chunk
         raise WriterError("Pillow wrote a WEBP without a picture.")
+
+
+WRITER = WebpWriter
 
 
 def _start(size: tuple[int, int], loop: int, exif: bool) -> bytes:

@@ -26,22 +26,20 @@ from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.sparsectrl import temporal_layers
-from motion_module.patching import replaced
+from motion_module.patching import changing, replaced
 from motion_module.travel import Travel
+from motion_module.webui.host_types import Processing
 
 
 class Lent(Protocol):
-    """Something of ControlNet's that is handed out call by call."""
+    """Something of ControlNet's that is handed out call by call; what was there comes back when its loan ends."""
 
     def give(self, call: ModelCall) -> None:
         """Make it fit the rows of a call."""
 
-    def take_back(self) -> None:
-        """Put the whole back, unless somebody else has put another one there."""
-
 
 @contextmanager
-def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
+def handed_out(p: Processing, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
     Args:
@@ -57,8 +55,6 @@ def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel 
     """
     lent: list[Lent] = []
     call_frames = CallFrames(frames=1)
-    for place, param in enumerate(control_params):
-        lent += _lent_by(p, param, place in ways, ways.get(place))
 
     @contextmanager
     def around(call: ModelCall) -> Iterator[None]:
@@ -68,34 +64,33 @@ def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel 
             yield
 
     with ExitStack() as stack:
-        for param in control_params:
+        for place, param in enumerate(control_params):
+            lent += _lent_by(p, param, place in ways, ways.get(place), stack)
             if isinstance(param.control_model, torch.nn.Module):
                 for layer in temporal_layers(param.control_model):  # SparseCtrl's
                     stack.enter_context(replaced(layer, "call", call_frames))
-        for thing in lent:
-            stack.callback(thing.take_back)
         yield around
 
 
-def _lent_by(p: Any, param: Any, several: bool, way: Travel | None) -> list[Lent]:
-    found: list[Lent] = [_Hint(p, param)]
+def _lent_by(p: Processing, param: Any, several: bool, way: Travel | None, loan: ExitStack) -> list[Lent]:
+    found: list[Lent] = [_Hint(p, param, loan)]
     kind = param.control_model_type.name
     if kind == "IPAdapter":
         adapter = param.control_model
         whole = _of_each_frame(param, way, p.batch_size) if several else adapter.image_emb
-        found.append(_Embeddings(adapter, whole))
+        found.append(_Embeddings(adapter, whole, loan))
     elif kind == "Controlllite":
-        found.append(_LiteImages(list(param.control_model.modules.values())))
+        found.append(_LiteImages(list(param.control_model.modules.values()), loan))
     return found
 
 
 class _Hint:
     """`hint_cond` and `hr_hint_cond` of a unit."""
 
-    def __init__(self, p: Any, param: Any) -> None:
+    def __init__(self, p: Processing, param: Any, loan: ExitStack) -> None:
         self._p, self._param = p, param
         self._whole = {name: getattr(param, name) for name in ("hint_cond", "hr_hint_cond")}
-        self._given: dict[str, Any] = dict(self._whole)
+        self._put = {name: loan.enter_context(changing(param, name)) for name in self._whole}
         self._last: Any = None
 
     def give(self, call: ModelCall) -> None:
@@ -107,22 +102,13 @@ class _Hint:
             return
         self._last = now
         for each, whole in self._whole.items():
-            self._set(each, whole)
+            self._put[each](whole)
         if cut:
             rows = rows_of_call(call, self._whole[name].shape[0])
-            self._set(name, picked(self._whole[name], rows, devices.get_device_for("controlnet")))
+            self._put[name](picked(self._whole[name], rows, devices.get_device_for("controlnet")))
         reset = getattr(self._param.control_model, "reset", None)
         if reset is not None and self._param.control_model_type.name == "T2I_Adapter":
             reset()  # it keeps what it made of the first hint
-
-    def take_back(self) -> None:
-        for name, whole in self._whole.items():
-            if getattr(self._param, name) is self._given[name]:
-                self._set(name, whole)
-
-    def _set(self, name: str, value: Any) -> None:
-        setattr(self._param, name, value)
-        self._given[name] = value
 
     def _used_in_this_pass(self) -> str:
         low, high = self._whole["hint_cond"], self._whole["hr_hint_cond"]
@@ -140,10 +126,10 @@ def _are_pictures(hint: Any) -> bool:
 class _LiteImages:
     """The pictures in the modules of a Control-LLLite, which all hold the same one."""
 
-    def __init__(self, modules: Sequence[Any]) -> None:
-        self._modules = modules
+    def __init__(self, modules: Sequence[Any], loan: ExitStack) -> None:
         self._whole = [module.cond_image for module in modules]
-        self._given = list(self._whole)
+        # The setter makes it forget what it made of the last one.
+        self._put = [loan.enter_context(changing(module, "cond_image", module.set_cond_image)) for module in modules]
         self._rows: list[int] | None = None
 
     def give(self, call: ModelCall) -> None:
@@ -155,16 +141,7 @@ class _LiteImages:
             if not counts_for_all(whole):
                 if id(whole) not in cut:
                     cut[id(whole)] = picked(whole, rows_of_call(call, whole.shape[0]))
-                self._set(place, cut[id(whole)])
-
-    def take_back(self) -> None:
-        for place, module in enumerate(self._modules):
-            if module.cond_image is self._given[place] and self._given[place] is not self._whole[place]:
-                self._set(place, self._whole[place])
-
-    def _set(self, place: int, image: Tensor) -> None:
-        self._modules[place].set_cond_image(image)  # which makes it forget what it made of the last one
-        self._given[place] = image
+                self._put[place](cut[id(whole)])
 
 
 class _Embeddings:
@@ -173,10 +150,10 @@ class _Embeddings:
     They stay on the CPU, where ControlNet keeps the adapter's layers.
     """
 
-    def __init__(self, adapter: Any, whole: Any) -> None:
-        self._adapter, self._whole = adapter, whole
-        self._before = adapter.image_emb, adapter.cache
-        self._given = self._before
+    def __init__(self, adapter: Any, whole: Any, loan: ExitStack) -> None:
+        self._whole = whole
+        self._put_embeddings = loan.enter_context(changing(adapter, "image_emb"))
+        self._put_cache = loan.enter_context(changing(adapter, "cache"))
         self._last: Any = None
         self._caches: dict[tuple[bool, ...], dict[str, Any]] = {}
 
@@ -195,12 +172,9 @@ class _Embeddings:
         uncond = uncond if counts_for_all(uncond) else picked(uncond, rows_of_call(call, uncond.shape[0]))
         self._set(whole._replace(cond_emb=picked(whole.cond_emb, rows), uncond_emb=uncond), {})
 
-    def take_back(self) -> None:
-        if self._adapter.image_emb is self._given[0]:
-            self._set(*self._before)
-
     def _set(self, embeddings: Any, cache: dict[str, Any]) -> None:
-        self._adapter.image_emb, self._adapter.cache = self._given = (embeddings, cache)
+        self._put_embeddings(embeddings)
+        self._put_cache(cache)
 
 
 def _of_each_frame(param: Any, way: Travel | None, frames: int) -> Any:

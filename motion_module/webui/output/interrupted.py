@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from modules import shared
+from motion_module.webui.host_types import Processing
 
 LABEL = "AnimateDiff unfinished"  # in the infotext
 
 
 @contextmanager
-def noted(p: Any, unfinished: dict[int, str]) -> Iterator[None]:
+def noted(p: Processing, unfinished: dict[int, str]) -> Iterator[None]:
     """One `p.sample`: whether it was stopped goes into the infotext, and into `unfinished` by the video's number."""
     p.extra_generation_params.pop(LABEL, None)  # the video before was skipped
     yield

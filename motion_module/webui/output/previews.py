@@ -10,9 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from modules import shared
+from motion_module.media.errors import describe
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import claimed
-from motion_module.media.writing.saving import describe, write_clip
+from motion_module.media.writing.saving import write_clip
 
 logger = logging.getLogger(__name__)
 

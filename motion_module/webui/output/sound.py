@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from modules import shared
-from motion_module.media.writing import WITH_SOUND
+from motion_module.formats import WITH_SOUND, listed
 from motion_module.media.writing.clip import Sound
 from motion_module.params import VideoParams
 from motion_module.webui.request.video_source import VideoIn
+from motion_module.webui.settings import settings_of
 from motion_module.wording import mention
 
 
@@ -25,14 +25,12 @@ def sound_for(
         return None, []
     if backwards:
         return None, [f"AnimateDiff: {mention('keep_sound')} puts in no sound, because frames play backwards."]
-    if params.interp != "Off" and getattr(shared.opts, "animatediff_interp_slow", False):
+    if params.interp != "Off" and settings_of().interp_slow:
         return None, [
             f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays slower than its source."
         ]
     if not set(params.format) & set(WITH_SOUND):
-        return None, [
-            f"AnimateDiff: {mention('keep_sound')} has no effect; sound goes into {' and '.join(WITH_SOUND)} only."
-        ]
+        return None, [f"AnimateDiff: {mention('keep_sound')} has no effect; sound goes into {listed(WITH_SOUND)} only."]
     if not source.sound.is_file():
         return None, [
             f"AnimateDiff: {mention('keep_sound')} puts in no sound, because {source.title} is not there any more."

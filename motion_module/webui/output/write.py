@@ -6,20 +6,21 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from PIL import Image
 
 from modules import shared
 from motion_module.errors import UserError
-from motion_module.media.writing import WriterError, WriterOptions
+from motion_module.media.errors import WriterError, describe
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import Claim
-from motion_module.media.writing.saving import WriteReport, describe, write_clip
+from motion_module.media.writing.saving import WriteReport, write_clip
 from motion_module.webui.request.interpolation import Interpolation
+from motion_module.webui.settings import settings_of
 from motion_module.wording import for_client
 
 logger = logging.getLogger(__name__)
+OnShare = Callable[[float], None]
 
 
 @dataclass
@@ -45,10 +46,13 @@ class Progress:
     Args:
         frames: how many there will be.
         clock: seconds that only grow.
+        on_share: called with the share of the frames that have been passed on.
     """
 
-    def __init__(self, frames: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._frames = frames
+    def __init__(
+        self, frames: int, clock: Callable[[], float] = time.perf_counter, on_share: OnShare | None = None
+    ) -> None:
+        self._frames, self._on_share = frames, on_share
         self._clock = clock
         self._start = clock()
 
@@ -56,6 +60,8 @@ class Progress:
         """So many frames have been passed on to the writers."""
         speed = done / max(self._clock() - self._start, 1e-6)
         shared.state.textinfo = f"AnimateDiff: saving frame {done} of {self._frames}, {speed:.3g} frames/s"
+        if self._on_share is not None:
+            self._on_share(done / max(self._frames, 1))
 
 
 def write_frames(
@@ -65,6 +71,7 @@ def write_frames(
     claim: Claim | None,
     between: Interpolation | None = None,
     keep: bool = False,
+    on_share: OnShare | None = None,
 ) -> Written:
     """Write the frames of a video, after making those between them. If that fails, they are written as they are.
 
@@ -77,18 +84,19 @@ def write_frames(
         claim: the name that belongs to the video; None where nothing is to be written.
         between: the interpolation that is asked for.
         keep: the result's `frames` shall be the interpolated ones; otherwise they are not held in memory.
+        on_share: called with the share of the frames that have been passed on to the writers so far.
     """
     if between is not None:
         try:
-            return _interpolated(frames, info, formats, claim, between, keep)
+            return _interpolated(frames, info, formats, claim, between, keep, on_share)
         except Exception as error:  # whatever breaks it must not cost the generated frames
-            why = error.sentence.removeprefix("AnimateDiff: ") if isinstance(error, UserError) else describe(error)
+            why = describe(error)
             message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
             logger.warning("%s", for_client(message), exc_info=unexpected)
-        written = write_frames(frames, info, formats, claim)
+        written = write_frames(frames, info, formats, claim, on_share=on_share)
         return replace(written, messages=[message])
-    return Written(frames, info.fps, _write(frames, info, formats, claim, len(frames)))
+    return Written(frames, info.fps, _write(frames, info, formats, claim, len(frames), on_share))
 
 
 def _interpolated(
@@ -98,6 +106,7 @@ def _interpolated(
     claim: Claim | None,
     between: Interpolation,
     keep: bool,
+    on_share: OnShare | None,
 ) -> Written:
     kept: list[Image.Image] = []
 
@@ -110,34 +119,21 @@ def _interpolated(
             yield frame
 
     faster = replace(info, fps=between.fps(info.fps))
-    report = _write(passing(), faster, formats, claim, between.count(len(frames)))
+    report = _write(passing(), faster, formats, claim, between.count(len(frames)), on_share)
     return Written(kept, faster.fps, report) if keep else Written(frames, info.fps, report)
 
 
 def _write(
-    frames: Iterable[Image.Image], info: ClipInfo, formats: Sequence[str], claim: Claim | None, count: int
+    frames: Iterable[Image.Image],
+    info: ClipInfo,
+    formats: Sequence[str],
+    claim: Claim | None,
+    count: int,
+    on_share: OnShare | None,
 ) -> WriteReport:
-    progress = Progress(count)
+    progress = Progress(count, on_share=on_share)
     if claim is not None:
-        return write_clip(Clip(frames, info), formats, claim, writer_options(), progress)
+        return write_clip(Clip(frames, info), formats, claim, settings_of(), progress)
     for number, _ in enumerate(frames, start=1):
         progress(number)
     return WriteReport()
-
-
-def writer_options() -> WriterOptions:
-    """The person's settings for all formats."""
-    return WriterOptions(
-        optimize_gif_palette=bool(_setting("optimize_gif_palette", False)),
-        gifsicle=bool(_setting("optimize_gif_gifsicle", False)),
-        mp4_crf=int(_setting("mp4_crf", 23)),
-        mp4_preset=_setting("mp4_preset", "") or "",
-        mp4_tune=_setting("mp4_tune", "") or "",
-        mp4_for_editors=_setting("mp4_for_editors", "") or "",
-        webp_quality=int(_setting("webp_quality", 80)),
-        webp_lossless=bool(_setting("webp_lossless", False)),
-    )
-
-
-def _setting(name: str, default: Any) -> Any:
-    return getattr(shared.opts, f"animatediff_{name}", default)

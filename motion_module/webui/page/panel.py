@@ -10,13 +10,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from modules import shared
 from modules.ui_components import InputAccordion
 from motion_module.fields import Field
 from motion_module.params import VideoParams
+from motion_module.settings import Settings
 from motion_module.webui.page import panel_notes
 from motion_module.webui.plan import infotext
 from motion_module.webui.request import motion_modules
+from motion_module.webui.settings import usable
 
 _ANIMATIONS = [".gif", ".webp", ".apng", ".png", ".avif", ".mkv"]  # what browsers do not count as video
 _UNREADABLE = (OSError, ValueError, SyntaxError, AssertionError, KeyError, TypeError, Image.DecompressionBombError)
@@ -56,7 +57,9 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
                     shown[name] = _widget(name, field, _on_tab(field, is_img2img), elem_id(name))
         panel_notes.follow(hint, {"enable": enable, **shown}, is_img2img)
     fields = [enable, *(shown[name] for name in table)]
-    pasted = [(field, partial(_pasted, name)) for name, field in zip(["enable", *table], fields, strict=True)]
+    pasted: list[InfotextField] = [
+        (field, partial(_pasted, name)) for name, field in zip(["enable", *table], fields, strict=True)
+    ]
     return Panel(fields, pasted, [infotext.LABEL])
 
 
@@ -123,5 +126,5 @@ def _default(name: str) -> Any:
     if name == "model":
         return next(iter(motion_modules.names()), "")
     if name == "format":
-        return list(getattr(shared.opts, "animatediff_default_save_formats", None) or VideoParams.default_of(name))
+        return usable(Settings.default_save_formats) or VideoParams.default_of(name)
     return VideoParams.default_of(name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.webui.plan.facts import Facts
@@ -68,8 +69,12 @@ def _facts(params: VideoParams, is_img2img: bool) -> Facts:
 
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
-    """For the page's script (javascript/animatediff.js) the element carries what is to be dimmed."""
+    """For the page's scripts the element carries what is to be dimmed, and how the page shows formats."""
     told = VideoParams.told_on_page
     text = "<br>".join(html.escape(told(sentence)) for sentence in sentences)
-    idle = {elem_id: told(why) for elem_id, why in idle.items()}
-    return f'<div class="animatediff-hint" data-idle="{html.escape(json.dumps(idle))}">{text}</div>'
+    carried = {
+        "idle": {elem_id: told(why) for elem_id, why in idle.items()},
+        "formats": {"played": formats.IN_VIDEO, "folders": formats.FOLDERS},
+    }
+    data = " ".join(f'data-{name}="{html.escape(json.dumps(value))}"' for name, value in carried.items())
+    return f'<div class="animatediff-hint" {data}>{text}</div>'

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from motion_module.errors import ParamError
-from motion_module.params import VideoParams, read_value
+from motion_module.fields import read_value
+from motion_module.params import VideoParams
 
 LABEL = "AnimateDiff"
 

@@ -16,12 +16,16 @@ from typing import Any
 from modules import paths_internal, shared
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.patching import assign
 from motion_module.paths import Folders, split_folders
+from motion_module.settings import Settings
+from motion_module.webui.host_types import Processing
+from motion_module.webui.settings import settings_of
 from motion_module.wording import either, mention
 
-SETTING = "animatediff_allowed_folders"
+SETTING = Settings.allowed_folders.name
 _ON_PAGE = "the setting for allowed folders (Settings, AnimateDiff)"
-PATH_SETTINGS = ("animatediff_model_path", "animatediff_frame_extract_path", SETTING)
+PATH_SETTINGS = tuple(row.name for row in Settings.rows() if row.names_folders)
 """The settings that name folders: nobody changes them through the API, nor where `--hide-ui-dir-config` hides them."""
 
 
@@ -75,7 +79,7 @@ def check_inside(name: str, folder: Path) -> None:
                 raise _refusal(name, str(entry))
 
 
-def check_overrides(p: Any) -> None:
+def check_overrides(p: Processing) -> None:
     """See that a request changes no setting that names a folder. The host would ignore it, without a word.
 
     Raises:
@@ -85,7 +89,7 @@ def check_overrides(p: Any) -> None:
     given = getattr(p, "override_settings", None) or {}
     names = [name for name in PATH_SETTINGS if name in given]
     if names:
-        p.override_settings = {name: value for name, value in given.items() if name not in names}
+        assign(p, override_settings={name: value for name, value in given.items() if name not in names})
         raise ParamError(
             f"AnimateDiff: override_settings has {', '.join(names)}; which folders are read is decided in the server's "
             f"settings, and no request may change it."
@@ -138,7 +142,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _chosen() -> list[str]:
-    return split_folders(str(getattr(shared.opts, SETTING, "") or ""))
+    return split_folders(settings_of().allowed_folders)
 
 
 def _listed(owner: Any, name: str) -> list[Any]:

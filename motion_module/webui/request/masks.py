@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PIL import Image
 
 from motion_module.errors import ParamError
-from motion_module.media.reading.folders import ReaderError
+from motion_module.media.errors import ReaderError
 from motion_module.media.reading.pixels import read_mask
+from motion_module.webui.request import listening
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.wording import mention
 
@@ -16,6 +19,7 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
 
     Raises:
         ParamError: there are as many as neither this video nor the one that comes in has frames, or one cannot be read.
+        UserError: the run was interrupted or skipped.
     """
     count = len(video.masks)
     if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
@@ -24,9 +28,14 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
             f"allowed is one mask, or one for each frame."
         )
     try:
-        return [read_mask(file) for file in video.masks[: max(1, frames)]]
+        return [_heard(file) for file in video.masks[: max(1, frames)]]
     except ReaderError as error:
         raise ParamError(f"AnimateDiff: {video.name} has masks; {error}.") from error
+
+
+def _heard(file: Path) -> Image.Image:
+    listening.check("masks")
+    return read_mask(file)
 
 
 def fitted(mask: Image.Image, picture: Image.Image) -> Image.Image:

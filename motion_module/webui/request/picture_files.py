@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageColor
 
 from modules import shared
-from motion_module.errors import HostError, ParamError, UserError
+from motion_module.errors import HostError, ParamError
+from motion_module.media.errors import describe
 from motion_module.media.reading.folders import PICTURES
 from motion_module.media.reading.frame_store import Bounds, scratch
 from motion_module.media.reading.pixels import as_rgb, is_plain, read_mask, read_rgb
-from motion_module.media.writing.saving import describe
+from motion_module.webui.host_types import Processing
+from motion_module.webui.request import listening
+from motion_module.webui.settings import settings_of
 
 _FAST = 1  # of PNG; the files are temporary
 _DAY_S, _GB = 24 * 3600, 10**9
@@ -50,7 +53,7 @@ class PictureFiles:
             UserError: the run was interrupted.
         """
         if file not in self._plain:
-            stop_if_interrupted("pictures")
+            listening.check("pictures")
             copied = None if is_plain(file) else self._copy(file, lambda: read_rgb(file, self.background))
             self._plain[file] = copied or file
         return self._plain[file]
@@ -72,8 +75,8 @@ class PictureFiles:
             folder = self._made_folder() / f"masks-{self._copies}"
             folder.mkdir(mode=0o700)
         for mask in masks:
-            stop_if_interrupted("pictures")
-            self._copy(mask, lambda mask=mask: read_mask(mask), folder)
+            listening.check("pictures")
+            self._copy(mask, partial(read_mask, mask), folder)
         return folder
 
     def _copy(self, file: Path, read: Callable[[], Image.Image], folder: Path | None = None) -> Path:
@@ -91,7 +94,7 @@ class PictureFiles:
         return self._folder
 
 
-def img2img_background(p: Any) -> str:
+def img2img_background(p: Processing) -> str:
     """The colour that img2img lays behind what is transparent, in the run of `p`.
 
     Raises:
@@ -111,21 +114,9 @@ def img2img_background(p: Any) -> str:
 
 def frame_bounds() -> Bounds:
     """How long frames of earlier videos are kept, and how many bytes of them, as the settings say."""
-    days = _number("animatediff_frame_extract_days")
-    size = _number("animatediff_frame_extract_gb")
+    settings = settings_of()
+    days, size = settings.frame_extract_days, settings.frame_extract_gb
     return Bounds(days * _DAY_S if days else None, int(size * _GB) if size else None)
-
-
-def stop_if_interrupted(what: str) -> None:
-    """Raises: UserError: somebody has pressed Interrupt. A skip may be the last run's: the host forgets it later."""
-    if shared.state.interrupted:
-        raise UserError(f"AnimateDiff: reading of the {what} was interrupted.")
-
-
-def _number(name: str) -> float:
-    """A setting that is a number, not below 0; 0 where it is none."""
-    value = getattr(shared.opts, name, 0)
-    return max(0, value) if isinstance(value, (int, float)) else 0
 
 
 def _begins_with(folder: Path, masks: Sequence[Path]) -> bool:

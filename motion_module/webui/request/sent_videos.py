@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from motion_module.media.reading.folders import ReaderError
+from motion_module.media.errors import ReaderError
 
 _ALLOWED = "allowed is the path of a video file on the server"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C:/ is a drive

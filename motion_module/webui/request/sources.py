@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motion_module.errors import ParamError, as_text
+from motion_module.media.child import Beat, silent
+from motion_module.media.errors import ReaderError, reason_of
 from motion_module.media.reading.describe import Description, check_amount, describe_folder, describe_video
-from motion_module.media.reading.folders import ReaderError, frames_and_masks, kind_of, pictures_in, reason_of
+from motion_module.media.reading.folders import frames_and_masks, kind_of, pictures_in
 from motion_module.media.reading.timing import Selection
 from motion_module.params import VideoParams
 from motion_module.webui.request.allowed_paths import check_fields, check_inside
@@ -52,8 +54,12 @@ class Source:
     described: Description | None = None
 
 
-def described(params: VideoParams) -> Source | None:
+def described(params: VideoParams, beat: Beat = silent) -> Source | None:
     """What a request names, None where it names nothing. Headers and folders are read, no picture is decoded.
+
+    Args:
+        params: of the request.
+        beat: called while ffmpeg looks at a file; may raise to stop.
 
     Raises:
         ParamError: one sentence that names the field: it may not be read, there is no such video or folder, it is
@@ -64,7 +70,7 @@ def described(params: VideoParams) -> Source | None:
             check_path(params.video_source)
     check_fields(params)
     if params.video_source:
-        return _file(params, _path(params.video_source))
+        return _file(params, _path(params.video_source), beat)
     if params.video_path:
         return _folder(params, _path(params.video_path))
     if params.mask_path:
@@ -126,11 +132,11 @@ def _path(text: str) -> Path:
     return Path(os.path.abspath(text))
 
 
-def _file(params: VideoParams, path: Path) -> Source:
+def _file(params: VideoParams, path: Path, beat: Beat) -> Source:
     selection = selection_of(params)
     with field_named("video_source", path):
         _check_file(path)
-        video = describe_video(path)
+        video = describe_video(path, beat)
         check_amount(video, selection, MOST)
     masks = _masks_in(_path(params.mask_path)) if params.mask_path else ()
     return _source(params, "video_source", video, selection, masks)

@@ -11,23 +11,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules import shared
 from motion_module.errors import HostError
+from motion_module.media.errors import describe
 from motion_module.media.reading.duplicates import DuplicateFinder
 from motion_module.media.reading.folders import check_picture
 from motion_module.media.reading.frame_store import Stored, stored
 from motion_module.media.reading.pixels import read_rgb
-from motion_module.media.reading.reader import Extract, extract, sound_in
+from motion_module.media.reading.reader import Extract, Heartbeat, extract, sound_in
 from motion_module.media.reading.timing import Selection
-from motion_module.media.writing.saving import describe
 from motion_module.params import VideoParams
-from motion_module.paths import typed_path
-from motion_module.webui.request import sources
-from motion_module.webui.request.picture_files import PictureFiles, frame_bounds, stop_if_interrupted
+from motion_module.webui.progress import Amount, Progress
+from motion_module.webui.request import listening, sources
+from motion_module.webui.request.picture_files import PictureFiles, frame_bounds
 from motion_module.webui.request.sources import Source, described, field_named, masks_named, masks_of, selection_of
+from motion_module.webui.settings import settings_of
 from motion_module.wording import mention, number_text
 
 _log = logging.getLogger(__name__)
+_WHAT = "video source"  # is read, as sentences call a folder of frames, too
 _RATE = VideoParams.table()["fps"]
 
 
@@ -59,7 +60,10 @@ class VideoIn:
 
 @contextmanager
 def opened(
-    params: VideoParams, pictures: PictureFiles | None = None, source: Source | None = None
+    params: VideoParams,
+    pictures: PictureFiles | None = None,
+    source: Source | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[VideoIn | None]:
     """The video and the masks of a request, None where it names none.
 
@@ -70,29 +74,32 @@ def opened(
         params: of the request.
         pictures: makes and keeps these copies; None for some that go when the block ends.
         source: what `described` has said of this request; None to ask it here.
+        progress: is told how far reading is.
 
     Raises:
         ParamError: as `described`, or a picture is damaged.
         HostError: the frames cannot be written.
-        UserError: the run was interrupted.
+        UserError: the run was interrupted or skipped.
     """
-    source = source or described(params)
+    listening.forget_last_skip()
+    progress = progress or Progress(Amount())
+    source = source or described(params, _check)
     with ExitStack() as stack:
         if source is None:
             yield None
         elif source.name == "video_source":
-            yield _from_file(stack, params, source)
+            yield _from_file(stack, params, source, progress)
         elif source.name == "video_path":
-            yield _from_folder(params, source, pictures or PictureFiles(stack, frames_folder()))
+            yield _from_folder(params, source, pictures or PictureFiles(stack, frames_folder()), progress)
         else:
             with masks_named(params):
                 masks = _checked(source.masks)
             yield VideoIn("mask_path", masks=masks, title=source.title)
 
 
-def _from_file(stack: ExitStack, params: VideoParams, source: Source) -> VideoIn:
+def _from_file(stack: ExitStack, params: VideoParams, source: Source, progress: Progress) -> VideoIn:
     with field_named("video_source", source.path):
-        frames = _frames_of(stack, source, selection_of(params))
+        frames = _frames_of(stack, source, selection_of(params), progress)
         found = frames.extract
         with masks_named(params):
             masks = _checked(masks_of(source.masks, found.places, found.frames))
@@ -123,57 +130,79 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
     return possible, [said, silent] if keep_sound else [said]
 
 
-def _frames_of(stack: ExitStack, source: Source, selection: Selection) -> Stored:
+def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress: Progress) -> Stored:
     root, path = frames_folder(), source.path
-    remove = bool(getattr(shared.opts, "animatediff_frame_extract_remove", False))
+    remove = settings_of().frame_extract_remove
 
     def make(folder: Path) -> Extract:
-        return extract(path, selection, folder, sources.MOST, _progress, source.described)
+        return extract(path, selection, folder, sources.MOST, _heartbeat(source, selection, progress), source.described)
 
     try:
-        return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds()))
+        return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds(), _check))
     except OSError as error:
         raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
 
 
 def frames_folder() -> Path:
     """Where frames of videos are written meanwhile."""
-    chosen = typed_path(getattr(shared.opts, "animatediff_frame_extract_path", "") or "")
+    chosen = settings_of().frame_extract_path
     return Path(os.path.abspath(chosen)) if chosen else Path(tempfile.gettempdir()) / "AnimateDiff frames"
 
 
-def _progress(frames: int) -> None:
-    shared.state.textinfo = f"AnimateDiff: reading frame {frames} of the video source"
-    stop_if_interrupted("video source")
+def _check() -> None:
+    listening.check(_WHAT)
+
+
+def _heartbeat(source: Source, selection: Selection, progress: Progress) -> Heartbeat:
+    def heartbeat(kept: int, met: int) -> None:
+        if not kept and met < selection.start:
+            listening.tell_frame(_WHAT, met, searched=selection.start)
+            progress.searched(met)
+            return
+        of = source.about or _looked_at(source, selection)
+        number = max(0, met - selection.start) if selection.drop_duplicates else kept
+        listening.tell_frame(_WHAT, number, of)
+        progress.read(number / of if of else 0)
+
+    return heartbeat
+
+
+def _looked_at(source: Source, selection: Selection) -> int | None:
+    """How many frames of a film have to be looked at, where duplicates are dropped; None where that is not known."""
+    about = source.described.about if source.described is not None else None
+    return dataclasses.replace(selection, drop_duplicates=False, limit=None).count(about) if about else None
 
 
 def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
-    if seconds and sound_in(path, found.start, seconds):
+    if seconds and sound_in(path, found.start, seconds, _check):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
     message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {video.title}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
-def _from_folder(params: VideoParams, source: Source, pictures: PictureFiles) -> VideoIn:
+def _from_folder(params: VideoParams, source: Source, pictures: PictureFiles, progress: Progress) -> VideoIn:
     with field_named("video_path", source.path):
-        places = _places(source.pictures, selection_of(params), pictures)
+        places = _places(source.pictures, selection_of(params), pictures, progress)
         with masks_named(params):
             masks = _checked(masks_of(source.masks, places, len(source.pictures)))
         files = tuple(pictures.plain(source.pictures[place]) for place in places)
     return VideoIn("video_path", files, masks, title=source.title)
 
 
-def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles) -> list[int]:
+def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles, progress: Progress) -> list[int]:
     """Which pictures of a folder are taken; each of them has been decoded once.
 
     Raises:
         ReaderError: one cannot be read.
     """
     most = min(sources.MOST, selection.limit or sources.MOST)
+    wanted = list(filter(selection.wants, range(len(frames))))
     kept: list[int] = []
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
-    for place in filter(selection.wants, range(len(frames))):
+    for number, place in enumerate(wanted):
+        listening.tell_frame(_WHAT, number, len(wanted))
+        progress.read(number / len(wanted))
         if duplicates is None:
             pictures.plain(frames[place])
             kept.append(place)
@@ -181,11 +210,11 @@ def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles
             kept.append(place)
         if len(kept) == most:
             break
-        _progress(len(kept))
     return kept
 
 
 def _checked(masks: tuple[Path, ...]) -> tuple[Path, ...]:
     for mask in masks:
+        listening.check("masks")
         check_picture(mask)
     return masks

@@ -6,13 +6,13 @@ import functools
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from motion_module.patching import replaced, replaced_call
-from motion_module.stand_in import StandIn, given_original, settled
+from motion_module.patching import replaced, replaced_call, take_out
+from motion_module.stand_in import MISSING, StandIn, given_original, settled
 from motion_module.webui.answers import answering
+from motion_module.webui.host_types import Processing
 
-_ABSENT = object()
 _Entered = TypeVar("_Entered")
 
 
@@ -26,16 +26,16 @@ class BorrowedP:
         stack: closed at the end.
     """
 
-    def __init__(self, p: Any) -> None:
+    def __init__(self, p: Processing) -> None:
         self.over = False
         self._p = weakref.ref(p)
         self.stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
     @property
-    def p(self) -> Any:
-        """Whose attributes they are; None when it is gone."""
-        return self._p()
+    def p(self) -> Processing:
+        """Whose attributes they are; nobody asks when it is gone."""
+        return cast(Processing, self._p())
 
     def enter(self, context: AbstractContextManager[_Entered]) -> _Entered:
         """Enter what is to be left at the end."""
@@ -47,11 +47,11 @@ class BorrowedP:
 
     def own_value(self, name: str) -> Any:
         """What `p` itself holds, in the place of a stand-in that is over what that stood in for."""
-        return settled(vars(self.p).get(name, _ABSENT))
+        return settled(vars(self.p).get(name, MISSING))
 
     def set(self, name: str, value: Any) -> None:
         """Let an attribute have another value."""
-        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, _ABSENT)
+        before = self._changed[name][1] if name in self._changed else vars(self.p).get(name, MISSING)
         self._changed[name] = (value, before)
         self.enter(replaced(self.p, name, value))
 
@@ -78,8 +78,8 @@ class BorrowedP:
         """Take the changes off a copy of `p`."""
         for name, (value, before) in self._changed.items():
             found = vars(copy).get(name)
-            if found is value or (isinstance(value, dict) and found == value):  # equal in a deep copy
-                delattr(copy, name) if before is _ABSENT else setattr(copy, name, before)
+            equal = isinstance(value, dict) and found == value  # in a deep copy
+            take_out(copy, name, found if equal else value, before)
 
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""

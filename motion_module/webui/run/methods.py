@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from modules import shared
-from motion_module.core.denoising.schedule import alpha_schedule
 from motion_module.patching import replaced
 from motion_module.webui.answers import comment, told
+from motion_module.webui.host import host
 from motion_module.webui.output import interrupted
 from motion_module.webui.plan import prompts
 from motion_module.webui.plan.job_lists import for_videos
@@ -67,7 +67,7 @@ def init(session: Session, original: Original, *args: Any, **kwargs: Any) -> Any
         return original(*args, **kwargs)
     session.borrowed.set_all(for_videos(p, plan.request.frames, session.work.runs))
     session.work.prompts.check_all(p)
-    with alpha_schedule(shared.sd_model, chosen_schedule(plan.module.spec.kind)):
+    with host.noise_schedule(shared.sd_model, chosen_schedule(plan.module.spec.kind)):
         return session.work.pictures.init(original, p.all_prompts, p.all_seeds, p.all_subseeds, *args[3:], **kwargs)
 
 
@@ -81,9 +81,7 @@ def parse_networks(session: Session, original: Original, *args: Any, **kwargs: A
 def sample(session: Session, original: Original, *args: Any, **kwargs: Any) -> Any:
     """The host makes the latents of one video."""
     samples = session.samples
-    if (
-        not isinstance(session.plan, Plan) or samples.running
-    ):  # the latter: below what another extension has put between
+    if not isinstance(session.plan, Plan) or samples.running:  # the latter: below what another has put between
         return original(*args, **kwargs)
     samples.called = True
     try:
@@ -98,4 +96,4 @@ def _changes(session: Session, plan: Plan) -> AbstractContextManager[None]:
     p, work, request = session.borrowed.p, session.work, plan.request
     borrower = Borrower.of(request.params, plan.model, request.frames, work.prompts.of_call, work.together)
     hints, noted = work.control.handing_out(request.frames), interrupted.noted(p, work.unfinished)
-    return around_sample(p, request.params, borrower, work.networks, work.pictures, hints, noted)
+    return around_sample(p, borrower, work.networks, work.pictures, hints, noted)

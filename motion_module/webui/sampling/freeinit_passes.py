@@ -14,12 +14,14 @@ from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noi
 from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
 
 @contextmanager
-def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
+def freeinit_passes(p: Processing, params: VideoParams) -> Iterator[None]:
     """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times.
 
     img2img has its sampler already; txt2img and hires fix make theirs inside `p.sample`.
@@ -35,34 +37,35 @@ def freeinit_passes(p: Any, params: VideoParams) -> Iterator[None]:
         if getattr(p, "sampler", None) is not None:
             _repeating(p.sampler, params, stack)
         stack.enter_context(replaced_call(sd_samplers, "create_sampler", given_original(create_sampler)))
-        if p.iteration == 0:
-            _announce(p, params.freeinit_iters - 1)
         yield
 
 
 def _repeating(sampler: Any, params: VideoParams, stack: ExitStack) -> Any:
     for name, place in _METHODS.items():
-        passes = functools.partial(_passes, params, place)
+        passes = functools.partial(_passes, sampler, params, place)
         stack.enter_context(replaced_call(sampler, name, given_original(passes)))
     return sampler
 
 
-def _passes(params: VideoParams, place: int, once: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+def _passes(
+    sampler: Any, params: VideoParams, place: int, once: Callable[..., Tensor], *args: Any, **kwargs: Any
+) -> Tensor:
     noise = args[place].clone()
     frames, _, height, width = noise.shape
     mask = low_pass((frames, height, width), params.freeinit_filter, params.freeinit_ds, params.freeinit_dt)
     result = once(*args, **kwargs)
     for _ in range(params.freeinit_iters - 1):
-        if shared.state.interrupted or shared.state.skipped:
+        if _stopped():
             break
         shared.state.nextjob()
-        again = noised_again(result, noise, float(shared.sd_model.alphas_cumprod[-1]))
+        again = noised_again(result, noise, host.last_alpha(shared.sd_model))
         mixed = mix_frequencies(again, noise, mask)
-        result = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
+        latents = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
+        if _stopped() and not sampler.model_wrap_cfg.step:
+            break  # what it gives is the noise that it has begun with
+        result = latents
     return result
 
 
-def _announce(p: Any, more: int) -> None:
-    """The progress bars count every pass. They may count other runs as well (X/Y/Z plot), so ours are added."""
-    shared.state.job_count += more * p.n_iter * (2 if getattr(p, "enable_hr", False) else 1)
-    shared.total_tqdm.updateTotal(shared.state.job_count * p.steps)
+def _stopped() -> bool:
+    return bool(shared.state.interrupted or shared.state.skipped)

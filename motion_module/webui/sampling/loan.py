@@ -9,15 +9,19 @@ from typing import Any
 
 from torch import Tensor
 
-from modules import script_callbacks, sd_samplers_common, shared
+from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
-from motion_module.core.denoising.row_order import Announced, Snapshot, places_after
+from motion_module.core.denoising.row_order import Snapshot, places_after
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
+from motion_module.patching import assign
 from motion_module.travel import Between
+from motion_module.webui.host import host
+from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall
+from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
 
@@ -25,7 +29,7 @@ Places = Sequence[Between] | None
 PlacesOfPass = Callable[[bool], tuple[Places, Places]]
 Lend = Callable[[Any], AbstractContextManager[Any]]
 """Changes a checkpoint's model for the length of a block."""
-DenoiserCallback = Callable[[script_callbacks.CFGDenoiserParams], None]
+DenoiserCallback = Callable[[DenoiserCall], None]
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,17 @@ class Borrower:
     """Who borrows the host's model, and for what.
 
     Attributes:
+        params: what is asked for.
         model: the motion module, on the CPU; it goes back there.
         frames: number of frames of the video.
-        options: how the context windows are laid and blended.
         call: shared with the layers; holds motion scale and effect.
         places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
-        together: the person's own setting of batch_cond_uncond, which a request may override; None: the one there is.
+        together: whether the person lets branches share calls, which a request may override; None: as it is.
     """
 
+    params: VideoParams
     model: MotionModel
     frames: int
-    options: WindowPlan
     call: CallFrames
     places: PlacesOfPass
     together: bool | None = None
@@ -54,7 +58,16 @@ class Borrower:
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-        return cls(model, frames, params.windows, call, places, together)
+        return cls(params, model, frames, call, places, together)
+
+    @property
+    def options(self) -> WindowPlan:
+        """How the context windows are laid and blended."""
+        return self.params.windows
+
+
+def _nothing_around(call: ModelCall) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Loan:
@@ -65,14 +78,15 @@ class Loan:
         around: entered around each call of the model; hands out what belongs to its frames.
     """
 
-    def __init__(self, borrower: Borrower, around: AroundCall = nullcontext) -> None:
+    def __init__(self, borrower: Borrower, around: AroundCall = _nothing_around) -> None:
         self._borrower = borrower
         self._given_out = around
-        self._together = bool(shared.opts.batch_cond_uncond)
+        self._together = host.branches_share_calls()
         self._parts: list[_Part] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
-        self._counted: AroundCall = nullcontext
+        self._progress = Progress(Amount())
+        self._counted: AroundCall = _nothing_around
 
     def __enter__(self) -> Loan:
         return self
@@ -112,7 +126,7 @@ class Loan:
         """The host's denoiser callbacks, as they are called before each model call: those of other extensions see the
         conditions of each frame, and may change rows; what has become of the rows is looked at after them."""
 
-        def call(params: script_callbacks.CFGDenoiserParams) -> None:
+        def call(params: DenoiserCall) -> None:
             parts = params.text_cond.shape[0] // self._borrower.frames  # not by x: InstructPix2Pix has two unconds
             self._travel(params, parts)
             before = Snapshot.of(params.x, params.text_cond)
@@ -124,10 +138,10 @@ class Loan:
 
         return call
 
-    def sliding(self, apply_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def sliding(self, call_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """The host's call of the model, cut into windows and branches."""
         b = self._borrower
-        sliding = SlidingModel(apply_model, b.call, b.frames, b.options, self._together, self._around)
+        sliding = SlidingModel(call_model, b.call, b.frames, b.options, self._together, self._around)
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
@@ -136,12 +150,12 @@ class Loan:
         return slide
 
     @contextmanager
-    def counting(self, sd_model: Any) -> Iterator[None]:
+    def counting(self, sd_model: Checkpoint) -> Iterator[None]:
         """Where the video is cut into windows, others in the UNet count the rows of a window."""
         if not self._long:
             yield
             return
-        with neighbours.counting_by_window(sd_model.model.diffusion_model, self._borrower.frames) as self._counted:
+        with neighbours.counting_by_window(host.unet(sd_model), self._borrower.frames) as self._counted:
             yield
 
     @property
@@ -149,14 +163,16 @@ class Loan:
         """Whether the video is cut into windows."""
         return self._borrower.frames > self._borrower.options.context
 
-    def _travel(self, params: script_callbacks.CFGDenoiserParams, parts: int) -> None:
+    def _travel(self, params: DenoiserCall, parts: int) -> None:
         """Give every frame its own condition."""
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
-        params.text_cond = past_mark(cond, lambda text: travelled(text, way, parts)) if way else cond
-        params.text_uncond = past_mark(uncond, lambda text: travelled(text, negative_way)) if negative_way else uncond
+        if way:
+            assign(params, text_cond=past_mark(cond, lambda text: travelled(text, way, parts)))
+        if negative_way:
+            assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
-    def _announce(self, params: script_callbacks.CFGDenoiserParams, parts: int, places: tuple[int, ...]) -> None:
+    def _announce(self, params: DenoiserCall, parts: int, places: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
         cond, uncond = params.text_cond, params.text_uncond
         # Else the host pads: in another way, or in ours but with the empty prompt on its device.
@@ -164,16 +180,18 @@ class Loan:
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
         if self._long:
             cond, uncond = waiting(cond), waiting(uncond)
-        params.text_cond, params.text_uncond = cond, uncond
+        assign(params, text_cond=cond, text_uncond=uncond)
         self._step = _step_of(params.denoiser)
+        self._progress = progress_of(params.denoiser.p)
+        self._progress.step(params.denoiser.step, _calls_of(params.denoiser))
         if self._sliding is not None:
-            announced = Announced(self._borrower.frames, parts, params.x, cond, uncond, places)
-            self._sliding.begin(params.denoiser.step, parts, announced.layout_of)
+            layout_of = host.row_layout(self._borrower.frames, parts, params, places)
+            self._sliding.begin(params.denoiser.step, parts, layout_of)
 
     @contextmanager
     def _around(self, model_call: ModelCall) -> Iterator[None]:
         with (
-            _watched(model_call, self._step),
+            _watched(model_call, self._step, self._progress),
             self._given_out(model_call),
             neighbours.failing_in_windows(model_call),
             self._counted(model_call),
@@ -195,17 +213,24 @@ class _Part:
         self._stack.close()
 
 
-def _step_of(denoiser: Any) -> int:
+def _step_of(denoiser: Denoiser) -> int:
     """The step that a denoiser call belongs to, from 1; the host's state counts the steps that are over, less one."""
     over = denoiser.step * denoiser.steps // denoiser.total_steps  # some samplers call twice in each step,
     return min(over + 1, denoiser.steps)  # and some in the first one alone
 
 
+def _calls_of(denoiser: Any) -> int:
+    """How often a sampler calls its denoiser: those that do so twice in each step do it once in the last one."""
+    twice = denoiser.total_steps > denoiser.steps
+    return int(denoiser.total_steps) - twice
+
+
 @contextmanager
-def _watched(model_call: ModelCall, number: int) -> Iterator[None]:
+def _watched(model_call: ModelCall, number: int, progress: Progress) -> Iterator[None]:
     """Say which step and window is on, and stop between two windows as the host stops between two steps."""
     if shared.state.interrupted or shared.state.skipped:
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
-    shared.state.textinfo = f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}"
+    assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")
     yield
+    progress.window(model_call.number, model_call.calls)

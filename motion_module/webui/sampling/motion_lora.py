@@ -7,7 +7,6 @@ layers that a LoRA changes carry the name by which the host finds what to add. A
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from modules import extra_networks, sd_models, shared
+from modules import extra_networks, sd_models
 from motion_module.core.module.lora import (
     check_archive,
     check_fits,
@@ -27,14 +26,14 @@ from motion_module.core.module.lora import (
 from motion_module.core.module.lora_names import UNET
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import CheckpointError
-from motion_module.patching import replaced, replaced_call, replaced_item
+from motion_module.patching import assign, drop_items, replaced, replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing
 from motion_module.webui.sampling.lora_faults import misfit, unused_tag
 
 _IN_HOST = "diffusion_model_"  # what the host makes of it
 _MOTION = "motion_modules"
-_OUT_OF_DATE = ("AnimateDiff",)  # never the host's: its names are tuples
-_ON_LAYERS = ("network_layer_name", "network_current_names", "network_weights_backup", "network_bias_backup")
 
 
 class Networks:
@@ -44,10 +43,11 @@ class Networks:
         p: whose run it is; the networks of other runs are left alone.
     """
 
-    def __init__(self, p: Any) -> None:
+    def __init__(self, p: Processing) -> None:
         self._p = p
         self._model: MotionModel
         self._layers: dict[str, nn.Module] = {}
+        self._known: Mapping[str, nn.Module] = {}  # every layer that the host knows while it reads networks
         self._files: set[str] = set()  # those that the host would have read differently
         self._read_by_us: list[Any] = []  # the host's networks of this run
         self._asked = ""  # the network that the host is loading, as the prompt names it
@@ -86,13 +86,12 @@ class Networks:
         self._names.close()
         self._activation.close()
         for net in self._converted(self._read_by_us):
-            net.mtime = 0.0
-            for key in self._layers.keys() & net.modules.keys():
-                del net.modules[key]
-            _apply_anew(net)
+            assign(net, mtime=0.0)
+            drop_items(net.modules, self._layers)
+            host.apply_lora_anew(net)
         self._read_by_us.clear()
 
-    def _activate(self, original: Callable[..., Any], p: Any, data: Any) -> None:
+    def _activate(self, original: Callable[..., Any], p: Processing, data: Any) -> None:
         if p is not self._p:  # XYZ plot goes on with other copies of p if a run fails before it samples
             self._activation.close()
             original(p, data)
@@ -101,7 +100,7 @@ class Networks:
         self._error = None
         with self._reading():
             original(p, data)
-        networks = host_networks()
+        networks = host.lora()
         unused = unused_tag(networks, data) if networks else None
         if unused:
             self._fail(CheckpointError(unused))
@@ -114,28 +113,25 @@ class Networks:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """While the host loads networks: files are converted, and it knows the motion module's layers."""
-        networks = host_networks()
+        networks = host.lora()
         if networks is None:
             yield
             return
-        if not hasattr(shared.sd_model, "network_layer_mapping"):
-            networks.assign_network_names_to_compvis_modules(shared.sd_model)
         with ExitStack() as stack:
             stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(self._read)))
             stack.enter_context(replaced_call(networks, "load_network", given_original(self._load)))
-            for name, layer in self._layers.items():
-                shared.sd_model.network_layer_mapping.pop(name, None)  # there if somebody has put back a former run's
-                stack.enter_context(replaced_item(shared.sd_model.network_layer_mapping, name, layer))
+            self._known = stack.enter_context(host.lora_layers(self._layers))
             for net in _in_memory(networks):
                 if not _among(net, self._read_by_us):
                     stack.enter_context(replaced(net, "mtime", 0.0))  # older than its file: it is read again
             try:
                 yield
             finally:
+                self._known = {}
                 new = [net for net in networks.loaded_networks if not _among(net, self._read_by_us)]
                 self._read_by_us += new
                 for net in self._converted(new):
-                    _apply_anew(net)
+                    host.apply_lora_anew(net)
 
     def _converted(self, nets: Sequence[Any]) -> list[Any]:
         return [net for net in nets if net.network_on_disk.filename in self._files]
@@ -151,7 +147,7 @@ class Networks:
         except Exception as error:  # of whatever kind of network
             self._fail(CheckpointError(f"The LoRA {name} cannot be used: {str(error).rstrip('.'):.300}."))
             raise
-        fault = misfit(net, shared.sd_model.network_layer_mapping)
+        fault = misfit(net, self._known)
         if fault:
             raise self._fail(CheckpointError(f"The LoRA {name} {fault}."))
         return net
@@ -202,23 +198,12 @@ class Networks:
                 )
 
     def _name_layers(self) -> None:
-        networks = host_networks()
+        networks = host.lora()
         if networks is None:
             return
         changed = {name for net in networks.loaded_networks for name in net.modules} & self._layers.keys()
         for name in sorted(changed):
-            self._names.enter_context(_named(self._layers[name], name, networks))
-
-
-def host_networks() -> Any | None:
-    """The module of the host's LoRA extension that holds the networks in use; None where there is no such extension.
-
-    Extensions are not importable by name, but the kind of network that this one registers knows it.
-    """
-    kind = extra_networks.extra_network_registry.get("lora")
-    networks = getattr(sys.modules.get(type(kind).__module__), "networks", None)
-    needed = ("loaded_networks", "networks_in_memory", "load_network", "network_restore_weights_from_backup")
-    return networks if all(hasattr(networks, name) for name in needed) else None
+            self._names.enter_context(host.lora_changes(self._layers[name], name))
 
 
 def _in_memory(networks: Any) -> list[Any]:
@@ -229,26 +214,3 @@ def _in_memory(networks: Any) -> list[Any]:
 
 def _among(net: Any, nets: Sequence[Any]) -> bool:
     return any(net is other for other in nets)
-
-
-def _apply_anew(net: Any) -> None:
-    """The host tells networks apart by name and weight alone, but this one adds something else than it did before."""
-    mapping = getattr(shared.sd_model, "network_layer_mapping", {})
-    for layer in (mapping[key] for key in net.modules if key in mapping):
-        if getattr(layer, "network_current_names", ()):
-            layer.network_current_names = _OUT_OF_DATE
-
-
-@contextmanager
-def _named(layer: nn.Module, name: str, networks: Any) -> Iterator[None]:
-    """Let the host find what its networks add to a layer; afterwards the weights are back to the last bit."""
-    own = vars(layer)
-    before = {key: own[key] for key in _ON_LAYERS if key in own}
-    layer.network_layer_name = name  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        networks.network_restore_weights_from_backup(layer)
-        for key in _ON_LAYERS:
-            own.pop(key, None)
-        own.update(before)
