@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_module.core.denoising.schedule import SCHEDULES
 from motion_module.errors import ParamError
 from motion_module.fields import Field
 from motion_module.formats import WRITTEN
 from motion_module.params import VideoParams
-from motion_module.settings import AS_TRAINED, KEEP, PREFIX, Setting, Settings
+from motion_module.settings import PREFIX, Setting, Settings
 from motion_module.wording import for_client
 
 ROWS = Settings.rows()
@@ -122,10 +121,6 @@ def test_a_wrong_setting_disturbs_only_who_looks_at_it(wrong, fields, disturbed)
 def test_settings_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().mp4_crf = 3
-
-
-def test_the_noise_schedules_are_those_that_there_are():
-    assert Settings.alpha_schedule.field.choices == (AS_TRAINED, *SCHEDULES, KEEP)
 
 
 def test_the_hosts_settings_are_read_at_one_place():

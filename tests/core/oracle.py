@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from diffusers import UNetMotionModel
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from einops import rearrange
 from torch import Tensor, nn
+
+from tests.core.builders import of_the_pocket
 
 
 def diffusers_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -24,45 +23,53 @@ def diffusers_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def transformer(width: int, frames: int) -> AnimateDiffTransformer3D:
+def transformer(width: int, frames: int) -> nn.Module:
     """One temporal transformer of diffusers."""
-    return AnimateDiffTransformer3D(
-        num_attention_heads=8,
-        attention_head_dim=width // 8,
-        in_channels=width,
-        activation_fn="geglu",
-        positional_embeddings="sinusoidal",
-        num_positional_embeddings=frames,
-    ).eval()
+    return (
+        _layers()
+        .AnimateDiffTransformer3D(
+            num_attention_heads=8,
+            attention_head_dim=width // 8,
+            in_channels=width,
+            activation_fn="geglu",
+            positional_embeddings="sinusoidal",
+            num_positional_embeddings=frames,
+        )
+        .eval()
+    )
 
 
 def norm_per_frame(module: nn.Module) -> None:
     """The temporal transformer's norm takes its statistics frame by frame in the original."""
     for part in module.modules():
-        if isinstance(part, AnimateDiffTransformer3D):
+        if isinstance(part, _layers().AnimateDiffTransformer3D):
             norm = part.norm
             norm.forward = _per_frame(norm.forward)
 
 
-def norms_over_frames(unet: UNetMotionModel, copies: int) -> None:
+def norms_over_frames(unet: nn.Module, copies: int) -> None:
     """v1: the UNet's own norms take theirs over all frames of a copy."""
     norms = [m for n, m in unet.named_modules() if re.search(r"resnets\.\d+\.norm[12]$|^conv_norm_out$", n)]
     for norm in norms:
         norm.forward = _over_frames(norm.forward, copies)
 
 
-def motion_unet(unet: nn.Module, motion: dict[str, Tensor], widths: tuple[int, ...], frames: int) -> UNetMotionModel:
+def motion_unet(unet: nn.Module, motion: dict[str, Tensor], widths: tuple[int, ...], frames: int) -> nn.Module:
     """The ldm `unet` and the motion layers (published names) as one model of diffusers."""
     has_mid = any(key.startswith("mid_block") for key in motion)
     sizes = {"layers_per_block": 2, "block_out_channels": widths, "norm_eps": 1e-5, "cross_attention_dim": 64}
-    twin = UNetMotionModel(
-        **sizes,
-        num_attention_heads=8,
-        use_motion_mid_block=has_mid,
-        motion_max_seq_length=frames,
-        motion_num_attention_heads=8,
-    ).eval()
-    spatial = convert_ldm_unet_checkpoint(
+    twin = (
+        of_the_pocket("diffusers")
+        .UNetMotionModel(
+            **sizes,
+            num_attention_heads=8,
+            use_motion_mid_block=has_mid,
+            motion_max_seq_length=frames,
+            motion_num_attention_heads=8,
+        )
+        .eval()
+    )
+    spatial = of_the_pocket("diffusers.loaders.single_file_utils").convert_ldm_unet_checkpoint(
         {f"model.diffusion_model.{key}": value for key, value in unet.state_dict().items()},
         {"layers_per_block": 2, "class_embed_type": None, "addition_embed_type": None},
     )
@@ -70,6 +77,10 @@ def motion_unet(unet: nn.Module, motion: dict[str, Tensor], widths: tuple[int, .
     if unexpected or any(not key.endswith("pos_embed.pe") for key in missing):
         raise ValueError(f"not the same model: {missing} {unexpected}")
     return twin
+
+
+def _layers():
+    return of_the_pocket("diffusers.models.unets.unet_motion_model")
 
 
 def _per_frame(norm):

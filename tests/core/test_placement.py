@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ldm.modules.diffusionmodules.util import GroupNorm32
 from torch import nn
 
 from motion_module.core.module.call_frames import CallFrames
@@ -12,7 +11,9 @@ from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.norm import norms_over_frames
 from motion_module.core.module.placement import mounted, places, unet_widths
 from motion_module.errors import CheckpointError, HostError
-from tests.core.builders import motion_model, norms_of, unet, unet_inputs
+from tests.core.builders import motion_model, norms_of, of_the_pocket, unet, unet_inputs
+
+GroupNorm32 = of_the_pocket("ldm.modules.diffusionmodules.util").GroupNorm32
 
 
 def photograph(module):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from motion_module.core.denoising.schedule import KEEP, alphas_cumprod, lent_schedule
+from motion_module.core.denoising.schedule import KEEP, SCHEDULES, alphas_cumprod, lent_schedule
 from motion_module.errors import ParamError
+from motion_module.settings import AS_TRAINED, Settings
 
 PLACES = ("alphas_cumprod", "alphas_cumprod_original")  # of the host's model
 
@@ -78,3 +79,7 @@ def test_keep():
     before = model.alphas_cumprod
     with lent_schedule(model, PLACES, KEEP):
         assert model.alphas_cumprod is before
+
+
+def test_the_setting_offers_every_schedule():
+    assert Settings.alpha_schedule.field.choices == (AS_TRAINED, *SCHEDULES, KEEP)

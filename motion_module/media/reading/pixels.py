@@ -116,7 +116,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
         return picture.convert("RGBA")
     if mode in ("1", "L"):
         grey = picture.convert("L")
-        return _with_key(grey, np.asarray(grey), key * 255 if mode == "1" and isinstance(key, int) else key)
+        one_bit = mode == "1" and isinstance(key, int)  # its white is 1, or 255 in newer Pillow
+        return _with_key(grey, np.asarray(grey), 255 * bool(key) if one_bit else key)
     rgb = picture if mode == "RGB" else picture.convert("RGB")
     if mode == "RGB" and isinstance(key, tuple):
         return _with_key(rgb, np.asarray(rgb), tuple(part >> 8 for part in key) if coarse else key)
