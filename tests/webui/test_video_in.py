@@ -282,7 +282,7 @@ def test_it_is_told_how_far_reading_is(tmp_path, texts):
         assert all("searching" not in text for text in told if "frame 25" not in text)
         assert any(text.endswith(" (searching frame 25)") for text in told)
     with open_video(video_source=still, drop_duplicates=True):
-        assert told[-1] == "AnimateDiff: reading the video source, frame 30"
+        assert told[-1] == "AnimateDiff: reading the video source, frame 30 of 30"
 
 
 def test_buttons_are_heard_while_masks_are_read(host, tmp_path, monkeypatch):

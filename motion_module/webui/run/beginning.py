@@ -63,6 +63,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     if outer is not None:
         comment(outer, f"AnimateDiff: {_INNER}")
         return
+    film = interpolation.check(params)
     request, control = _possible(p, params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
     progress = borrowed.enter(progress_told(amount_of(p, request), *jobs_of(p, request)))
@@ -79,6 +80,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         FramePrompts(request.frames, request.params.closed_loop.closes_travel),
         Networks(p),
         p.n_iter,
+        film,
         together,
     )
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
@@ -92,7 +94,6 @@ def _possible(p: Processing, params: VideoParams) -> tuple[Request, Control]:
     """
     allowed_paths.check_overrides(p)
     check_settings(p, params)
-    interpolation.check(params)
     facts = facts_of(p)
     check_pictures(params, facts)
     module_choice.check_possible(params.model, facts.modules)
