@@ -19,7 +19,7 @@ from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_pictures
 from motion_module.webui.progress import NAME as PROGRESS
 from motion_module.webui.progress import progress_told
-from motion_module.webui.request import allowed_paths, interpolation, motion_modules, sources, video_source
+from motion_module.webui.request import allowed_paths, interpolation, motion_modules, video_source
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.masks import fitted, read_masks
 from motion_module.webui.request.picture_files import PictureFiles, img2img_background
@@ -89,7 +89,7 @@ def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
     facts = facts_of(p)
     check_pictures(params, facts)
     motion_modules.check_possible(params.model, facts.modules)
-    source = sources.described(params)
+    source = video_source.source_of_run(params)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control
 
