@@ -102,7 +102,9 @@ class Settings:
 
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    model_path = Setting(str(DEFAULT_FOLDER), "path", "Folder of the motion modules", names_folders=True)
+    model_path = Setting(
+        str(DEFAULT_FOLDER), "path", "Folder of the motion modules (besides the extension's own)", names_folders=True
+    )
     allowed_folders = Setting(
         "",
         "text",
@@ -114,29 +116,29 @@ class Settings:
     alpha_schedule = Setting(
         AS_TRAINED,
         "choice",
-        "Noise schedule while the motion module is in the model",
+        "Noise schedule for videos",
         choices=(AS_TRAINED, "linear", "sqrt-linear", "sqrt-linear 0.020", KEEP),
     )
     default_save_formats = Setting(list(DEFAULT), "choices", "Default save formats", in_runs=False, choices=WRITTEN)
     save_to_custom = Setting(
-        True, "bool", "Save frames beside the videos, not in the WebUI's own place", formats=(PNG,)
+        True, "bool", "Save frames next to the videos, instead of in the WebUI's own folder", formats=(PNG,)
     )
     frame_extract_path = Setting(
         "",
         "path",
-        "Folder for the frames of a video source (empty: among the system's temporary files)",
+        "Folder for the frames of a video source (empty: the system's temporary folder)",
         names_folders=True,
     )
     frame_extract_remove = Setting(
         False,
         "bool",
-        "Remove the frames of a video source after each run, instead of keeping them for the next one",
+        "Delete the frames of a video source after each run, instead of keeping them for the next one",
         needs=("video_source",),
     )
     frame_extract_days = Setting[float](
         7,
         "number",
-        "Keep the frames of a video source for so many days after their last use (0: for ever)",
+        "Days to keep the frames of a video source after they were last used (0: forever)",
         needs=("video_source",),
         low=0,
         high=_MANY,
@@ -144,22 +146,22 @@ class Settings:
     frame_extract_gb = Setting[float](
         10,
         "number",
-        "Keep so many GB of frames of video sources, those that were used last (0: any number)",
+        "GB of video source frames to keep, the most recently used ones (0: no limit)",
         needs=("video_source",),
         low=0,
         high=_MANY,
     )
-    optimize_gif_palette = Setting(False, "bool", "GIF: the best-looking palette (slower)", formats=("GIF",))
-    optimize_gif_gifsicle = Setting(False, "bool", "GIF: make smaller with gifsicle, if installed", formats=("GIF",))
+    optimize_gif_palette = Setting(False, "bool", "GIF: best-looking palette (slower)", formats=("GIF",))
+    optimize_gif_gifsicle = Setting(False, "bool", "GIF: shrink with gifsicle, if it is installed", formats=("GIF",))
     webp_quality = Setting(80, "int", "WEBP: quality; with lossless: effort", formats=("WEBP",), low=1, high=100)
     webp_lossless = Setting(False, "bool", "WEBP: lossless", formats=("WEBP",))
     interp_slow = Setting(
         False,
         "bool",
-        "Frame interpolation: as many frames per second as before, so the video plays slower",
+        "Frame interpolation: keep the FPS, so that the video plays in slow motion",
         needs=("interp",),
     )
-    mp4_crf = Setting(23, "int", "MP4: quality (crf), less is better", formats=("MP4",), low=0, high=51)
+    mp4_crf = Setting(23, "int", "MP4: quality (crf), lower is better", formats=("MP4",), low=0, high=51)
     mp4_preset = Setting(
         "",
         "choice",
@@ -175,7 +177,7 @@ class Settings:
     mp4_for_editors = Setting(
         "",
         "choice",
-        "MP4: more than players and browsers can show, for editing programs",
+        "MP4: for editing programs, more than players and browsers can show",
         formats=("MP4",),
         choices=("", TEN_BIT, LOSSLESS),
     )

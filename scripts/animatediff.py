@@ -6,6 +6,7 @@ import gradio as gr
 
 from modules import script_callbacks, scripts
 from motion_module.webui import logs
+from motion_module.webui.host_types import OverlayOfFrame, Processed, Processing
 from motion_module.webui.page import panel, settings, xyz
 from motion_module.webui.request import batch_tab
 from motion_module.webui.run import hooks
@@ -30,27 +31,27 @@ class AnimateDiffScript(scripts.Script):
         self.paste_field_names = shown.paste_field_names
         return shown.fields
 
-    def before_process(self, p: Any, *args: Any) -> None:
+    def before_process(self, p: Processing, *args: Any) -> None:
         """The request is read; the host has not loaded the checkpoint of the request yet."""
         hooks.before_process(p, args)
 
-    def process(self, p: Any, *args: Any) -> None:
+    def process(self, p: Processing, *args: Any) -> None:
         """The checkpoint of the request is loaded."""
         hooks.process(p)
 
-    def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
+    def process_batch(self, p: Processing, *args: Any, **kwargs: Any) -> None:
         """One video is about to be made; its LoRA are loaded, its prompts not encoded yet."""
         hooks.process_batch(p)
 
-    def process_before_every_sampling(self, p: Any, *args: Any, noise: Any, **kwargs: Any) -> None:
+    def process_before_every_sampling(self, p: Processing, *args: Any, noise: Any, **kwargs: Any) -> None:
         """The noise of a sampling pass is drawn, and the host goes on with this very tensor."""
         hooks.before_every_sampling(p, noise)
 
-    def postprocess_maskoverlay(self, p: Any, ppmo: Any, *args: Any) -> None:
+    def postprocess_maskoverlay(self, p: Processing, ppmo: OverlayOfFrame, *args: Any) -> None:
         """The original is about to be laid over an inpainted frame."""
         hooks.before_overlay(p, ppmo)
 
-    def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
+    def postprocess(self, p: Processing, processed: Processed, *args: Any) -> None:
         """All frames are there."""
         hooks.postprocess(p, processed)
 

@@ -83,7 +83,14 @@ def test_no_global_no_assert_no_bare_except(path):
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"line {node.lineno}"
 
 
-OF_ONE_HOST = {"apply_model", "alphas_cumprod", "alphas_cumprod_original", "network_layer_mapping", "GroupNorm32"}
+OF_ONE_HOST = {
+    "apply_model",
+    "batch_cond_uncond",
+    "alphas_cumprod",
+    "alphas_cumprod_original",
+    "network_layer_mapping",
+    "GroupNorm32",
+}
 MATHS = {"core/denoising/schedule.py": {"alphas_cumprod"}}  # where it is a number of the field's, and no host's
 
 
@@ -106,6 +113,17 @@ def words(tree):
 def test_words_are_found_wherever_they_stand():
     found = set(words(ast.parse("def a(b): 'no docs'\nc.d('e', f=g)\nfrom h import i\nclass j: pass")))
     assert {*"abcdefgij"} <= found and "docs" not in found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_used_of_a_run_is_said(path):
+    """`p` is a `Processing`, of which the pocket WebUI is known to have everything; never anything."""
+    tree = ast.parse(path.read_text("utf8"))
+    for found in (node.args for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+        for arg in [*found.posonlyargs, *found.args, *found.kwonlyargs]:
+            assert arg.arg != "p" or (arg.annotation is not None and "Any" not in ast.unparse(arg.annotation)), (
+                arg.lineno
+            )
 
 
 SET_DIRECTLY = {  # whose attributes are set otherwise than through `patching`, outside of their own class

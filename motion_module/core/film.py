@@ -23,13 +23,20 @@ class Film:
 
     Args:
         network: takes x0 and x1 (1 3 h w, values 0..1, sides a multiple of 64) and dt (1 1, 0..1).
+        stored: the precision of its file, which accelerators keep; a CPU computes in float32.
         device: where it computes.
-        dtype: in which precision.
     """
 
-    def __init__(self, network: torch.jit.ScriptModule, device: torch.device | str, dtype: torch.dtype) -> None:
-        self._network = network.eval().to(device=device, dtype=dtype)
-        self._device, self._dtype = device, dtype
+    def __init__(
+        self, network: torch.jit.ScriptModule, stored: torch.dtype, device: torch.device | str = "cpu"
+    ) -> None:
+        self._stored, self._device = stored, device
+        self._dtype = torch.float32 if torch.device(device).type == "cpu" else stored
+        self._network = network.eval().to(device=device, dtype=self._dtype)
+
+    def on(self, device: torch.device | str) -> Film:
+        """The same network on another device; this one is not to be used any more."""
+        return Film(self._network, self._stored, device)
 
     @torch.inference_mode()
     def __call__(self, first: Tensor, second: Tensor, place: float) -> Tensor:
@@ -53,10 +60,8 @@ class Film:
         return made[0, :, :height, :width].float().clamp(0, 1).cpu()
 
 
-def load_film(path: Path, device: torch.device | str = "cpu") -> Film:
-    """Load FILM. A TorchScript file is a program: the caller vouches that the person put it where it lies.
-
-    Half precision is kept on accelerators; a CPU computes in float32.
+def load_film(path: Path) -> Film:
+    """Load FILM, on the CPU. A TorchScript file is a program: the caller vouches that the person put it where it lies.
 
     Raises:
         CheckpointError: the file is damaged or something else than FILM.
@@ -72,7 +77,7 @@ def load_film(path: Path, device: torch.device | str = "cpu") -> Film:
             f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three."
         )
     kept = next((weights.dtype for weights in network.parameters()), torch.float32)
-    return Film(network, device, torch.float32 if torch.device(device).type == "cpu" else kept)
+    return Film(network, kept)
 
 
 def _check_archive(path: Path) -> None:

@@ -22,6 +22,7 @@ from motion_module.errors import HostError, SaidError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host_types import Processing
 from motion_module.wording import for_client
 
 _log = logging.getLogger(__name__)
@@ -33,22 +34,22 @@ class Answer(SaidError):  # noqa: N818  (what is called an error is what it answ
     """An error of ours as its reader is to see it; it has been logged."""
 
 
-def told(p: Any, sentence: str) -> str:
+def told(p: Processing | None, sentence: str) -> str:
     """A sentence with mentions, in the words of whoever has asked for the run of `p`."""
     return for_client(sentence) if getattr(p, "is_api", False) else VideoParams.told_on_page(sentence)
 
 
-def comment(p: Any, sentence: str) -> None:
+def comment(p: Processing, sentence: str) -> None:
     """Put a sentence below the gallery, and into an API client's `info`."""
     p.comment(told(p, sentence))
 
 
-def comments_of(p: Any) -> list[str]:
+def comments_of(p: Processing) -> list[str]:
     """What `comment` has said in the run of `p`; of the host's comments clients get none."""
     return [line for line in getattr(p, "comments", ()) if line.startswith(_BEGINNINGS)]
 
 
-def answer_to(p: Any, error: SaidError) -> Answer:
+def answer_to(p: Processing | None, error: SaidError) -> Answer:
     """The error as whoever has asked for the run of `p` is to see it, after a line in the log.
 
     On the page its class is called as the extension is, because the page shows that name; in the API it keeps its name.
@@ -60,7 +61,7 @@ def answer_to(p: Any, error: SaidError) -> Answer:
         sentence = f"{_NAME}: {sentence}"
     said = told(p, sentence)
     _log.error("%s", said)
-    kind = type(error)
+    kind: Any = type(error)
     if getattr(p, "is_api", False):
         answer = _class_for_client(kind)(sentence)
     else:
@@ -83,8 +84,9 @@ def fail(answer: Answer) -> None:
 
 
 @contextmanager
-def answering(p: Any) -> Iterator[None]:
-    """Errors of ours that leave the block are raised as whoever has asked for the run of `p` is to see them.
+def answering(p: Processing | None) -> Iterator[None]:
+    """Errors of ours that leave the block are raised as whoever has asked for the run of `p` is to see them; without a
+    run, as they are seen on the page.
 
     Raises:
         Answer: see `answer_to`.
@@ -104,7 +106,7 @@ def answered(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose first argument is a `p`, inside `answering`."""
 
     @functools.wraps(function)
-    def call(p: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(p: Processing, *args: Any, **kwargs: Any) -> Any:
         with answering(p):
             return function(p, *args, **kwargs)
 

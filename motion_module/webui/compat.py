@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from motion_module.core.module.sparsectrl import MotionWrapper as MotionWrapper
 from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.answers import answered
+from motion_module.webui.host_types import Processing
 from motion_module.webui.request.read import request_of, script_of
 from motion_module.webui.run import hooks, inner_runs
 from motion_module.webui.run.hook_errors import FailedRun
@@ -63,7 +63,7 @@ class VideoArgument:
 
 
 @answered
-def get_animatediff_arg(p: Any) -> VideoArgument | None:
+def get_animatediff_arg(p: Processing) -> VideoArgument | None:
     """What the run of `p` asks of us, before or after our own hooks have read it; None where we are not in its tab.
 
     Raises:

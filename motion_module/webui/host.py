@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from torch import nn
@@ -17,8 +17,8 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.norm import norms_named
 from motion_module.core.module.placement import mounted
-from motion_module.patching import assign, drop_items, preserved, replaced_call, replaced_item
-from motion_module.webui.host_types import Host, ModelCalls
+from motion_module.patching import assign, drop_items, preserved, replaced_call, replaced_item, replaced_option
+from motion_module.webui.host_types import Checkpoint, DenoiserCall, Host, Model
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
 _NORM = "GroupNorm32"  # of ldm and of sgm, which are two classes; used in their ResBlocks and before the last layer
@@ -29,27 +29,37 @@ _OF_LORA = ("network_layer_name", "network_current_names", "network_weights_back
 class A1111:
     """AUTOMATIC1111's WebUI, 1.10.1 and its branch `dev`; see `Host` for what each method is for."""
 
-    def unet(self, sd_model: Any) -> nn.Module:
+    def unet(self, sd_model: Checkpoint) -> nn.Module:
         """That of ldm or sgm itself."""
         return sd_model.model.diffusion_model
 
-    def motion_layers(self, sd_model: Any, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
+    def motion_layers(self, sd_model: Checkpoint, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
         """The spatial transformers have norms of another class, which stay as they are."""
         unet = self.unet(sd_model)
         return mounted(unet, model, call, norms_named(unet, _NORM))
 
-    def row_layout(self, frames: int, parts: int, announced: Any, places: tuple[int, ...]) -> LayoutOf:
+    def row_layout(self, frames: int, parts: int, announced: DenoiserCall, places: tuple[int, ...]) -> LayoutOf:
         """The prompts of frame 0, of frame 1, ..., then the negative prompt of each frame; read from the rows, because
         the host may leave the negative prompt out, and other extensions stand between."""
         return Announced(frames, parts, announced.x, announced.text_cond, announced.text_uncond, places).layout_of
 
-    def noise_schedule(self, sd_model: Any, schedule: str) -> AbstractContextManager[None]:
+    def branches_share_calls(self) -> bool:
+        """A setting of the host's."""
+        return bool(shared.opts.batch_cond_uncond)
+
+    def whole_calls(self, lasting: bool | None) -> AbstractContextManager[None]:
+        """Without that setting the host would cut the rows in pieces that mix frames and AND parts."""
+        if self.branches_share_calls():
+            return nullcontext()
+        return replaced_option(shared.opts.data, "batch_cond_uncond", True, lasting)
+
+    def noise_schedule(self, sd_model: Checkpoint, schedule: str) -> AbstractContextManager[None]:
         """In the model itself, from which samplers copy it."""
         return lent_schedule(sd_model, _SCHEDULE, schedule)
 
-    def last_alpha(self, sd_model: Any) -> float:
+    def last_alpha(self, sd_model: Checkpoint) -> float:
         """As it is now, which may be a schedule that is lent."""
-        return float(sd_model.alphas_cumprod[-1])
+        return float(getattr(sd_model, _SCHEDULE[0])[-1])
 
     def put_schedule_right(self) -> None:
         """Of the model that is loaded; `shared.sd_model` would load one."""
@@ -100,7 +110,7 @@ class A1111:
             if getattr(layer, "network_current_names", ()):
                 assign(layer, network_current_names=_OUT_OF_DATE)
 
-    def model_calls(self, sd_model: Any, wrap: Callable[[ModelCalls], ModelCalls]) -> AbstractContextManager[Any]:
+    def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """All samplers come to the model through this method."""
         return replaced_call(sd_model, "apply_model", wrap)
 

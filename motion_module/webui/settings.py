@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modules import shared
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.settings import Setting, Settings
+from motion_module.webui.host_types import Processing
 
 Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
 
-def settings_of(p: Any = None) -> Settings:
+def settings_of(p: Processing | None = None) -> Settings:
     """The settings as they are now.
 
     Args:
@@ -28,7 +29,7 @@ def settings_of(p: Any = None) -> Settings:
     return Settings({**values, **changed})
 
 
-def check_settings(p: Any, params: VideoParams) -> None:
+def check_settings(p: Processing, params: VideoParams) -> None:
     """See, before anything is made, that the settings that a run looks at hold what is allowed.
 
     Args:

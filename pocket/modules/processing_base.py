@@ -51,7 +51,7 @@ class StableDiffusionProcessing(ImageConditioning):
     tiling: bool | None = None
     do_not_save_samples: bool = False
     do_not_save_grid: bool = False
-    extra_generation_params: dict[str, Any] | None = None
+    extra_generation_params: dict[str, Any] = None  # type: ignore[assignment]  # never after `__post_init__`
     overlay_images: list[Any] | None = None
     eta: float | None = None
     do_not_reload_embeddings: bool = False
@@ -62,14 +62,14 @@ class StableDiffusionProcessing(ImageConditioning):
     s_tmax: float | None = None
     s_tmin: float | None = None
     s_noise: float | None = None
-    override_settings: dict[str, Any] | None = None
+    override_settings: dict[str, Any] = None  # type: ignore[assignment]
     override_settings_restore_afterwards: bool = True
     sampler_index: int | None = None
     refiner_checkpoint: str | None = None
     refiner_switch_at: float | None = None
     disable_extra_networks: bool = False
     firstpass_image: Image.Image | None = None
-    comments: dict[str, int] | None = None
+    comments: dict[str, int] = None  # type: ignore[assignment]
 
     scripts_value: Any = field(default=None, init=False)
     script_args_value: Any = field(default=None, init=False)

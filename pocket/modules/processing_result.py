@@ -84,6 +84,8 @@ def _seed(value: Any) -> int:
 class Processed:
     """Pictures and what they were made from; a grid, if there is one, comes before `images[index_of_first_image]`."""
 
+    extra_generation_params: dict[str, Any]
+
     def __init__(
         self,
         p: Any,

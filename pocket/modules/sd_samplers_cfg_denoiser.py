@@ -64,8 +64,8 @@ class CFGDenoiser(torch.nn.Module):
         self.mask: torch.Tensor | None = None
         self.nmask: torch.Tensor | None = None
         self.init_latent: torch.Tensor | None = None
-        self.steps: int | None = None
-        self.total_steps: int | None = None
+        self.steps: Any = None  # numbers while it samples
+        self.total_steps: Any = None
         self.step = 0
         self.image_cfg_scale: float | None = None
         self.padded_cond_uncond = False

@@ -41,6 +41,7 @@ styles_filename: list[str] = [os.path.join(data_path, "styles.csv")]
 progress_print_out = sys.stdout
 
 demo: Any = None
+sd_model: Any  # a property of this module's class
 about_model = ""  # what the page says about the model
 device: Any = None
 weight_load_location: str | None = None

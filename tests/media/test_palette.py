@@ -98,7 +98,7 @@ def test_dithering_keeps_local_averages():
     ramp = np.tile(np.linspace(100, 140, 512), (64, 1))
     image = np.stack([ramp, ramp, 255 - ramp], -1).astype(np.uint8)
     few = np.repeat(np.array([[100, 100, 155], [120, 120, 135], [140, 140, 115]], np.uint8), 86, 0)[:256]
-    places = dithered(image.reshape(-1, 3).T, (512, 64), few)
+    places = dithered(Image.fromarray(image), few)
     assert places.max() < COLOURS
     shown = few[places].reshape(64, 512, 3).astype(float)
     blocks = shown[:, :, 0].reshape(8, 8, 64, 8).mean((1, 3))

@@ -98,9 +98,9 @@ def shot(prompt="a cat", version="v2", model=None, fields=None, **request):
 def unharmed(name="mm_tiny_v2.safetensors"):
     """The layers in memory are those of the file, without a trace of the host's networks, nor they in the host's."""
     from motion_module.webui.host import host
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice, motion_modules
 
-    module = motion_modules.named(name, motion_modules.files())
+    module = module_choice.named(name, motion_modules.files())
     model, stored = motion_modules.load(module), load_file(module.path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, stored[key].to(value.dtype)), key

@@ -76,6 +76,14 @@ def test_film(client, film):
     assert np.abs(made[2::3] - (plain[:-1] + 2 * plain[1:]) / 3).max() <= 1.5  # made from a picture that was made
 
 
+def test_films_file_is_read_once_in_a_run(client, film, monkeypatch):
+    film()
+    loads, load = [], interpolation.load_film
+    monkeypatch.setattr(interpolation, "load_film", lambda path: loads.append(path) or load(path))
+    client.run({"video_length": 2, "interp": "FILM", "interp_x": 1, "format": ["GIF"]}, n_iter=2)
+    assert len(loads) == 1
+
+
 def test_no_request_names_a_file_to_run(client, film, tmp_path):
     """A TorchScript file is a program; a setting may come with a request, so none says where it lies."""
     film(tmp_path / "elsewhere")

@@ -20,18 +20,18 @@ def folder(pocket, tiny, tmp_path):
 
 @pytest.mark.parametrize("name", ["sub/mm_tiny_v2.safetensors", "mm_tiny_v2.safetensors", "mm_tiny_v2", ""])
 def test_a_module_is_found_by_path_file_name_and_stem_and_keeps_its_own_name(folder, name):
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice, motion_modules
 
-    found = motion_modules.choose(name, motion_modules.files(), motion_modules.shared.sd_model).file
+    found = module_choice.choose(name, motion_modules.files(), motion_modules.shared.sd_model).file
     assert (found.name, found.path) == ("sub/mm_tiny_v2.safetensors", folder / "sub" / "mm_tiny_v2.safetensors")
 
 
 @pytest.mark.parametrize("name", ["../sub/mm_tiny_v2.safetensors", "/etc/passwd", "sub", "v2"])
 def test_a_name_leads_nowhere_else(folder, name):
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice, motion_modules
 
     with pytest.raises(ParamError, match="allowed is one of sub/mm_tiny_v2.safetensors"):
-        motion_modules.named(name, motion_modules.files())
+        module_choice.named(name, motion_modules.files())
 
 
 def test_folders_that_are_links_are_searched_as_the_hosts_are(folder, tiny):
@@ -44,7 +44,7 @@ def test_folders_that_are_links_are_searched_as_the_hosts_are(folder, tiny):
 
 
 def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch):
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice, motion_modules
 
     (folder / "half.ckpt").write_bytes(b"PK\x03\x04 cut off")
     looked = []
@@ -53,14 +53,14 @@ def test_files_that_are_no_motion_modules_are_looked_at_once(folder, monkeypatch
     for _ in range(2):
         assert motion_modules.names() == ["sub/mm_tiny_v2.safetensors"]
         with pytest.raises(CheckpointError, match="half.ckpt is damaged"):
-            motion_modules.named("half.ckpt", motion_modules.files())
+            module_choice.named("half.ckpt", motion_modules.files())
     assert looked.count("half.ckpt") == 1
 
 
 def test_without_a_checkpoint_the_sentence_says_so(folder):
     """The host goes on with None where a checkpoint could not be loaded."""
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice, motion_modules
 
     for name in ("", "mm_tiny_v2"):
         with pytest.raises(CheckpointError, match="no checkpoint is loaded"):
-            motion_modules.choose(name, motion_modules.files(), None)
+            module_choice.choose(name, motion_modules.files(), None)

@@ -165,11 +165,11 @@ def test_what_a_module_has_learnt_is_judged_when_it_is_chosen(pocket, tiny):
 
 def test_no_module_for_this_checkpoint_names_both(pocket, tiny, monkeypatch):
     from modules import shared
-    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request import module_choice
 
-    monkeypatch.setattr(motion_modules, "family_of", lambda sd_model: "SDXL")
+    monkeypatch.setattr(module_choice, "family_of", lambda sd_model: "SDXL")
     with pytest.raises(CheckpointError, match="made for SD1.5.*checkpoint is SDXL"):
-        motion_modules.choose("", {"v2": tiny["v2"]}, shared.sd_model)
+        module_choice.choose("", {"v2": tiny["v2"]}, shared.sd_model)
 
 
 def plan_of(pocket, tab="txt2img", **fields):

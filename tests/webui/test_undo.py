@@ -84,7 +84,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         "beginning.read_request",
         "beginning.FramePrompts",
         "beginning.changes_of_request",
-        "beginning.motion_modules.choose",
+        "beginning.module_choice.choose",
         "session.changes_of_plan",
     ],
 )

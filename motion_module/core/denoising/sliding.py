@@ -49,7 +49,7 @@ class SlidingModel:
         call: told the number of frames of each call.
         frames: N, frames of the video.
         options: the windows.
-        together: whether the sides of the guidance and `AND` parts may share one call (the host's batch_cond_uncond).
+        together: whether the sides of the guidance and `AND` parts may share one call.
         around_call: entered around each call of the model; for ControlNet hints and the like.
     """
 

@@ -77,10 +77,14 @@ def extract(
     source = _opened(known, selection, most, folder / "times.txt", on_met)
     with source:
         looked_at = _write(source, selection, folder, most, places)
-    timeline = source.timeline
     if not places:
-        raise ReaderError(_nothing_read(selection, len(timeline.starts), source.complaints))
-    fps = rate_of(timeline, places, selection.step, looked_at)
+        raise ReaderError(_nothing_read(selection, len(source.timeline.starts), source.complaints))
+    return _extract_of(source, places, selection.step, looked_at)
+
+
+def _extract_of(source: Animation | Decoding, places: list[int], step: int, looked_at: int) -> Extract:
+    timeline = source.timeline
+    fps = rate_of(timeline, places, step, looked_at)
     return Extract(
         places,
         len(timeline.starts) if timeline.end is not None else None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from motion_module.media.writing.planes import Planes, blocks
+from motion_module.media.writing.planes import IN_RANGE, Planes, blocks
 
 _COARSE_BITS, _FINE_BITS, _FINEST_BITS = 5, 6, 7
 # Above this many occupied cells the fine cube costs more time than it gains in quality; far below it, a finer one
@@ -21,6 +21,7 @@ _FEW_CELLS = 1_500
 # So many coarse cells seldom become few enough fine ones: splitting one that is not alone gives three or more.
 _MOST_TO_SPLIT = _MOST_FINE_CELLS // 3
 _PARTS = 8  # of a cell that is split
+_SUM_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _split(planes: Planes, whole: _Sorting) -> _Sorting:
     for block in blocks(len(of_pixel)):
         red, green, blue = (planes[:, block] >> (8 - bits)) & 1
         part = (red << 2) | (green << 1) | blue
-        of_pixel[block] = ranks.take(whole.of_pixel[block], mode="clip") * _PARTS + part
+        of_pixel[block] = ranks.take(whole.of_pixel[block], mode=IN_RANGE) * _PARTS + part
     return _Sorting(bits, of_pixel, _counted(of_pixel, occupied * _PARTS))
 
 
@@ -127,12 +128,20 @@ def _counted(of_pixel: NDArray[np.uint16], size: int) -> NDArray[np.intp]:
 def _cells(planes: Planes, sorting: _Sorting) -> Cells:
     occupied, ranks = sorting.ranks()
     of_pixel = np.empty_like(sorting.of_pixel)
-    sums = np.zeros((3, occupied))
+    sums = np.zeros((3, occupied), np.int64)
     for block in blocks(len(of_pixel)):
-        cells = ranks.take(sorting.of_pixel[block], mode="clip")
+        cells = ranks.take(sorting.of_pixel[block], mode=IN_RANGE)
         of_pixel[block] = cells
-        for total, plane in zip(sums, planes, strict=True):
-            total += np.bincount(cells, plane[block], occupied)[:occupied]
+        sums += _summed(cells, planes[:, block], occupied)
     counts = sorting.counts[sorting.counts > 0]
     colours = (sums / counts).T.astype(np.float32)
     return Cells(sorting.bits, of_pixel, np.ascontiguousarray(colours), counts.astype(np.float32))
+
+
+def _summed(cells: NDArray[np.intp], planes: Planes, occupied: int) -> NDArray[np.int64]:
+    """The sums of a block's colours for every occupied cell, (3, n)."""
+    # One histogram has room for two sums: those of red stay below 2 ** 24, those of green stand above.
+    both = planes[1] * np.float64(1 << _SUM_BITS)
+    both += planes[0]
+    pairs, blue = (np.bincount(cells, weights, occupied)[:occupied].astype(np.int64) for weights in (both, planes[2]))
+    return np.stack([pairs & ((1 << _SUM_BITS) - 1), pairs >> _SUM_BITS, blue])

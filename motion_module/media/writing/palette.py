@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from motion_module.media.writing.cells import Cells, joined, occupied_cells
-from motion_module.media.writing.planes import Planes, blocks
+from motion_module.media.writing.planes import IN_RANGE, Planes, blocks
 
 MOST_COLOURS = 256  # in the colour table of a picture
 COLOURS = MOST_COLOURS - 1  # of a tracked palette: the last place is free, for "as in the frame before"
@@ -23,7 +23,7 @@ _SAMPLE = 16_384  # pixels
 _CUT = 1.5
 # Colours whose distances to the palette are looked at together. These fit into the processor's cache and into memory
 # that is at hand, and are too few for numpy to wake other threads, which cost more than they help.
-_BLOCK = 128
+_BLOCK = 192
 # Entries of the palette that may move to other colours in one step.
 _MOST_MOVES = 16
 
@@ -103,7 +103,7 @@ def _spread(nearest: NDArray[np.intp], of_pixel: NDArray[np.uint16]) -> NDArray[
     of_cell = np.append(nearest, COLOURS).astype(np.uint8)
     places = np.empty(len(of_pixel), np.uint8)
     for block in blocks(len(of_pixel)):
-        of_cell.take(of_pixel[block], out=places[block], mode="clip")
+        of_cell.take(of_pixel[block], out=places[block], mode=IN_RANGE)
     return places
 
 
@@ -132,15 +132,19 @@ def _refined(palette: NDArray[np.float32], cells: Cells, steps: int) -> NDArray[
 
 def _assign(palette: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For each colour (n, 3) the index of the nearest palette entry, and its squared distance."""
-    nearest, error = np.empty(len(colours), np.intp), np.empty(len(colours), np.float32)
-    # |colour - entry|^2 without |colour|^2, which is the same for all entries, as one product of matrices.
-    factors = np.concatenate([-2 * palette.T, (palette * palette).sum(axis=1)[None]])
+    # |entry|^2 - 2 colour * entry, which is least for the nearest, as one product of matrices. A last entry is
+    # infinitely far: processors like 256 columns better than 255.
+    factors = np.zeros((4, MOST_COLOURS), np.float32)
+    factors[:3, :COLOURS], factors[3, :COLOURS] = -2 * palette.T, (palette * palette).sum(axis=1)
+    factors[3, COLOURS] = np.finfo(np.float32).max
     points = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
+    nearest, error = np.empty(len(colours), np.intp), np.empty(len(colours), np.float32)
+    rows = np.arange(_BLOCK) * MOST_COLOURS
     for start in range(0, len(colours), _BLOCK):
         block = slice(start, start + _BLOCK)
         distances = points[block] @ factors
-        least = distances.argmin(axis=1)
-        nearest[block], error[block] = least, distances[np.arange(len(least)), least]
+        least = distances.argmin(axis=1, out=nearest[block])
+        error[block] = distances.reshape(-1).take(rows[: len(least)] + least)
     error += (colours * colours).sum(axis=1)
     return nearest, np.maximum(error, 0)
 
@@ -178,12 +182,11 @@ def _nearest_others(palette: NDArray[np.float32]) -> tuple[NDArray[np.float32], 
     return np.maximum(distances.min(axis=1), 0), distances.argmin(axis=1)
 
 
-def dithered(planes: Planes, size: tuple[int, int], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
+def dithered(image: Image.Image, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
     palette = Image.new("P", (1, 1))
     # The last colour is not for use: it repeats the first, whose place is taken instead.
     palette.putpalette(np.concatenate([table[:COLOURS], table[:1]]).tobytes())
-    picture = Image.merge("RGB", [Image.fromarray(plane.reshape(size[::-1])) for plane in planes])
-    places = np.array(picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
+    places = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
     places[places == COLOURS] = 0
     return places

@@ -23,6 +23,7 @@ from motion_module.media.writing.planes import (
     either,
     looked_up,
     planes_of,
+    unlike,
 )
 
 KEPT = MOST_COLOURS - 1
@@ -62,25 +63,14 @@ class _Strokes:
     Attributes:
         drawn: which pixels, (n,).
         places: in the table, (n,); of those that are not drawn, anything.
+        colours: that stand there, (3, n).
         table: (256, 3).
     """
 
     drawn: NDArray[np.bool_]
     places: NDArray[np.uint8]
+    colours: Planes
     table: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class _Change:
-    """What has become of the frame before.
-
-    Attributes:
-        moved: how many levels at most each pixel's channels differ from those in the frame before, (n,).
-        wrong: how far apart each pixel's colour and the one that is shown are, (n,).
-    """
-
-    moved: NDArray[np.uint8]
-    wrong: NDArray[np.int32]
 
 
 class SteadyPainter:
@@ -109,69 +99,72 @@ class SteadyPainter:
         """
         frame = planes_of(image)
         before, self._before = self._before, frame
-        strokes = self._first(frame, image.size) if before is None else self._next(frame, before, image.size)
+        strokes = self._first(frame, image) if before is None else self._next(frame, before, image)
         places = self._lay(strokes, frame)
         return Drawing(places.reshape(image.size[::-1]), strokes.table, not strokes.drawn.all())
 
     def _lay(self, strokes: _Strokes, frame: Planes) -> NDArray[np.uint8]:
         """Lay pixels over what is shown; the places for the whole frame, (n,)."""
-        places = np.empty(len(strokes.places), np.uint8)
+        places = np.full_like(strokes.places, KEPT)
         for block in blocks(len(places)):
-            drawn, new = strokes.drawn[block], strokes.places[block]
-            places[block] = either(drawn, new, np.full_like(new, KEPT))
-            self._shown[:, block] = either(drawn, looked_up(strokes.table, new), self._shown[:, block])
+            drawn = strokes.drawn[block]
+            places[block] = either(drawn, strokes.places[block], places[block])
+            self._shown[:, block] = either(drawn, strokes.colours[:, block], self._shown[:, block])
             if self._dither:
                 self._meant[:, block] = either(drawn, frame[:, block], self._meant[:, block])
         return places
 
-    def _first(self, frame: Planes, size: tuple[int, int]) -> _Strokes:
+    def _first(self, frame: Planes, image: Image.Image) -> _Strokes:
         self._shown, self._meant = np.zeros_like(frame), np.zeros_like(frame)
         everywhere = np.ones(frame.shape[1], np.bool_)
-        return _exact(frame, everywhere, MOST_COLOURS) or self._whole(frame, everywhere, size)
+        exact = _exact(frame, everywhere, MOST_COLOURS)
+        if exact is not None:
+            return exact
+        return self._dithered(frame, everywhere, image) if self._dither else self._nearest(frame, everywhere)
 
-    def _next(self, frame: Planes, before: Planes, size: tuple[int, int]) -> _Strokes:
-        change = _change(frame, before, self._shown)
-        still, right = change.moved == 0, change.wrong == 0
-        due = ~(still | right)
+    def _next(self, frame: Planes, before: Planes, image: Image.Image) -> _Strokes:
+        moved, off = unlike(frame, before), unlike(frame, self._shown)
+        due = moved & off
         exact = _exact(frame, due, MOST_COLOURS - 1)
-        if exact is None and right[still].all():
+        if exact is None and (due == off).all():
             exact = _exact(frame, np.ones_like(due), MOST_COLOURS)
         if exact is not None:
             return exact
-        return self._whole(frame, self._drifted(frame, due), size) if self._dither else self._nearest(frame, change)
-
-    def _nearest(self, frame: Planes, change: _Change) -> _Strokes:
-        """The pixels whose colour is wrong, where the palette has a better one."""
-        drawn, wanted = np.empty(frame.shape[1], np.bool_), np.empty_like(frame)
-        for block in blocks(len(drawn)):
-            colours, moved, wrong = frame[:, block], change.moved[block], change.wrong[block]
-            slow = moved <= _SLOW
-            good_enough = slow & (wrong <= int(self._tracker.error))
-            drawn[block] = (moved > 0) & (wrong > _RIGHT) & ~good_enough
-            wanted[:, block] = either(slow, _held_back(colours, self._shown[:, block]), colours)
-        if not drawn.any():
-            return _nothing(len(drawn))
-        places = self._tracker.follow(wanted, drawn)
-        table = self._tracker.table
-        for block in blocks(len(drawn)):
-            drawn[block] &= distances(frame[:, block], looked_up(table, places[block])) < change.wrong[block]
-        return _Strokes(drawn, places, table)
-
-    def _whole(self, frame: Planes, drawn: NDArray[np.bool_], size: tuple[int, int]) -> _Strokes:
-        """Pixels from a palette picture of the whole frame, dithered if that is wished for."""
-        places = self._tracker.follow(frame)
         if self._dither:
-            places = self._dithered(frame, places, size)
-        return _Strokes(drawn, places, self._tracker.table)
+            return self._dithered(frame, self._drifted(frame, due), image)
+        return self._corrected(frame, before, due)
 
-    def _dithered(self, frame: Planes, nearest: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """The places for a whole frame, (n,): dithered, but of the nearest colour where that takes a pixel too far."""
+    def _corrected(self, frame: Planes, before: Planes, due: NDArray[np.bool_]) -> _Strokes:
+        """Of these pixels, those whose colour is wrong and that the palette has a better one for."""
+        wrong, wanted = np.empty(len(due), np.int32), np.empty_like(frame)
+        for block in blocks(len(due)):
+            colours, shown = frame[:, block], self._shown[:, block]
+            slow = differences(colours, before[:, block]).max(axis=0) <= _SLOW
+            wrong[block] = distances(colours, shown)
+            good_enough = slow & (wrong[block] <= int(self._tracker.error))
+            due[block] &= (wrong[block] > _RIGHT) & ~good_enough
+            wanted[:, block] = either(slow, _held_back(colours, shown), colours)
+        if not due.any():
+            return _nothing(frame)
+        found = self._nearest(wanted, due)
+        for block in blocks(len(due)):
+            found.drawn[block] &= distances(frame[:, block], found.colours[:, block]) < wrong[block]
+        return found
+
+    def _nearest(self, wanted: Planes, drawn: NDArray[np.bool_]) -> _Strokes:
+        """These pixels in the nearest colours of the palette."""
+        places = self._tracker.follow(wanted, drawn)
+        return _with_colours(drawn, places, self._tracker.table)
+
+    def _dithered(self, frame: Planes, drawn: NDArray[np.bool_], image: Image.Image) -> _Strokes:
+        """Pixels from a picture of the whole frame: dithered, but of the nearest colour where that goes too far."""
+        nearest = self._tracker.follow(frame)
         table, farthest = self._tracker.table, _WILDEST * self._tracker.error
-        places = dithered(frame, size, table)
+        places = dithered(image, table)
         for block in blocks(len(places)):
             wild = distances(frame[:, block], looked_up(table, places[block])) > farthest
             places[block] = either(wild, nearest[block], places[block])
-        return places
+        return _with_colours(drawn, places, table)
 
     def _drifted(self, frame: Planes, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Of these pixels, those that are no longer meant to have the colour that they were drawn for, (n,)."""
@@ -181,22 +174,23 @@ class SteadyPainter:
         return drifted
 
 
-def _change(frame: Planes, before: Planes, shown: Planes) -> _Change:
-    moved, wrong = np.empty(frame.shape[1], np.uint8), np.empty(frame.shape[1], np.int32)
-    for block in blocks(len(moved)):
-        differences(frame[:, block], before[:, block]).max(axis=0, out=moved[block])
-        wrong[block] = distances(frame[:, block], shown[:, block])
-    return _Change(moved, wrong)
+def _with_colours(drawn: NDArray[np.bool_], places: NDArray[np.uint8], table: NDArray[np.uint8]) -> _Strokes:
+    colours = np.empty((3, len(places)), np.uint8)
+    for block in blocks(len(places)):
+        colours[:, block] = looked_up(table, places[block])
+    return _Strokes(drawn, places, colours, table)
 
 
-def _nothing(count: int) -> _Strokes:
-    return _Strokes(np.zeros(count, np.bool_), np.zeros(count, np.uint8), np.zeros((MOST_COLOURS, 3), np.uint8))
+def _nothing(frame: Planes) -> _Strokes:
+    count = frame.shape[1]
+    table = np.zeros((MOST_COLOURS, 3), np.uint8)
+    return _Strokes(np.zeros(count, np.bool_), np.zeros(count, np.uint8), frame, table)
 
 
 def _exact(frame: Planes, drawn: NDArray[np.bool_], most: int) -> _Strokes | None:
     """These pixels without any error; None where they have more than so many colours."""
     if not drawn.any():
-        return _nothing(len(drawn))
+        return _nothing(frame)
     some = slice(None, None, len(drawn) // _SAMPLE + 1)
     sample = frame[:, some][:, drawn[some]]
     if sample.shape[1] > most and exact_table(sample, most) is None:
@@ -207,7 +201,7 @@ def _exact(frame: Planes, drawn: NDArray[np.bool_], most: int) -> _Strokes | Non
         return None
     places = np.zeros(len(drawn), np.uint8)
     places[drawn] = exact_places(pixels, table)
-    return _Strokes(drawn, places, table)
+    return _Strokes(drawn, places, frame, table)
 
 
 def _held_back(wanted: Planes, shown: Planes) -> Planes:

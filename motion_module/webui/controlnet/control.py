@@ -17,6 +17,7 @@ from motion_module.patching import assign, take_out
 from motion_module.travel import Travel
 from motion_module.webui.controlnet.hints import handed_out
 from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed, units_of
+from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.request.picture_files import PictureFiles
 from motion_module.webui.request.sources import Source
 from motion_module.webui.request.video_source import VideoIn
@@ -38,14 +39,14 @@ class Control:
         ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
     """
 
-    def __init__(self, p: Any, params: VideoParams, source: Source | None) -> None:
+    def __init__(self, p: Processing, params: VideoParams, source: Source | None) -> None:
         self._p, self._params = p, params
         self._all = units_of(p)
         self._units = [unit for unit in self._all if unit.is_on]
         self._last_error = _newest_error()
         self._offered = _offered(source)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, self._offered) for unit in self._units}
-        masks_used = source is not None and source.masks and getattr(p, "init_images", None)  # by img2img
+        masks_used = source is not None and source.masks and init_images(p)  # by img2img
         if self._offered is not None and not masks_used and self._offered not in self._sources.values():
             why = (
                 "every enabled ControlNet unit has pictures of its own; take them out of one"
@@ -140,12 +141,12 @@ class Control:
         return getattr(network, "control_params", None) or ()
 
 
-def names_of_sample(p: Any) -> list[str]:
+def names_of_sample(p: Processing) -> list[str]:
     """The attributes of `p` to put a `sample` in, so that it is called with ControlNet and without."""
     return ["sample", *([_SAMPLE_BELOW] if _SAMPLE_BELOW in vars(p) else [])]
 
 
-def sample_of(p: Any) -> Callable[..., Any]:
+def sample_of(p: Processing) -> Callable[..., Any]:
     """The `sample` of `p` without what ControlNet has put round it.
 
     It never takes that off again, and in a next run of the same `p` (loopback) goes on calling what it found in the
@@ -154,14 +155,14 @@ def sample_of(p: Any) -> Callable[..., Any]:
     return getattr(p, _SAMPLE_BELOW, None) or p.sample
 
 
-def let_go_of_sample(p: Any, ours: Callable[..., Any], original: Callable[..., Any]) -> None:
+def let_go_of_sample(p: Processing, ours: Callable[..., Any], original: Callable[..., Any]) -> None:
     """Take ours out from below what ControlNet has put round it."""
     take_out(p, _SAMPLE_BELOW, ours, original)
 
 
-def _source(p: Any, unit: Unit, offered: Files | None) -> Files | None:
+def _source(p: Processing, unit: Unit, offered: Files | None) -> Files | None:
     """The pictures that change from frame to frame, None where one picture counts for all."""
-    pictures = getattr(p, "init_images", None) or []
+    pictures = init_images(p)
     if unit.has_picture:
         return None
     if unit.has_folder:

@@ -28,6 +28,7 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.sparsectrl import temporal_layers
 from motion_module.patching import changing, replaced
 from motion_module.travel import Travel
+from motion_module.webui.host_types import Processing
 
 
 class Lent(Protocol):
@@ -38,7 +39,7 @@ class Lent(Protocol):
 
 
 @contextmanager
-def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
+def handed_out(p: Processing, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
     Args:
@@ -71,7 +72,7 @@ def handed_out(p: Any, control_params: Sequence[Any], ways: Mapping[int, Travel 
         yield around
 
 
-def _lent_by(p: Any, param: Any, several: bool, way: Travel | None, loan: ExitStack) -> list[Lent]:
+def _lent_by(p: Processing, param: Any, several: bool, way: Travel | None, loan: ExitStack) -> list[Lent]:
     found: list[Lent] = [_Hint(p, param, loan)]
     kind = param.control_model_type.name
     if kind == "IPAdapter":
@@ -86,7 +87,7 @@ def _lent_by(p: Any, param: Any, several: bool, way: Travel | None, loan: ExitSt
 class _Hint:
     """`hint_cond` and `hr_hint_cond` of a unit."""
 
-    def __init__(self, p: Any, param: Any, loan: ExitStack) -> None:
+    def __init__(self, p: Processing, param: Any, loan: ExitStack) -> None:
         self._p, self._param = p, param
         self._whole = {name: getattr(param, name) for name in ("hint_cond", "hr_hint_cond")}
         self._put = {name: loan.enter_context(changing(param, name)) for name in self._whole}

@@ -23,6 +23,7 @@ from motion_module.media.errors import ReaderError
 from motion_module.media.reading.folders import picture_files
 from motion_module.paths import typed_path
 from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, set_mode
+from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.request.allowed_paths import check_inside, permitted
 from motion_module.webui.request.read import script_of, values_of
 
@@ -141,7 +142,7 @@ class Unit:
     def _takes_masks(self, source: Files) -> bool:
         return source.name.startswith(_OWN) or bool(getattr(self.settings, "is_inpaint", False))
 
-    def give(self, source: Files, frames: int, p: Any) -> None:
+    def give(self, source: Files, frames: int, p: Processing) -> None:
         """Hand the unit its pictures.
 
         An IP-Adapter gets them as several pictures of one unit: what ControlNet 1.1.455 does with a batch of them
@@ -154,7 +155,7 @@ class Unit:
             files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
         pictures = [_for_controlnet(file) for file in files]
         masks = source.masks if self._takes_masks(source) else ""
-        if isinstance(files[0], Image.Image):
+        if isinstance(files[0], Image.Image) and is_img2img(p):
             _resize_as_img2img(settings, p.resize_mode)
         if self.takes_several:
             set_mode(settings, batch=False)
@@ -197,7 +198,7 @@ class Unit:
         return numbers
 
 
-def units_of(p: Any) -> list[Unit]:
+def units_of(p: Processing) -> list[Unit]:
     """The units of a run, as copies; none where ControlNet is not installed.
 
     Raises:
@@ -213,7 +214,7 @@ def units_of(p: Any) -> list[Unit]:
     ]
 
 
-def controlnet_of(p: Any) -> Any:
+def controlnet_of(p: Processing) -> Any:
     """ControlNet's script object in the tab of `p`, None where it is not installed."""
     return script_of(p, "controlnet")
 
@@ -261,5 +262,6 @@ def _masks(folder: str, count: int) -> list[str | None]:
 
 def _resize_as_img2img(settings: Any, mode: int) -> None:
     """ControlNet brings img2img's pictures to size as img2img does."""
-    modes = list(type(settings.resize_mode))
+    enumeration: Any = type(settings.resize_mode)
+    modes = list(enumeration)
     settings.resize_mode = modes[mode] if mode < len(modes) else modes[0]  # 3 resizes the latent

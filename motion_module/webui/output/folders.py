@@ -8,7 +8,6 @@ import tempfile
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from motion_module.errors import HostError
 from motion_module.formats import PNG
@@ -16,13 +15,14 @@ from motion_module.media.errors import describe
 from motion_module.media.writing.clip import Clip
 from motion_module.media.writing.names import Claim, claimed
 from motion_module.media.writing.saving import WriteReport, write_clip
+from motion_module.webui.host_types import Processing
 
 logger = logging.getLogger(__name__)
 
 
-def folder_of(p: Any) -> Path:
+def folder_of(p: Processing) -> Path:
     """The usual folder of a run's videos."""
-    return Path(os.path.abspath(p.outpath_samples)) / "AnimateDiff" / date.today().isoformat()
+    return Path(os.path.abspath(str(p.outpath_samples))) / "AnimateDiff" / date.today().isoformat()
 
 
 def claim_name(stack: ExitStack, folder: Path, seed: int, request_id: str) -> tuple[Claim, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -14,6 +13,7 @@ from motion_module import formats
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comments_of, told
+from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import previews, script_runs
 from motion_module.webui.output.saved_video import SavedVideo, embedded
 
@@ -21,7 +21,7 @@ FILES_KEY = "AnimateDiff files"
 MESSAGES_KEY = "AnimateDiff messages"
 
 
-def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]) -> None:
+def publish(p: Processing, processed: Processed, params: VideoParams, saved: list[SavedVideo]) -> None:
     """Put the videos in the place of the pictures of a run.
 
     API clients get base64 strings of the files, video by video in the order of the table of formats; then, with
@@ -49,12 +49,12 @@ def publish(p: Any, processed: Any, params: VideoParams, saved: list[SavedVideo]
     processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
 
 
-def answers_a_client(p: Any) -> bool:
+def answers_a_client(p: Processing) -> bool:
     """Whether the result goes straight to an API client."""
     return bool(getattr(p, "is_api", False)) and not _serves_script(p)
 
 
-def _serves_script(p: Any) -> bool:
+def _serves_script(p: Processing) -> bool:
     """Whether the result goes to a script (X/Y/Z plot, loopback), which works on pictures."""
     script = (getattr(p, "script_args", None) or [0])[0]  # its number from 1; "None" where an infotext said so
     return script not in (0, None, "None")

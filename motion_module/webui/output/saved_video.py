@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -15,6 +14,7 @@ from motion_module import formats
 from motion_module.errors import HostError
 from motion_module.media.writing.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
 from motion_module.params import VideoParams
+from motion_module.webui.host_types import Processing
 from motion_module.webui.output.folders import claim_name, folder_of, rescue_frames
 from motion_module.webui.output.sound import sound_for
 from motion_module.webui.output.write import Written, write_frames
@@ -100,7 +100,7 @@ def embedded(infotext: str) -> str:
 
 
 def save_video(
-    p: Any,
+    p: Processing,
     params: VideoParams,
     generated: Generated,
     source: VideoIn | None = None,

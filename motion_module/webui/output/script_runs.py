@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modules import processing
+from motion_module.webui.host_types import Processing
 
 
 class _Line(str):
@@ -14,7 +15,7 @@ class _Line(str):
     files: list[dict[str, str]]
 
 
-def tell(p: Any, processed: Any, lines: Sequence[str], files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def tell(p: Processing, processed: Any, lines: Sequence[str], files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """Add the lines of one run to the comments of its script's result.
 
     The plot shows a copy of its first cell's result, so that this one learns what later cells say: all cells are

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from modules import shared
 from motion_module.media.errors import describe
 from motion_module.params import VideoParams
+from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import interrupted
 from motion_module.webui.output.response import answers_a_client, publish
 from motion_module.webui.output.saved_video import Generated, SavedVideo, save_video
@@ -20,8 +20,8 @@ from motion_module.webui.request.video_source import VideoIn
 
 
 def save_videos(
-    p: Any,
-    processed: Any,
+    p: Processing,
+    processed: Processed,
     params: VideoParams,
     frames: int,
     source: VideoIn | None = None,
@@ -59,7 +59,9 @@ def save_videos(
     return saved
 
 
-def _kept_video(p: Any, params: VideoParams, generated: Generated, source: VideoIn | None, number: int) -> SavedVideo:
+def _kept_video(
+    p: Processing, params: VideoParams, generated: Generated, source: VideoIn | None, number: int
+) -> SavedVideo:
     files, messages = _to_batch_folder(p, params, generated, number)
     video = save_video(p, params, generated, source, files)
     video.messages += messages
@@ -67,7 +69,7 @@ def _kept_video(p: Any, params: VideoParams, generated: Generated, source: Video
 
 
 def _unsaved_video(
-    stack: ExitStack, p: Any, params: VideoParams, generated: Generated, source: VideoIn | None
+    stack: ExitStack, p: Processing, params: VideoParams, generated: Generated, source: VideoIn | None
 ) -> SavedVideo:
     """A video whose files last as long as the stack: API clients get what is in them, the page a preview."""
     if answers_a_client(p):
@@ -79,7 +81,9 @@ def _unsaved_video(
     return video
 
 
-def _to_batch_folder(p: Any, params: VideoParams, generated: Generated, number: int) -> tuple[list[Path], list[str]]:
+def _to_batch_folder(
+    p: Processing, params: VideoParams, generated: Generated, number: int
+) -> tuple[list[Path], list[str]]:
     """The generated frames under their pictures' names in the batch tab's output directory, if it has one."""
     batch = batch_of(p)
     if batch is None or not batch.takes_frames(params):
@@ -90,7 +94,7 @@ def _to_batch_folder(p: Any, params: VideoParams, generated: Generated, number: 
         return [], [f"AnimateDiff could not save the frames to {batch.output_dir}: {describe(error)}."]
 
 
-def _videos(processed: Any, frames: int) -> Iterator[Generated]:
+def _videos(processed: Processed, frames: int) -> Iterator[Generated]:
     """Each video of a result. A grid in front and masks between the frames are left out."""
     first = processed.index_of_first_image
     pictures, infotexts = processed.images[first:], processed.infotexts[first:]

@@ -57,7 +57,9 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
                     shown[name] = _widget(name, field, _on_tab(field, is_img2img), elem_id(name))
         panel_notes.follow(hint, {"enable": enable, **shown}, is_img2img)
     fields = [enable, *(shown[name] for name in table)]
-    pasted = [(field, partial(_pasted, name)) for name, field in zip(["enable", *table], fields, strict=True)]
+    pasted: list[InfotextField] = [
+        (field, partial(_pasted, name)) for name, field in zip(["enable", *table], fields, strict=True)
+    ]
     return Panel(fields, pasted, [infotext.LABEL])
 
 

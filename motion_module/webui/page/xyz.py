@@ -13,7 +13,8 @@ from motion_module.errors import ParamError
 from motion_module.fields import Field, read_value
 from motion_module.params import VideoParams
 from motion_module.webui.answers import answering
-from motion_module.webui.request import motion_modules
+from motion_module.webui.host_types import Processing
+from motion_module.webui.request import module_choice, motion_modules
 from motion_module.webui.request.read import give_axis, request_of
 from motion_module.wording import mention, value_text
 
@@ -98,7 +99,7 @@ def _read(name: str, field: Field, text: str) -> Any:
         return read_value(name, field, text.strip())
 
 
-def _confirm(name: str, field: Field, p: Any, values: Sequence[Any]) -> None:
+def _confirm(name: str, field: Field, p: Processing, values: Sequence[Any]) -> None:
     """Refuse a value before the first picture of the plot is made.
 
     Raises:
@@ -111,9 +112,9 @@ def _confirm(name: str, field: Field, p: Any, values: Sequence[Any]) -> None:
         for value in values:
             read_value(name, field, value)
             if name == "model":
-                motion_modules.named(value, motion_modules.files())
+                module_choice.named(value, motion_modules.files())
 
 
-def _apply(name: str, p: Any, value: Any, _values: Sequence[Any]) -> None:
+def _apply(name: str, p: Processing, value: Any, _values: Sequence[Any]) -> None:
     """Give one cell of the plot, a copy of the plot's own `p`, its value of a field."""
     give_axis(p, name, value)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from motion_module import formats
+from motion_module.webui.host_types import Processing
 from motion_module.webui.plan.request import Request
 from motion_module.webui.progress import Amount, Pass
 
 _MILLION = 1_000_000
 
 
-def amount_of(p: Any, request: Request) -> Amount:
+def amount_of(p: Processing, request: Request) -> Amount:
     """The work that a request is, as far as it is known: a video source that is not read yet may have other frames.
 
     Args:
@@ -41,14 +40,14 @@ def amount_of(p: Any, request: Request) -> Amount:
     )
 
 
-def jobs_of(p: Any, request: Request) -> tuple[int, int]:
+def jobs_of(p: Processing, request: Request) -> tuple[int, int]:
     """How many jobs the host counts for a run, and how many more the passes of FreeInit are."""
     jobs = p.n_iter * len(request.facts.steps)
     params = request.params
     return jobs, jobs * (params.freeinit_iters - 1) if params.freeinit_enable else 0
 
 
-def _pixels_of_passes(p: Any, pixels: int, passes: int) -> list[float]:
+def _pixels_of_passes(p: Processing, pixels: int, passes: int) -> list[float]:
     """Of a frame in each sampling pass; the host works out the size for hires fix only when it begins."""
     if passes == 1:
         return [pixels]

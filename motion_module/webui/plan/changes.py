@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from motion_module.webui.answers import told
+from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.plan import infotext
 from motion_module.webui.plan.job_lists import one_video_each
 from motion_module.webui.plan.plan import Plan
@@ -12,17 +13,17 @@ from motion_module.webui.plan.request import Request
 from motion_module.webui.request.batch_folder import batch_of
 
 
-def changes_of_request(p: Any, request: Request) -> dict[str, Any]:
+def changes_of_request(p: Processing, request: Request) -> dict[str, Any]:
     """Those that the host's `setup_prompts` and the `process` of other scripts have to see."""
     frames = request.frames
     changes = {**one_video_each(p, frames), "batch_size": frames, "do_not_save_grid": True}
-    pictures = getattr(p, "init_images", None) or []
+    pictures = init_images(p)
     if len(pictures) > frames:
         changes["init_images"] = pictures[:frames]
     return changes
 
 
-def changes_of_plan(p: Any, plan: Plan, host_saves_frames: bool) -> dict[str, Any]:
+def changes_of_plan(p: Processing, plan: Plan, host_saves_frames: bool) -> dict[str, Any]:
     """Those that depend on the settings and the checkpoint of the request.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from modules import processing, shared
+from modules import shared
+from motion_module.webui.host_types import Processing, has_hires, init_images, is_img2img
 from motion_module.webui.plan import prompts
 from motion_module.webui.request import motion_modules
 from motion_module.webui.request.batch_folder import batch_of
@@ -52,20 +53,19 @@ class Facts:
     read: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def facts_of(p: Any) -> Facts:
+def facts_of(p: Processing) -> Facts:
     """The facts of a run that is about to begin, without those of its source and of ControlNet."""
-    is_img2img = isinstance(p, processing.StableDiffusionProcessingImg2Img)
-    pictures = getattr(p, "init_images", None) or []
+    pictures = init_images(p)
     return Facts(
-        tab="img2img" if is_img2img else "txt2img",
+        tab="img2img" if is_img2img(p) else "txt2img",
         width=p.width,
         height=p.height,
-        steps=_steps_of_passes(p, is_img2img),
+        steps=_steps_of_passes(p),
         sampler=str(p.sampler_name or ""),
         batch_size=p.batch_size,
         batch_count=p.n_iter,
         pictures=len(pictures),
-        lacks_picture=is_img2img and any(picture is None for picture in pictures or [None]),
+        lacks_picture=is_img2img(p) and any(picture is None for picture in pictures or [None]),
         is_folder=batch_of(p) is not None,
         modules=motion_modules.files(),
         texts=prompts.texts_of(p),
@@ -73,10 +73,10 @@ def facts_of(p: Any) -> Facts:
     )
 
 
-def _steps_of_passes(p: Any, is_img2img: bool) -> tuple[int, ...]:
+def _steps_of_passes(p: Processing) -> tuple[int, ...]:
     """As the host counts them: img2img does the part of the steps that the denoising strength says."""
-    if is_img2img and not shared.opts.img2img_fix_steps:
+    if is_img2img(p) and not shared.opts.img2img_fix_steps:
         return (int(min(p.denoising_strength, 0.999) * p.steps) + 1,)
-    if getattr(p, "enable_hr", False):
+    if has_hires(p):
         return p.steps, p.hr_second_pass_steps or p.steps
     return (p.steps,)

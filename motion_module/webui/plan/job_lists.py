@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from motion_module.webui.host_types import Processing
 from motion_module.webui.request.read import values_of
 
 _PROMPTS = ("all_prompts", "all_negative_prompts", "all_hr_prompts", "all_hr_negative_prompts")
 
 
-def one_video_each(p: Any, frames: int) -> dict[str, Any]:
+def one_video_each(p: Processing, frames: int) -> dict[str, Any]:
     """What a script that gives each picture its own prompt (prompt matrix) has to give each video instead.
 
     Args:
@@ -34,7 +35,7 @@ def one_video_each(p: Any, frames: int) -> dict[str, Any]:
     return changed
 
 
-def for_videos(p: Any, frames: int, runs: int) -> dict[str, Any]:
+def for_videos(p: Processing, frames: int, runs: int) -> dict[str, Any]:
     """What the lists of `p` have to be after other scripts' `process`, so that each video has one prompt.
 
     A script that has made another number of prompts, or of runs, has made one for each picture that it wants (Dynamic
@@ -62,7 +63,7 @@ def for_videos(p: Any, frames: int, runs: int) -> dict[str, Any]:
     return {name: value for name, value in lists.items() if value != getattr(p, name)}
 
 
-def _is_one_each(p: Any, frames: int, runs: int) -> bool:
+def _is_one_each(p: Processing, frames: int, runs: int) -> bool:
     """Whether the prompts are one for each video."""
     prompts = p.all_prompts
     alike = all(prompt == prompts[place // frames * frames] for place, prompt in enumerate(prompts))
@@ -71,7 +72,7 @@ def _is_one_each(p: Any, frames: int, runs: int) -> bool:
     return len(prompts) != frames * p.n_iter or p.n_iter != runs or _combines(p)
 
 
-def _combines(p: Any) -> bool:
+def _combines(p: Processing) -> bool:
     """Whether Dynamic Prompts makes combinations: as many as there are frames look like one for each frame."""
     for script in getattr(getattr(p, "scripts", None), "alwayson_scripts", None) or []:
         if str(script.title()).lower().startswith("dynamic prompts"):

@@ -15,9 +15,10 @@ from motion_module import __version__
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
+from motion_module.webui.host_types import Checkpoint
 from motion_module.webui.plan import infotext
 from motion_module.webui.plan.request import Request
-from motion_module.webui.request import motion_modules
+from motion_module.webui.request import module_choice, motion_modules
 from motion_module.webui.request.motion_modules import ModuleFile
 from motion_module.wording import mention
 
@@ -48,7 +49,7 @@ class Plan:
     def of(
         cls,
         request: Request,
-        sd_model: Any,
+        sd_model: Checkpoint,
         seeds: Sequence[int] = (),
         pictures: Sequence[Image.Image] = (),
     ) -> Plan:
@@ -64,7 +65,7 @@ class Plan:
             CheckpointError: it is damaged, or does not fit the checkpoint.
         """
         params = request.params
-        choice = motion_modules.choose(params.model, request.facts.modules, sd_model)
+        choice = module_choice.choose(params.model, request.facts.modules, sd_model)
         learnt = choice.file.spec.frames
         if min(request.frames, params.batch_size) > learnt:
             raise ParamError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 from modules import shared
 from modules.styles import merge_prompts
 from motion_module.errors import ParamError
 from motion_module.travel import parse, with_style
 from motion_module.travel_lines import key_lines, looks_like_key, without_comments
+from motion_module.webui.host_types import Processing
 from motion_module.wording import either
 
 OF_PICTURES = {  # of the first pass and the hires pass: as typed -> for each picture
@@ -28,13 +28,13 @@ _ON_PAGE = {
 Texts = Mapping[str, tuple[str, ...]]
 
 
-def texts_of(p: Any) -> dict[str, tuple[str, ...]]:
+def texts_of(p: Processing) -> dict[str, tuple[str, ...]]:
     """The prompts of `p` as typed, by the host's name of the field; each has one text, or one for each picture."""
     prompts = {name: getattr(p, name, "") for name in OF_PICTURES}
     return {name: tuple(text) if isinstance(text, list) else (text or "",) for name, text in prompts.items()}
 
 
-def texts_as_read(p: Any) -> dict[str, tuple[str, ...]]:
+def texts_as_read(p: Processing) -> dict[str, tuple[str, ...]]:
     """The same without comments, with the styles of `p` on each of their keys."""
     return {name: tuple(_as_read(p, name, text) for text in texts) for name, texts in texts_of(p).items()}
 
@@ -66,12 +66,12 @@ def check(typed: Texts, read: Texts, frames: int, closed: bool) -> list[str]:
     return [f"Prompt travel: {lines:.200} is read as ordinary text; a key is written as the frame, a colon, the text."]
 
 
-def travels(p: Any) -> bool:
+def travels(p: Processing) -> bool:
     """Whether a prompt of `p`, or a style of it, has keys."""
     return any(key_lines(text.splitlines()) for texts in texts_as_read(p).values() for text in texts)
 
 
-def styled(p: Any, name: str, text: str) -> str:
+def styled(p: Processing, name: str, text: str) -> str:
     """A prompt with the styles of `p`, as the host makes it unless it travels."""
     read = _as_read(p, name, text)
     if key_lines(read.splitlines()):
@@ -86,12 +86,12 @@ def _check_characters(name: str, text: str) -> None:
         raise ParamError(f"AnimateDiff: {field} holds {half!r}, which is half a character; send whole characters.")
 
 
-def _as_read(p: Any, name: str, text: str) -> str:
+def _as_read(p: Processing, name: str, text: str) -> str:
     own_way = functools.partial(with_style, merge=merge_prompts)
     return functools.reduce(own_way, map(_without_comments, _style_texts(p, name)), _without_comments(text))
 
 
-def _style_texts(p: Any, name: str) -> list[str]:
+def _style_texts(p: Processing, name: str) -> list[str]:
     """The texts of the styles of `p` for one of its prompts."""
     database = shared.prompt_styles
     of_names = database.get_negative_style_prompts if "negative" in name else database.get_style_prompts

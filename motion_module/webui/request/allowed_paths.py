@@ -19,6 +19,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import assign
 from motion_module.paths import Folders, split_folders
 from motion_module.settings import Settings
+from motion_module.webui.host_types import Processing
 from motion_module.webui.settings import settings_of
 from motion_module.wording import either, mention
 
@@ -78,7 +79,7 @@ def check_inside(name: str, folder: Path) -> None:
                 raise _refusal(name, str(entry))
 
 
-def check_overrides(p: Any) -> None:
+def check_overrides(p: Processing) -> None:
     """See that a request changes no setting that names a folder. The host would ignore it, without a word.
 
     Raises:

@@ -15,6 +15,7 @@ from modules import images, shared
 from motion_module.formats import PNG
 from motion_module.params import VideoParams
 from motion_module.patching import replaced, replaced_option
+from motion_module.webui.host_types import Processing
 
 _NAME = "animatediff_batch"
 
@@ -33,7 +34,7 @@ class Batch:
     masks: list[Image.Image] = field(default_factory=list)
     output_dir: str = ""
 
-    def on(self, p: Any) -> AbstractContextManager[Any]:
+    def on(self, p: Processing) -> AbstractContextManager[Any]:
         """Have `p` carry this for the length of the block."""
         return replaced(p, _NAME, self)
 
@@ -41,7 +42,7 @@ class Batch:
         """Whether the frames (format PNG) go to `output_dir`."""
         return bool(self.output_dir) and PNG in params.format
 
-    def save(self, p: Any, frames: Sequence[Image.Image], video: int, videos: int) -> list[Path]:
+    def save(self, p: Processing, frames: Sequence[Image.Image], video: int, videos: int) -> list[Path]:
         """Save the frames of video number `video` (from 0) by the host's own rules for names; nothing is overwritten.
 
         Returns:
@@ -54,7 +55,7 @@ class Batch:
         return files
 
 
-def batch_of(p: Any) -> Batch | None:
+def batch_of(p: Processing) -> Batch | None:
     """The folder that a run is about, if it comes from the batch tab."""
     return getattr(p, _NAME, None)
 
@@ -67,7 +68,7 @@ def _unused(folder: str, name: str) -> str:
     return next(one for one in numbered if not Path(folder, f"{one}.{shared.opts.samples_format}").exists())
 
 
-def _saved(p: Any, frame: Image.Image, folder: str, pattern: str, place: int) -> str:
+def _saved(p: Processing, frame: Image.Image, folder: str, pattern: str, place: int) -> str:
     settings = {"samples_filename_pattern": pattern, "save_images_replace_action": "Add number suffix"}
     with ExitStack() as stack:
         for name, value in settings.items():

@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from motion_module.media.reading.pixels import read_mask, read_rgb
 from motion_module.patching import assign, replaced, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.answers import answered, comment
+from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
 from motion_module.webui.request.allowed_paths import check_inside, permitted
 from motion_module.webui.request.batch_folder import Batch
@@ -37,7 +39,7 @@ _OF_INFOTEXT = {  # attribute of p -> its name in an infotext, and its type
 }
 
 
-_Read = TypeVar("_Read")
+_Content = TypeVar("_Content")
 _TAKEN = "animatediff_has_batch_tab"  # attribute of the host's module: an `import scripts.animatediff` asks again
 
 
@@ -55,7 +57,7 @@ def take_over() -> None:
 def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
     @answered
     @functools.wraps(process_batch)
-    def ours_or_theirs(p: Any, *args: Any, **kwargs: Any) -> Any:
+    def ours_or_theirs(p: Processing, *args: Any, **kwargs: Any) -> Any:
         make = animatediff_i2i_batch if request_of(p).enable else process_batch
         return make(p, *args, **kwargs)
 
@@ -64,8 +66,8 @@ def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
 
 @answered
 def animatediff_i2i_batch(
-    p: Any,
-    input_dir: str | Sequence[Any],
+    p: processing.StableDiffusionProcessingImg2Img,
+    input_dir: str | list[Any],
     output_dir: str,
     inpaint_mask_dir: str,
     args: Sequence[Any],
@@ -93,21 +95,11 @@ def animatediff_i2i_batch(
     Raises:
         UserError: one sentence with what does not fit.
     """
-    frames, mask_files = _files(input_dir, typed_path(inpaint_mask_dir), request_of(p).video_length)
-    background = img2img_background(p)
-    pictures = [_readable(file, lambda path: read_rgb(path, background)) for file in frames]
-    masks = [fitted(_readable(file, read_mask), picture) for file, picture in zip(mask_files, pictures, strict=False)]
-    batch = Batch([Path(file).stem for file in frames], masks if len(masks) > 1 else [], typed_path(output_dir))
+    asked = _Asked(input_dir, output_dir, inpaint_mask_dir, scale_by if to_scale else None)
+    batch, frames, changes = _read(p, asked)
     processing.fix_seed(p)
-    changes: dict[str, Any] = {"init_images": pictures}
-    if masks:
-        changes["image_mask"] = masks[0]
-    if to_scale:
-        changes["width"], changes["height"] = (int(side * scale_by) for side in pictures[0].size)
     if use_png_info:
         changes |= _own_parameters(p, frames[0], png_info_props or [], png_info_dir)
-    if batch.output_dir:
-        changes["outpath_samples"] = batch.output_dir
     with ExitStack() as stack:
         stack.enter_context(batch.on(p))
         for name, value in changes.items():
@@ -117,7 +109,39 @@ def animatediff_i2i_batch(
         return processing.process_images(p) if processed is None else processed
 
 
-def _files(source: str | Sequence[Any], mask_dir: str, wanted: int) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True)
+class _Asked:
+    """What the tab asks for, as it was typed; `scale_by` is None where the tab's own size counts."""
+
+    input_dir: str | list[Any]
+    output_dir: str
+    mask_dir: str
+    scale_by: float | None
+
+
+def _read(p: Processing, asked: _Asked) -> tuple[Batch, list[str], dict[str, Any]]:
+    """The folder as a video, its pictures' files, and what they change of `p`.
+
+    Raises:
+        UserError: one sentence with what does not fit.
+    """
+    frames, mask_files = _files(asked.input_dir, typed_path(asked.mask_dir), request_of(p).video_length)
+    background = img2img_background(p)
+    pictures = [_readable(file, lambda path: read_rgb(path, background)) for file in frames]
+    masks = [fitted(_readable(file, read_mask), picture) for file, picture in zip(mask_files, pictures, strict=False)]
+    output_dir = typed_path(asked.output_dir)
+    changes: dict[str, Any] = {"init_images": pictures}
+    if masks:
+        changes["image_mask"] = masks[0]
+    if asked.scale_by is not None:
+        changes["width"], changes["height"] = (int(side * asked.scale_by) for side in pictures[0].size)
+    if output_dir:
+        changes["outpath_samples"] = output_dir
+    names = [Path(file).stem for file in frames]
+    return Batch(names, masks if len(masks) > 1 else [], output_dir), frames, changes
+
+
+def _files(source: str | list[Any], mask_dir: str, wanted: int) -> tuple[list[str], list[str]]:
     """The pictures' files in natural order, and for each of them its mask, or one mask, or none.
 
     Raises:
@@ -183,7 +207,7 @@ def _natural(file: str) -> list[Any]:
     return shared.natural_sort_key(os.path.basename(file))
 
 
-def _readable(file: str, read: Callable[[Path], _Read]) -> _Read:
+def _readable(file: str, read: Callable[[Path], _Content]) -> _Content:
     """Raises: UserError: the file is no picture; left out, all later frames would be at the wrong place."""
     listening.check("pictures")
     try:
@@ -200,7 +224,7 @@ def _infotext_of(file: Path) -> str | None:
         return host_images.read_info_from_image(picture)[0]
 
 
-def _own_parameters(p: Any, file: str, props: Iterable[str], folder: str | None) -> dict[str, Any]:
+def _own_parameters(p: Processing, file: str, props: Iterable[str], folder: str | None) -> dict[str, Any]:
     """What the first picture's infotext changes of `p`, as the host's batch tab reads it; a video has one of each."""
     beside = os.path.join(typed_path(folder), os.path.basename(file)) if folder else file
     beside = permitted("the PNG info directory", beside)

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from PIL import Image
 
 from modules import devices, paths
-from motion_module.core.film import load_film
+from motion_module.core.film import Film, load_film
 from motion_module.errors import ParamError
 from motion_module.media.errors import WriterError
 from motion_module.media.writing.interpolation import (
@@ -29,6 +30,10 @@ from motion_module.wording import mention
 # As published, and as some packages rename it. A TorchScript file is a program, so neither the names nor the folders
 # come from a request or from a setting, which a request may override.
 FILM_NAMES = ("film_net_fp16.pt", "film_net_fp32.pt", "film_interp_fp16.pt")
+
+
+_CHECKED: WeakValueDictionary[Path, Film] = WeakValueDictionary()
+"""What a run has loaded to see that it can be used, as long as the run lasts."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Interpolation:
         return self._by_film(frames)
 
     def _by_film(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
-        film = load_film(film_path(), devices.device)
+        film = (_CHECKED.get(film_path()) or load_film(film_path())).on(devices.device)
 
         def predict(first: Image.Image, last: Image.Image, place: float) -> Image.Image:
             return _picture(film(_tensor(first), _tensor(last), place))
@@ -88,19 +93,25 @@ def of(params: VideoParams, frames: int) -> Interpolation | None:
     return Interpolation(params.interp, params.interp_x, plays_on)
 
 
-def check(params: VideoParams) -> None:
+def check(params: VideoParams) -> Film | None:
     """Refuse a request whose interpolation cannot be made, before anything is sampled.
+
+    Returns:
+        FILM, where it is asked for: as long as somebody has it, its file is not read again.
 
     Raises:
         ParamError, CheckpointError: ffmpeg or FILM's file is missing or damaged.
     """
     if params.interp == "FILM":
-        load_film(film_path())
-    elif params.interp == "FFMPEG":
+        film = load_film(film_path())
+        _CHECKED[film_path()] = film
+        return film
+    if params.interp == "FFMPEG":
         try:
             check_motion_compensation()
         except WriterError as error:
             raise ParamError(f"AnimateDiff: {mention('interp')} is FFMPEG. {error}") from error
+    return None
 
 
 def film_folders() -> list[Path]:

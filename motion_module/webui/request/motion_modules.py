@@ -1,26 +1,22 @@
-"""The motion modules on disk: which there are, the one that is asked for, and the one that is loaded."""
+"""The motion modules on disk: which there are, what each is, and the one that was loaded last."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from modules import devices, hashes, shared
 from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.model import MotionModel, inspect_motion_file, load_motion_model
-from motion_module.core.module.placement import unet_widths
-from motion_module.errors import CheckpointError, ParamError, as_text
+from motion_module.errors import CheckpointError, as_text
 from motion_module.settings import DEFAULT_FOLDER, Settings
-from motion_module.webui.host import host
 from motion_module.webui.settings import usable
-from motion_module.wording import mention
 
 _ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
 _MOST_FOLDERS = 5000  # links between folders may make endless many paths of few folders
@@ -64,7 +60,7 @@ def _weights_in(folder: Path) -> Iterator[Path]:
         if count == _MOST_FOLDERS:
             _log.warning("AnimateDiff: %s has more than %d folders; the others are left out.", folder, _MOST_FOLDERS)
             return
-        above = {os.path.realpath(parent) for parent in (root, *Path(root).parents)}
+        above = {os.path.realpath(parent) for parent in [Path(root), *Path(root).parents]}
         folders[:] = sorted(
             name
             for name in folders
@@ -79,144 +75,7 @@ def _weights_in(folder: Path) -> Iterator[Path]:
 
 def names() -> list[str]:
     """The names of the files that are motion modules by their content."""
-    return [name for name, path in files().items() if _spec_or_none(path)]
-
-
-def check_possible(name: str, listing: Mapping[str, Path]) -> None:
-    """Refuse a run that names no motion module, before anything is loaded.
-
-    Raises:
-        ParamError, CheckpointError: as `named`; or none is named, and there is none.
-    """
-    if name:
-        named(name, listing)
-    else:
-        check_there_is_one(listing)
-
-
-def check_there_is_one(listing: Mapping[str, Path]) -> None:
-    """Refuse a run without a motion module.
-
-    Raises:
-        ParamError: no file is one; the sentence says what is wrong with the first, or where to put one.
-    """
-    if not any(map(_spec_or_none, listing.values())):
-        places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
-        raise ParamError(
-            f"AnimateDiff: there is no motion module yet; put one into {places}.{_refusals(listing.values())}"
-        )
-
-
-def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
-    """The module that a request names, by its path in its folder, its file's name or that without ending.
-
-    Raises:
-        ParamError: there is no such file.
-        CheckpointError: the file is no motion module; the sentence says what it seems to be.
-    """
-    same = (key for key in listing if name in (Path(key).name, Path(key).stem))
-    found = name if name in listing else next(same, None)
-    if found is None:
-        allowed = ", ".join(key for key, path in listing.items() if _spec_or_none(path)) or "none yet"
-        raise ParamError(f"AnimateDiff: {mention('model')} is {name!r:.120}; allowed is one of {allowed}.")
-    return ModuleFile(found, listing[found], _spec(listing[found]))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The module of a run, loaded.
-
-    Attributes:
-        file: where it is, and what.
-        model: its layers, on the CPU in the precision of the host's UNet.
-        messages: why one that comes before it was not taken, as sentences.
-    """
-
-    file: ModuleFile
-    model: MotionModel = field(repr=False)
-    messages: tuple[str, ...] = ()
-
-
-def choose(name: str, listing: Mapping[str, Path], sd_model: Any) -> Choice:
-    """The module that a request means, loaded: the one it names, else the first usable one that fits the checkpoint.
-
-    Raises:
-        ParamError: there is no such file.
-        CheckpointError: it is damaged, or made for other checkpoints; the sentence names both.
-    """
-    if name:
-        file = named(name, listing)
-        check_fits(file, sd_model, listing)
-        return Choice(file, load(file))
-    check_there_is_one(listing)
-    damaged = []
-    for file in _made_for(sd_model, listing):
-        try:
-            model = load(file)
-        except CheckpointError as error:  # its header looks well, but its values are damaged
-            damaged.append(f"AnimateDiff: {error.sentence}")
-            continue
-        taken = f"AnimateDiff: {mention('model')} is empty, so {file.name} is used, the first one that can be."
-        return Choice(file, model, (*damaged, taken) if damaged else ())
-    check_there_is_one(listing)
-    usable = next(key for key, path in listing.items() if _spec_or_none(path))
-    raise _misfit(named(usable, listing), sd_model, listing)
-
-
-def _made_for(sd_model: Any, listing: Mapping[str, Path]) -> Iterator[ModuleFile]:
-    """The modules that fit by their headers."""
-    family, widths = _looked_at(sd_model)
-    for name, path in listing.items():
-        try:
-            spec = _spec_of_version(*_version(path))
-        except CheckpointError:  # it has vanished
-            continue
-        if not isinstance(spec, str) and (spec.kind.family, spec.widths) == (family, widths):
-            yield ModuleFile(name, path, spec)
-
-
-def fitting(sd_model: Any, listing: Mapping[str, Path]) -> list[str]:
-    """The names of the modules that were made for the model's family and have its widths."""
-    family, widths = _looked_at(sd_model)
-    specs = {name: _spec_or_none(path) for name, path in listing.items()}
-    return [name for name, spec in specs.items() if spec and spec.kind.family == family and spec.widths == widths]
-
-
-def family_of(sd_model: Any) -> str:
-    """What people call the models that this one belongs to."""
-    if getattr(sd_model, "is_sdxl", False):
-        return "SDXL"
-    return "SD1.5" if getattr(sd_model, "is_sd1", True) else "another family than SD1.5 and SDXL"
-
-
-def check_fits(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> None:
-    """Refuse a module that was made for other base models, before the UNet is touched.
-
-    Raises:
-        CheckpointError: names both families and widths, and the modules that would fit.
-    """
-    if (module.spec.kind.family, module.spec.widths) != _looked_at(sd_model):
-        raise _misfit(module, sd_model, listing)
-
-
-def _misfit(module: ModuleFile, sd_model: Any, listing: Mapping[str, Path]) -> CheckpointError:
-    family, widths = _looked_at(sd_model)
-    spec = module.spec
-    return CheckpointError(
-        f"AnimateDiff: {module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
-        f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
-        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}."
-    )
-
-
-def _looked_at(sd_model: Any) -> tuple[str, tuple[int, ...]]:
-    if sd_model is None:  # the host could not load it, and said so in its log only
-        raise CheckpointError("AnimateDiff: no checkpoint is loaded; choose an SD1.5 checkpoint first.")
-    return family_of(sd_model), unet_widths(host.unet(sd_model))
-
-
-def _listed(widths: tuple[int, ...]) -> str:
-    return "/".join(map(str, widths))
+    return [name for name, path in files().items() if spec_or_none(path)]
 
 
 def short_hash(module: ModuleFile) -> str | None:
@@ -292,12 +151,26 @@ def _version(path: Path) -> tuple[Path, tuple[int, ...]]:
     return path, (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
-def _spec(path: Path) -> ModuleSpec:
+def spec_of(path: Path) -> ModuleSpec:
+    """What the file is.
+
+    Raises:
+        CheckpointError: it is no motion module, or was found to be damaged when it was loaded.
+    """
     _SHELF.check(path, devices.dtype_unet)
-    spec = _spec_of_version(*_version(path))
+    spec = spec_by_header(path)
     if isinstance(spec, str):
         raise CheckpointError(spec)
     return spec
+
+
+def spec_by_header(path: Path) -> ModuleSpec | str:
+    """What the file is by its header, or the sentence that says why it is no motion module.
+
+    Raises:
+        CheckpointError: it has vanished.
+    """
+    return _spec_of_version(*_version(path))
 
 
 @lru_cache(maxsize=512)
@@ -313,18 +186,9 @@ def _spec_of_version(path: Path, _version: tuple[int, ...]) -> ModuleSpec | str:
         return f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})."
 
 
-def _spec_or_none(path: Path) -> ModuleSpec | None:
+def spec_or_none(path: Path) -> ModuleSpec | None:
+    """What the file is; None where it cannot be used."""
     try:
-        return _spec(path)
+        return spec_of(path)
     except CheckpointError:
         return None
-
-
-def _refusals(paths: Iterable[Path]) -> str:
-    """What is wrong with the files that are there, as one more sentence; nothing where there are none."""
-    for path in paths:
-        try:
-            _spec(path)
-        except CheckpointError as error:
-            return f" What is there cannot be used: {error}"
-    return ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageColor
 
@@ -20,6 +20,7 @@ from motion_module.media.errors import describe
 from motion_module.media.reading.folders import PICTURES
 from motion_module.media.reading.frame_store import Bounds, scratch
 from motion_module.media.reading.pixels import as_rgb, is_plain, read_mask, read_rgb
+from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
 from motion_module.webui.settings import settings_of
 
@@ -75,7 +76,7 @@ class PictureFiles:
             folder.mkdir(mode=0o700)
         for mask in masks:
             listening.check("pictures")
-            self._copy(mask, lambda mask=mask: read_mask(mask), folder)
+            self._copy(mask, partial(read_mask, mask), folder)
         return folder
 
     def _copy(self, file: Path, read: Callable[[], Image.Image], folder: Path | None = None) -> Path:
@@ -93,7 +94,7 @@ class PictureFiles:
         return self._folder
 
 
-def img2img_background(p: Any) -> str:
+def img2img_background(p: Processing) -> str:
     """The colour that img2img lays behind what is transparent, in the run of `p`.
 
     Raises:

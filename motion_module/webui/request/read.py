@@ -9,23 +9,24 @@ from typing import Any
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.patching import assign
+from motion_module.webui.host_types import Processing
 from motion_module.wording import mention, value_text
 
 _AXES = "animatediff_axes"  # attribute of a cell's `p`: field -> value
 
 
-def script_of(p: Any, title: str = "animatediff") -> Any:
+def script_of(p: Processing, title: str = "animatediff") -> Any:
     """The AlwaysOn script of that title (in small letters) in the tab of `p`; None where it is not there."""
     scripts = getattr(getattr(p, "scripts", None), "alwayson_scripts", None) or []
     return next((script for script in scripts if script.title().lower() == title), None)
 
 
-def values_of(p: Any, script: Any) -> Sequence[Any]:
+def values_of(p: Processing, script: Any) -> Sequence[Any]:
     """The arguments that the host hands to a script."""
     return p.script_args[script.args_from : script.args_to]
 
 
-def request_of(p: Any) -> VideoParams:
+def request_of(p: Processing) -> VideoParams:
     """What a run asks for, before its hooks are called; nothing where the script is not in its tab.
 
     Raises:
@@ -35,7 +36,7 @@ def request_of(p: Any) -> VideoParams:
     return VideoParams() if script is None else with_axes(p, read_request(values_of(p, script)))
 
 
-def give_axis(p: Any, name: str, value: Any) -> None:
+def give_axis(p: Processing, name: str, value: Any) -> None:
     """Let a field of this `p`, a cell of a plot, have another value than the plot's request.
 
     Cells are shallow copies of one `p`, so the fields are a new object for each of them.
@@ -43,7 +44,7 @@ def give_axis(p: Any, name: str, value: Any) -> None:
     assign(p, **{_AXES: {**getattr(p, _AXES, {}), name: value}})
 
 
-def with_axes(p: Any, params: VideoParams) -> VideoParams:
+def with_axes(p: Processing, params: VideoParams) -> VideoParams:
     """The request, with the values that a plot gives to this cell; each was read when the plot began.
 
     Raises:

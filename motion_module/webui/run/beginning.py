@@ -9,17 +9,19 @@ from typing import Any
 
 from PIL import Image
 
-from modules import shared
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comment, told
 from motion_module.webui.controlnet.control import Control
+from motion_module.webui.host import host
+from motion_module.webui.host_counters import end_left_over
+from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.changes import changes_of_request
 from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_pictures
 from motion_module.webui.progress import NAME as PROGRESS
 from motion_module.webui.progress import progress_told
-from motion_module.webui.request import allowed_paths, interpolation, motion_modules, video_source
+from motion_module.webui.request import allowed_paths, interpolation, module_choice, video_source
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.masks import fitted, read_masks
 from motion_module.webui.request.picture_files import PictureFiles, img2img_background
@@ -48,7 +50,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         ParamError, CheckpointError: one sentence for the person.
     """
     p = borrowed.p
-    together = bool(shared.opts.batch_cond_uncond)
+    together = host.branches_share_calls()
     params = with_axes(p, read_request(args))
     if not params.enable or getattr(p, "txt2img_upscale", False):
         return  # the button below the gallery upscales one picture
@@ -56,15 +58,17 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     if outer is not None:
         comment(outer, f"AnimateDiff: {_INNER}")
         return
+    film = interpolation.check(params)
+    end_left_over(inner_runs.running())
     request, control = _possible(p, params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
-    progress = borrowed.enter(progress_told(amount_of(p, request), *jobs_of(p, request)))
+    progress = borrowed.enter(progress_told(p, amount_of(p, request), *jobs_of(p, request)))
     borrowed.set(PROGRESS, progress)
     video = borrowed.enter(video_source.opened(params, pictures, request.source, progress))
     request = _counted(p, request, control, video)
     borrowed.set_all(changes_of_request(p, request))
     progress.expect(amount_of(p, request))
-    borrowed.enter(decoding_told(progress))
+    progress.enter(decoding_told(progress))
     work = Work(
         video,
         control,
@@ -72,12 +76,13 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         FramePrompts(request.frames, request.params.closed_loop.closes_travel),
         Networks(p),
         p.n_iter,
+        film,
         together,
     )
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
 
 
-def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
+def _possible(p: Processing, params: VideoParams) -> tuple[Request, Control]:
     """The request, with nothing decoded yet.
 
     Raises:
@@ -85,10 +90,9 @@ def _possible(p: Any, params: VideoParams) -> tuple[Request, Control]:
     """
     allowed_paths.check_overrides(p)
     check_settings(p, params)
-    interpolation.check(params)
     facts = facts_of(p)
     check_pictures(params, facts)
-    motion_modules.check_possible(params.model, facts.modules)
+    module_choice.check_possible(params.model, facts.modules)
     source = video_source.source_of_run(params)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control
@@ -99,7 +103,7 @@ def _limited(facts: Facts, control: Control, source: Source | None) -> Facts:
     return dataclasses.replace(facts, limits=control.limits, source_is_unread=unread)
 
 
-def _counted(p: Any, request: Request, control: Control, video: VideoIn | None) -> Request:
+def _counted(p: Processing, request: Request, control: Control, video: VideoIn | None) -> Request:
     """The request with the video's own rate, and as many frames as there really are."""
     params, facts = request.params, request.facts
     if video is not None:
@@ -117,9 +121,11 @@ def _masks(borrowed: BorrowedP, request: Request, video: VideoIn | None) -> list
     """
     p, frames = borrowed.p, request.frames
     batch = batch_of(p)
+    if not is_img2img(p):
+        return []
     if batch is not None and p.image_mask is not None:
         return batch.masks[:frames]
-    if video is None or not getattr(p, "init_images", None):
+    if video is None or not p.init_images:
         return []
     masks = read_masks(video, frames)
     if masks:

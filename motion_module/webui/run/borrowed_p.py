@@ -6,11 +6,12 @@ import functools
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from motion_module.patching import replaced, replaced_call, take_out
 from motion_module.stand_in import MISSING, StandIn, given_original, settled
 from motion_module.webui.answers import answering
+from motion_module.webui.host_types import Processing
 
 _Entered = TypeVar("_Entered")
 
@@ -25,16 +26,16 @@ class BorrowedP:
         stack: closed at the end.
     """
 
-    def __init__(self, p: Any) -> None:
+    def __init__(self, p: Processing) -> None:
         self.over = False
         self._p = weakref.ref(p)
         self.stack = ExitStack()
         self._changed: dict[str, tuple[Any, Any]] = {}  # name -> (our value, p's own value before)
 
     @property
-    def p(self) -> Any:
-        """Whose attributes they are; None when it is gone."""
-        return self._p()
+    def p(self) -> Processing:
+        """Whose attributes they are; nobody asks when it is gone."""
+        return cast(Processing, self._p())
 
     def enter(self, context: AbstractContextManager[_Entered]) -> _Entered:
         """Enter what is to be left at the end."""

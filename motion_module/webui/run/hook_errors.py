@@ -8,6 +8,7 @@ from typing import Any
 
 from motion_module.errors import HostError, SaidError
 from motion_module.webui.answers import answer_to, fail
+from motion_module.webui.host_types import Processing
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.wording import system_says
 
@@ -28,7 +29,7 @@ class FailedRun:
         borrowed: that method.
     """
 
-    def __init__(self, p: Any, method: str, error: SaidError, let_go: Callable[[], None]) -> None:
+    def __init__(self, p: Processing, method: str, error: SaidError, let_go: Callable[[], None]) -> None:
         answer = answer_to(p, error)
 
         def stop(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -51,7 +52,9 @@ class FailedRun:
         return original()
 
 
-def guarded(p: Any, method: str, step: Callable[[], None], end: Callable[[], None], let_go: Callable[[], None]) -> None:
+def guarded(
+    p: Processing, method: str, step: Callable[[], None], end: Callable[[], None], let_go: Callable[[], None]
+) -> None:
     """Run one step of a hook; an error ends the run as soon as the host calls `p.method`.
 
     Args:

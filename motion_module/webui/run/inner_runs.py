@@ -7,21 +7,22 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from motion_module.webui.host_types import Processing
 from motion_module.webui.run.hook_errors import NAME
 
 ALLOWED = "animatediff_allow_inner"  # attribute of an inner `p` that is to be a video all the same
 _RUNNING = ("process_images", "process_images_inner")  # the host's functions, whose argument is `p`
 
 
-def outer_of(p: Any) -> Any | None:
+def outer_of(p: Processing) -> Any | None:
     """The `p` of the video in whose making the run of `p` has been started; None where there is none.
 
     X/Y/Z plot, prompt matrix, loopback and SD upscale start runs, too, but not from within one.
     """
-    return None if getattr(p, ALLOWED, False) else next((other for other in _running() if other is not p), None)
+    return None if getattr(p, ALLOWED, False) else next((other for other in running() if other is not p), None)
 
 
-def _running() -> Iterator[Any]:
+def running() -> Iterator[Any]:
     """Every `p` with a session of its own that the host is processing in this thread, the innermost first."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:

@@ -96,4 +96,4 @@ def _changes(session: Session, plan: Plan) -> AbstractContextManager[None]:
     p, work, request = session.borrowed.p, session.work, plan.request
     borrower = Borrower.of(request.params, plan.model, request.frames, work.prompts.of_call, work.together)
     hints, noted = work.control.handing_out(request.frames), interrupted.noted(p, work.unfinished)
-    return around_sample(p, request.params, borrower, work.networks, work.pictures, hints, noted)
+    return around_sample(p, borrower, work.networks, work.pictures, hints, noted)

@@ -15,6 +15,7 @@ from motion_module.core.denoising.noise import free_noise, same_noise
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comment
+from motion_module.webui.host_types import Processed, init_images
 from motion_module.webui.output import videos
 from motion_module.webui.output.saved_video import host_saves_frames
 from motion_module.webui.plan.changes import changes_of_plan
@@ -58,7 +59,7 @@ class Session:
         """
         p, request = self.borrowed.p, self.request
         seeds = p.all_seeds[:: request.frames]
-        pictures = getattr(p, "init_images", None) or ()
+        pictures = init_images(p)
         self.plan = plan = Plan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             comment(p, message)
@@ -87,7 +88,7 @@ class Session:
         elif params.freenoise_enable:
             free_noise(noise, params.batch_size, params.windows.shared_frames, int(self.borrowed.p.seeds[0]))
 
-    def save(self, processed: Any) -> None:
+    def save(self, processed: Processed) -> None:
         """Write the videos and put them in the place of the pictures.
 
         Raises:

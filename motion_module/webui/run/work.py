@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from motion_module.core.film import Film
 from motion_module.webui.controlnet.control import Control, let_go_of_sample, names_of_sample, sample_of
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.webui.run.borrowed_p import BorrowedP
@@ -58,7 +59,8 @@ class Work:
         prompts: that of each frame.
         networks: the LoRA.
         runs: the WebUI's batch count as it was before `process`.
-        together: the person's own setting of batch_cond_uncond.
+        film: what makes frames between frames, if it is FILM; None otherwise.
+        together: whether the person lets branches share calls.
         unfinished: number of a video, from 0 -> where it was interrupted.
     """
 
@@ -68,5 +70,6 @@ class Work:
     prompts: FramePrompts
     networks: Networks
     runs: int
+    film: Film | None
     together: bool
     unfinished: dict[int, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from torch import Tensor
 from modules import masking
 from motion_module.errors import ParamError
 from motion_module.patching import assign, replaced, replaced_call
+from motion_module.webui.host_types import Img2Img
 from motion_module.webui.request.masks import fitted
 
 Box = tuple[int, int, int, int]
@@ -48,14 +49,14 @@ class _Prepared:
     overlay: Overlay
 
     @classmethod
-    def taken_from(cls, p: Any) -> _Prepared:
+    def taken_from(cls, p: Img2Img) -> _Prepared:
         overlay = Overlay(p.mask_for_overlay, p.paste_to)
         colors = list(p.color_corrections or [])
-        return cls(p.init_latent, p.mask, p.nmask, p.image_conditioning, list(p.overlay_images), colors, overlay)
+        return cls(p.init_latent, p.mask, p.nmask, p.image_conditioning, list(p.overlay_images or []), colors, overlay)
 
 
 def init_each(
-    p: Any, masks: Sequence[Image.Image], init: Init, prompts: Any, seeds: Sequence[int], subseeds: Sequence[int]
+    p: Img2Img, masks: Sequence[Image.Image], init: Init, prompts: Any, seeds: Sequence[int], subseeds: Sequence[int]
 ) -> list[Overlay]:
     """Run the host's `init` once for each frame with its own mask, and join what it has made.
 
@@ -94,14 +95,14 @@ def init_each(
 
 
 @contextmanager
-def _one_frame(p: Any, picture: Image.Image, mask: Image.Image) -> Iterator[None]:
+def _one_frame(p: Img2Img, picture: Image.Image, mask: Image.Image) -> Iterator[None]:
     with ExitStack() as stack:
         for name, value in (("init_images", [picture]), ("image_mask", mask), ("batch_size", 1)):
             stack.enter_context(replaced(p, name, value))
         yield
 
 
-def _join(p: Any, prepared: list[_Prepared], given_colors: Any) -> None:
+def _join(p: Img2Img, prepared: list[_Prepared], given_colors: Any) -> None:
     several = given_colors if given_colors and len(given_colors) > 1 else None  # one counts for all frames alike
     assign(
         p,
@@ -124,7 +125,7 @@ class _PartFound(Exception):  # noqa: N818  (a way out, no error)
         self.box = box
 
 
-def _crops(p: Any, init_one: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
+def _crops(p: Img2Img, init_one: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
     """The part of each frame that is worked on, of one size where the frames have one size.
 
     A size of its own for each frame would make its content swell and shrink from frame to frame.

@@ -23,6 +23,7 @@ from motion_module.media.reading.folders import open_small
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.params import VideoParams
 from motion_module.patching import assign, replaced
+from motion_module.webui.host_types import Img2Img, OverlayOfFrame, Processing, init_images, is_img2img
 from motion_module.webui.request.picture_files import img2img_background
 from motion_module.webui.sampling.encode_once import encoding_once
 from motion_module.webui.sampling.frame_masks import Overlay, init_each
@@ -46,39 +47,38 @@ class Pictures:
         ParamError: the last frame is no picture.
     """
 
-    def __init__(self, p: Any, params: VideoParams, masks: Sequence[Image.Image] = ()) -> None:
+    def __init__(self, p: Processing, params: VideoParams, masks: Sequence[Image.Image] = ()) -> None:
         self._p, self._params = p, params
         self._masks = masks
         self._overlays: list[Overlay] = []
         self._picture = read_picture(params.last_frame, img2img_background(p))
         self._last: Tensor | None = None
-        pictures = len(getattr(p, "init_images", None) or [])
-        self._fades = pictures == 1
+        self._fades = len(init_images(p)) == 1
 
     def init(
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
     ) -> None:
         """In the place of `p.init`: each different picture goes through the VAE once, each frame gets its own mask."""
         with encoding_once():
-            if self._masks:
+            if self._masks and is_img2img(self._p):
                 self._overlays = init_each(self._p, self._masks, original, prompts, seeds, subseeds)
             else:
                 original(prompts, seeds, subseeds)
-        if self._picture is not None and self._fades:
+        if self._picture is not None and self._fades and is_img2img(self._p):
             self._last = _encoded(self._p, self._picture, self._overlays)
 
     def fading(self) -> AbstractContextManager[Any]:
         """Around `p.sample`: frames start from the less of a picture the farther they are from it."""
-        init = getattr(self._p, "init_latent", None)
-        if init is None or not self._fades:  # a picture for each frame stays as it is
+        p = self._p
+        if not is_img2img(p) or p.init_latent is None or not self._fades:  # a picture for each frame stays as it is
             return nullcontext()
         first = self._params.latent_power, self._params.latent_scale
         last = self._params.latent_power_last, self._params.latent_scale_last
-        changes = self._p.nmask if self._p.mask is not None else None
-        mixed = fade_into_noise(init, self._p.rng.next(), first, self._last, last, changes)
-        return replaced(self._p, "init_latent", mixed)
+        changes = p.nmask if p.mask is not None else None
+        mixed = fade_into_noise(p.init_latent, p.rng.next(), first, self._last, last, changes)
+        return replaced(p, "init_latent", mixed)
 
-    def before_overlay(self, args: Any) -> None:
+    def before_overlay(self, args: OverlayOfFrame) -> None:
         """The host is about to lay the original over frame `args.index`: with that frame's own mask and place."""
         if self._overlays:
             overlay = self._overlays[args.index]
@@ -122,7 +122,7 @@ def _why(error: Exception) -> str:
     return "it is no base64" if isinstance(error, binascii.Error) else reason_of(error)
 
 
-def _encoded(p: Any, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:
+def _encoded(p: Img2Img, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:
     """1 c h/8 w/8: resized, or cut out, as the host does it with its init pictures."""
     paste_to = overlays[-1].paste_to if overlays else p.paste_to
     if paste_to is not None:

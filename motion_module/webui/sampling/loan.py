@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from modules import script_callbacks, sd_samplers_common, shared
+from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
 from motion_module.core.denoising.row_order import Snapshot, places_after
 from motion_module.core.denoising.slerp import travelled
@@ -20,6 +20,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import assign
 from motion_module.travel import Between
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall, is_stopped
 from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
@@ -28,7 +29,7 @@ Places = Sequence[Between] | None
 PlacesOfPass = Callable[[bool], tuple[Places, Places]]
 Lend = Callable[[Any], AbstractContextManager[Any]]
 """Changes a checkpoint's model for the length of a block."""
-DenoiserCallback = Callable[[script_callbacks.CFGDenoiserParams], None]
+DenoiserCallback = Callable[[DenoiserCall], None]
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,17 @@ class Borrower:
     """Who borrows the host's model, and for what.
 
     Attributes:
+        params: what is asked for.
         model: the motion module, on the CPU; it goes back there.
         frames: number of frames of the video.
-        options: how the context windows are laid and blended.
         call: shared with the layers; holds motion scale and effect.
         places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
-        together: the person's own setting of batch_cond_uncond, which a request may override; None: the one there is.
+        together: whether the person lets branches share calls, which a request may override; None: as it is.
     """
 
+    params: VideoParams
     model: MotionModel
     frames: int
-    options: WindowPlan
     call: CallFrames
     places: PlacesOfPass
     together: bool | None = None
@@ -57,7 +58,16 @@ class Borrower:
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-        return cls(model, frames, params.windows, call, places, together)
+        return cls(params, model, frames, call, places, together)
+
+    @property
+    def options(self) -> WindowPlan:
+        """How the context windows are laid and blended."""
+        return self.params.windows
+
+
+def _nothing_around(call: ModelCall) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Loan:
@@ -68,15 +78,15 @@ class Loan:
         around: entered around each call of the model; hands out what belongs to its frames.
     """
 
-    def __init__(self, borrower: Borrower, around: AroundCall = nullcontext) -> None:
+    def __init__(self, borrower: Borrower, around: AroundCall = _nothing_around) -> None:
         self._borrower = borrower
         self._given_out = around
-        self._together = bool(shared.opts.batch_cond_uncond)
+        self._together = host.branches_share_calls()
         self._parts: list[_Part] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
         self._progress = Progress(Amount())
-        self._counted: AroundCall = nullcontext
+        self._counted: AroundCall = _nothing_around
 
     def __enter__(self) -> Loan:
         return self
@@ -116,7 +126,7 @@ class Loan:
         """The host's denoiser callbacks, as they are called before each model call: those of other extensions see the
         conditions of each frame, and may change rows; what has become of the rows is looked at after them."""
 
-        def call(params: script_callbacks.CFGDenoiserParams) -> None:
+        def call(params: DenoiserCall) -> None:
             parts = params.text_cond.shape[0] // self._borrower.frames  # not by x: InstructPix2Pix has two unconds
             self._travel(params, parts)
             before = Snapshot.of(params.x, params.text_cond)
@@ -140,7 +150,7 @@ class Loan:
         return slide
 
     @contextmanager
-    def counting(self, sd_model: Any) -> Iterator[None]:
+    def counting(self, sd_model: Checkpoint) -> Iterator[None]:
         """Where the video is cut into windows, others in the UNet count the rows of a window."""
         if not self._long:
             yield
@@ -153,7 +163,7 @@ class Loan:
         """Whether the video is cut into windows."""
         return self._borrower.frames > self._borrower.options.context
 
-    def _travel(self, params: script_callbacks.CFGDenoiserParams, parts: int) -> None:
+    def _travel(self, params: DenoiserCall, parts: int) -> None:
         """Give every frame its own condition."""
         way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
@@ -162,7 +172,7 @@ class Loan:
         if negative_way:
             assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
-    def _announce(self, params: script_callbacks.CFGDenoiserParams, parts: int, places: tuple[int, ...]) -> None:
+    def _announce(self, params: DenoiserCall, parts: int, places: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
         cond, uncond = params.text_cond, params.text_uncond
         # Else the host pads: in another way, or in ours but with the empty prompt on its device.
@@ -203,7 +213,7 @@ class _Part:
         self._stack.close()
 
 
-def _step_of(denoiser: Any) -> int:
+def _step_of(denoiser: Denoiser) -> int:
     """The step that a denoiser call belongs to, from 1; the host's state counts the steps that are over, less one."""
     over = denoiser.step * denoiser.steps // denoiser.total_steps  # some samplers call twice in each step,
     return min(over + 1, denoiser.steps)  # and some in the first one alone
@@ -218,7 +228,7 @@ def _calls_of(denoiser: Any) -> int:
 @contextmanager
 def _watched(model_call: ModelCall, number: int, progress: Progress) -> Iterator[None]:
     """Say which step and window is on, and stop between two windows as the host stops between two steps."""
-    if shared.state.interrupted or shared.state.skipped:
+    if is_stopped(shared.state):
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
     assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")

@@ -34,7 +34,7 @@ def misfit(net: Any, layers: Mapping[str, nn.Module]) -> str | None:
     return None
 
 
-def unused_tag(networks: Any, data: Mapping[str, Any] | None) -> str | None:
+def unused_tag(networks: Any, data: dict[str, Any] | None) -> str | None:
     """The first tag of a prompt that the host knows but did not follow, as a sentence; None if there is none.
 
     A LoRA that does not exist is none: for it the host adds a comment to the result, as it does for pictures.
@@ -43,7 +43,7 @@ def unused_tag(networks: Any, data: Mapping[str, Any] | None) -> str | None:
         networks: the module of the host's LoRA extension, after it has activated the tags.
         data: the tags as the host has parsed them.
     """
-    kind = extra_networks.extra_network_registry.get("lora")
+    kind = extra_networks.extra_network_registry["lora"]
     loaded = {net.mentioned_name: net for net in networks.loaded_networks}
     for tag in extra_networks.lookup_extra_networks(data or {}).get(kind, []):
         name = tag.positional[0] if tag.positional else None

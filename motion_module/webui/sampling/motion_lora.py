@@ -29,6 +29,7 @@ from motion_module.errors import CheckpointError
 from motion_module.patching import assign, drop_items, replaced, replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing
 from motion_module.webui.sampling.lora_faults import misfit, unused_tag
 
 _IN_HOST = "diffusion_model_"  # what the host makes of it
@@ -42,7 +43,7 @@ class Networks:
         p: whose run it is; the networks of other runs are left alone.
     """
 
-    def __init__(self, p: Any) -> None:
+    def __init__(self, p: Processing) -> None:
         self._p = p
         self._model: MotionModel
         self._layers: dict[str, nn.Module] = {}
@@ -90,7 +91,7 @@ class Networks:
             host.apply_lora_anew(net)
         self._read_by_us.clear()
 
-    def _activate(self, original: Callable[..., Any], p: Any, data: Any) -> None:
+    def _activate(self, original: Callable[..., Any], p: Processing, data: Any) -> None:
         if p is not self._p:  # XYZ plot goes on with other copies of p if a run fails before it samples
             self._activation.close()
             original(p, data)

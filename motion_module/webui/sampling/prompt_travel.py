@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from motion_module.patching import assign
 from motion_module.travel import Between, Travel, parse
+from motion_module.webui.host_types import Processing
 from motion_module.webui.plan.prompts import OF_PICTURES, styled
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _LABELS = {  # in the infotext
 }
 
 
-def give_styles(p: Any) -> None:
+def give_styles(p: Processing) -> None:
     """Merge the styles of `p` into its prompts, of which the host has made the lists without styles."""
     for name, of_pictures in OF_PICTURES.items():
         texts = getattr(p, of_pictures, None) or []
@@ -43,7 +43,7 @@ class FramePrompts:
         self._closed = closed
         self._travels: dict[str, Travel | None] = {}
 
-    def check_all(self, p: Any) -> None:
+    def check_all(self, p: Processing) -> None:
         """Refuse an impossible prompt travel that another script has made of the prompts.
 
         Raises:
@@ -53,7 +53,7 @@ class FramePrompts:
             for text in dict.fromkeys(getattr(p, of_pictures, None) or []):
                 parse(text, self._frames, self._closed)
 
-    def spread(self, p: Any) -> None:
+    def spread(self, p: Processing) -> None:
         """Set the prompts of the coming batch of `p`, one for each frame.
 
         The host encodes the prompt of each frame; `of_call` says how the conditionings are mixed then. The infotext

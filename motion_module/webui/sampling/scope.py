@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from modules import processing, prompt_parser, sd_models, sd_samplers_cfg_denoiser, sd_unet, shared
+from modules import prompt_parser, sd_models, sd_samplers_cfg_denoiser, sd_unet, shared
 from motion_module.core.denoising.conditioning import all_of_one_length
 from motion_module.core.denoising.sliding import AroundCall
 from motion_module.core.module.arch import MotionKind
 from motion_module.errors import UserError
-from motion_module.params import VideoParams
-from motion_module.patching import assign, put_right_options, replaced_call, replaced_option
+from motion_module.patching import assign, put_right_options, replaced_call
 from motion_module.settings import AS_TRAINED
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
+from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.progress import progress_of
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
 from motion_module.webui.sampling.init_pictures import Pictures
@@ -23,28 +23,22 @@ from motion_module.webui.sampling.loan import Borrower, Loan
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.settings import settings_of
 
+Hints = AbstractContextManager[AroundCall]
+Noted = AbstractContextManager[None]
+
 
 @contextmanager
 def around_sample(
-    p: Any,
-    params: VideoParams,
-    borrower: Borrower,
-    networks: Networks,
-    pictures: Pictures,
-    hints: AbstractContextManager[AroundCall],
-    noted: AbstractContextManager[None],
+    p: Processing, borrower: Borrower, networks: Networks, pictures: Pictures, hints: Hints, noted: Noted
 ) -> Iterator[None]:
     """Lend the host's model to the motion module for the length of one `p.sample`: all passes of one video.
 
     Whatever ends the block - the last step, an interrupt, an error - everything is undone in reverse order.
 
     Args:
-        p: the host's processing object, which samples inside.
-        params: what was asked for.
-        borrower: who borrows the model.
-        networks: the LoRA of the run.
-        pictures: what the frames start from.
-        hints: ControlNet's part; inside it is what goes around each call of the model.
+        p, borrower: the run, and what for it borrows the model.
+        networks, pictures: its LoRA, and what its frames start from.
+        hints: ControlNet's part, which yields what goes around each call of the model.
         noted: notes where the video was stopped, if it was.
 
     Raises:
@@ -52,24 +46,24 @@ def around_sample(
     """
     _check_unet()
     put_right()
-    model, kind = borrower.model, borrower.model.spec.kind
+    b, kind, from_noise = borrower, borrower.model.spec.kind, not is_img2img(p)
     with (
         networks.sampling(),  # LoRA change the motion module's layers
         hints as around,  # each model call sees what ControlNet holds for its frames
-        host.in_memory(model),
+        host.in_memory(b.model),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
-        loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, model, borrower.call)),
+        loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
         loan.of_each_checkpoint(lambda sd_model: host.noise_schedule(sd_model, chosen_schedule(kind))),
         loan.of_each_checkpoint(lambda sd_model: host.model_calls(sd_model, loan.sliding)),
         replaced_call(sd_models, "reload_model_weights", loan.around_reload),  # the refiner, the hires checkpoint
-        _branches_together(borrower.together),
-        _negatives_of_one_length(borrower),
+        host.whole_calls(b.together),
+        _negatives_of_one_length(b),
         replaced_call(sd_samplers_cfg_denoiser, "cfg_denoiser_callback", loan.around_callbacks),  # prompt travel
         _without_text_afterwards(),
         pictures.fading(),
-        freeinit_passes(p, params),
-        progress_of(p).sampling(p.iteration, from_noise=not isinstance(p, processing.StableDiffusionProcessingImg2Img)),
+        freeinit_passes(p, b.params),
+        progress_of(p).sampling(p.iteration, from_noise=from_noise),
         noted,
     ):
         yield
@@ -94,17 +88,6 @@ def _check_unet() -> None:
             f"AnimateDiff needs the checkpoint's own UNet, but {label} stands in for it; "
             f'set "SD Unet" to None in the settings.'
         )
-
-
-def _branches_together(lasting: bool | None) -> AbstractContextManager[None]:
-    """The host would cut the rows in pieces that mix frames and AND parts; the sliding model cuts by branches.
-
-    Args:
-        lasting: the person's own setting, which a request may override; None: the one there is.
-    """
-    if shared.opts.batch_cond_uncond:
-        return nullcontext()
-    return replaced_option(shared.opts.data, "batch_cond_uncond", True, lasting)
 
 
 def _negatives_of_one_length(borrower: Borrower) -> AbstractContextManager[Any]:
