@@ -127,6 +127,18 @@ class State(Protocol):
     interrupted: bool
     sampling_step: int
     sampling_steps: int
+    job_count: int
+    job_no: int
+    processing_has_refined_job_count: bool
+    textinfo: str | None
+    current_image: Any
+    current_latent: Any
+
+    def nextjob(self) -> None:
+        """A batch is done."""
+
+    def dict(self) -> Mapping[str, Any]:
+        """What API clients are told."""
 
 
 class Denoiser(Protocol):
@@ -144,7 +156,7 @@ class DenoiserCall(Protocol):
     x: Tensor
     text_cond: Any
     text_uncond: Any
-    denoiser: Any
+    denoiser: Denoiser
 
 
 class OverlayOfFrame(Protocol):
@@ -160,6 +172,11 @@ class Checkpoint(Protocol):
     model: Any
     sd_checkpoint_info: Any
     cond_stage_model_empty_prompt: Tensor
+
+
+def is_stopped(state: State) -> bool:
+    """Whether somebody has asked the host to end the batch that is being made."""
+    return bool(state.interrupted or state.skipped)
 
 
 def init_images(p: Processing) -> list[Any]:

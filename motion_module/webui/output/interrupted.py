@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modules import shared
-from motion_module.webui.host_types import Processing
+from motion_module.webui.host_types import Processing, State, is_stopped
 
 LABEL = "AnimateDiff unfinished"  # in the infotext
 
@@ -16,8 +16,8 @@ def noted(p: Processing, unfinished: dict[int, str]) -> Iterator[None]:
     """One `p.sample`: whether it was stopped goes into the infotext, and into `unfinished` by the video's number."""
     p.extra_generation_params.pop(LABEL, None)  # the video before was skipped
     yield
-    if _stopped():
-        state = shared.state
+    if is_stopped(shared.state):
+        state: State = shared.state
         where = f"interrupted in step {min(state.sampling_step + 1, state.sampling_steps)} of {state.sampling_steps}"
         unfinished[p.iteration] = p.extra_generation_params[LABEL] = where
 
@@ -31,7 +31,3 @@ def sentence(where: str) -> str:
     """What a person reads about a video that was stopped."""
     saved, state = ("saved", "on") if are_kept() else ("not saved", "off")
     return f'AnimateDiff: the video is unfinished, {where}. It was {saved}: "Save interrupted images" is {state}.'
-
-
-def _stopped() -> bool:
-    return bool(shared.state.interrupted or shared.state.skipped)

@@ -15,7 +15,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host import host
-from motion_module.webui.host_types import Processing
+from motion_module.webui.host_types import Processing, is_stopped
 
 _METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
@@ -55,17 +55,13 @@ def _passes(
     mask = low_pass((frames, height, width), params.freeinit_filter, params.freeinit_ds, params.freeinit_dt)
     result = once(*args, **kwargs)
     for _ in range(params.freeinit_iters - 1):
-        if _stopped():
+        if is_stopped(shared.state):
             break
         shared.state.nextjob()
         again = noised_again(result, noise, host.last_alpha(shared.sd_model))
         mixed = mix_frequencies(again, noise, mask)
         latents = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
-        if _stopped() and not sampler.model_wrap_cfg.step:
+        if is_stopped(shared.state) and not sampler.model_wrap_cfg.step:
             break  # what it gives is the noise that it has begun with
         result = latents
     return result
-
-
-def _stopped() -> bool:
-    return bool(shared.state.interrupted or shared.state.skipped)

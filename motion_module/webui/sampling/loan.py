@@ -20,7 +20,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import assign
 from motion_module.travel import Between
 from motion_module.webui.host import host
-from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall
+from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall, is_stopped
 from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
@@ -228,7 +228,7 @@ def _calls_of(denoiser: Any) -> int:
 @contextmanager
 def _watched(model_call: ModelCall, number: int, progress: Progress) -> Iterator[None]:
     """Say which step and window is on, and stop between two windows as the host stops between two steps."""
-    if shared.state.interrupted or shared.state.skipped:
+    if is_stopped(shared.state):
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
     assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")
