@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from motion_module.wording import for_client
+from motion_module.wording import for_client, with_name
 
 
 def as_text(name: str) -> str:
@@ -18,7 +18,8 @@ class SaidError(Exception):
     The WebUI's API answers with the *instance* attributes `status_code` and `detail` of an exception.
 
     Args:
-        sentence: names fields by `motion_module.wording.mention`, so that people on the page can be told their labels.
+        sentence: without our name in front, which is added where it is shown. It names fields by
+            `motion_module.wording.mention`, so that people on the page can be told their labels.
     """
 
     status: ClassVar[int]
@@ -27,14 +28,14 @@ class SaidError(Exception):
         sentence = as_text(sentence)
         Exception.__init__(self, sentence)  # the next in line may be an HTTP exception, which wants a status
         self.status_code = self.status
-        self.detail = for_client(sentence)
+        self.detail = for_client(with_name(sentence))
 
     def __str__(self) -> str:
         return self.detail
 
     @property
     def sentence(self) -> str:
-        """The sentence with its mentions, for whoever shows it or puts it into another one."""
+        """The sentence with its mentions and without our name, for whoever shows it or puts it into another one."""
         return str(self.args[0])
 
 

@@ -82,4 +82,4 @@ class FieldTable:
 def _unknown_field(name: str, table: Mapping[str, Field]) -> str:
     near = difflib.get_close_matches(name, table, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}."
-    return f"AnimateDiff: there is no field {name[:80]!r}; {hint}"
+    return f"there is no field {name[:80]!r}; {hint}"

@@ -21,6 +21,13 @@ from typing import Any
 _BEGIN, _BETWEEN, _END = "\x0e", "\x1f", "\x0f"
 _MENTION = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}{_BETWEEN}]*)(?:{_BETWEEN}([^{_BEGIN}{_END}{_BETWEEN}]*))?{_END}")
 _LONGEST_VALUE = 80
+NAME = "AnimateDiff"
+_NAMED = (f"{NAME} ", f"{NAME}: ", "Prompt travel: ")  # beginnings that say already who speaks
+
+
+def with_name(sentence: str) -> str:
+    """The sentence as people read it among those of others: it begins with our name. Again is harmless."""
+    return sentence if sentence.startswith(_NAMED) else f"{NAME}: {sentence}"
 
 
 def mention(name: str) -> str:

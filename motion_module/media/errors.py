@@ -79,7 +79,7 @@ def describe(error: Exception) -> str:
     if isinstance(error, WriterError):
         return str(error)
     if isinstance(error, SaidError):
-        return error.sentence.removeprefix("AnimateDiff: ")
+        return error.sentence
     if isinstance(error, OSError) and error.errno is not None:
         return system_says(error)
     return f"{type(error).__name__}: {error}"

@@ -55,7 +55,7 @@ def test_a_request_says_everything_at_once(pocket):
         stride=2,
         freeinit_ds=0.5,
     )
-    said = [for_client(message).removeprefix("AnimateDiff: ") for message in made.messages]
+    said = [for_client(message) for message in made.messages]
     assert [message.split(" ")[0] for message in said] == ["freeinit_ds", "motion_scale", "stride", "batch_size", "3"]
     assert made.fewer and made.frames == 3
 

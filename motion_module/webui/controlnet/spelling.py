@@ -110,7 +110,7 @@ def _settle_pictures(unit: Any, number: int) -> None:
     count = _count(unit.image)
     if count > 1 and getattr(unit.input_mode, "value", "") == _SIMPLE and not unit.accepts_multiple_inputs:
         raise ParamError(
-            f"AnimateDiff: ControlNet unit {number} has {count} pictures in image, but takes one for all frames; "
+            f"ControlNet unit {number} has {count} pictures in image, but takes one for all frames; "
             f"for one in each frame put them into a folder, and name it in batch_images."
         )
     try:
@@ -145,7 +145,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _no_picture(number: int) -> ParamError:
     """The same sentence for a path that may not be read, a missing one, and what is no picture."""
     return ParamError(
-        f"AnimateDiff: image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
+        f"image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
         f"of one inside the folders that may be read."
     )
 
@@ -179,9 +179,7 @@ def _check_model(external: Any, unit: Any, number: int) -> None:
     names = list(state.cn_models_names.values())
     more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     allowed = f"allowed is one of {', '.join(names[:_MOST_NAMES])}{more}" if names else "its folder of models is empty"
-    raise ParamError(
-        f"AnimateDiff: ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}."
-    )
+    raise ParamError(f"ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}.")
 
 
 def _finds(state: Any, model: str) -> bool:
@@ -199,7 +197,7 @@ def _told(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise ParamError(f"AnimateDiff: {what}: {_one_line(error, default, fields)}") from error
+        raise ParamError(f"{what}: {_one_line(error, default, fields)}") from error
 
 
 def _one_line(error: Exception, default: Any, fields: Any) -> str:

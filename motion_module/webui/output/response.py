@@ -12,7 +12,7 @@ from modules import shared, ui_tempdir
 from motion_module import formats
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.params import VideoParams
-from motion_module.webui.answers import comments_of, told
+from motion_module.webui.answers import comments_of, message_for
 from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import previews, script_runs
 from motion_module.webui.output.saved_video import SavedVideo, embedded
@@ -38,7 +38,7 @@ def publish(p: Processing, processed: Processed, params: VideoParams, saved: lis
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
-    messages = [told(p, message) for video in saved for message in video.messages]
+    messages = [message_for(p, message) for video in saved for message in video.messages]
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     if to_script:
         paths = script_runs.tell(p, processed, lines, paths)

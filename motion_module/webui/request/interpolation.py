@@ -110,7 +110,7 @@ def check(params: VideoParams) -> Film | None:
         try:
             check_motion_compensation()
         except WriterError as error:
-            raise ParamError(f"AnimateDiff: {mention('interp')} is FFMPEG. {error}") from error
+            raise ParamError(f"{mention('interp')} is FFMPEG. {error}") from error
     return None
 
 
@@ -132,7 +132,7 @@ def film_path() -> Path:
                 return folder / name
     deforum, _, own = film_folders()
     raise ParamError(
-        f"AnimateDiff: {mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
+        f"{mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
     )
 
 

@@ -106,8 +106,7 @@ def _from_file(stack: ExitStack, params: VideoParams, source: Source, progress: 
     messages = []
     if found.complaint:
         messages.append(
-            f"AnimateDiff: {source.title} is damaged ({found.complaint}); "
-            f"{len(found.places)} frames of it could be read."
+            f"{source.title} is damaged ({found.complaint}); {len(found.places)} frames of it could be read."
         )
     fps, said = _possible_rate(found.fps, source.title, params.keep_sound)
     messages += said
@@ -124,9 +123,9 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
     few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
     slower = fps > possible
     hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
-    said = f"AnimateDiff: {name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    said = f"{name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
     said += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
-    silent = f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays at another speed."
+    silent = f"{mention('keep_sound')} puts in no sound, because the video plays at another speed."
     return possible, [said, silent] if keep_sound else [said]
 
 
@@ -140,7 +139,7 @@ def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress:
     try:
         return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds(), _check))
     except OSError as error:
-        raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
+        raise HostError(f"frames cannot be written to {root}: {describe(error)}.") from error
 
 
 def frames_folder() -> Path:
@@ -177,7 +176,7 @@ def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
     seconds = len(found.places) / found.fps if found.fps else 0
     if seconds and sound_in(path, found.start, seconds, _check):
         return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {video.title}."
+    message = f"{mention('keep_sound')} finds no sound in this part of {video.title}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from motion_module.params import VideoParams
-from motion_module.webui.answers import comment, told
+from motion_module.webui.answers import add_message, worded_for
 from motion_module.webui.controlnet.control import Control
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing, is_img2img
@@ -61,7 +61,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         return  # the button below the gallery upscales one picture
     outer = inner_runs.outer_of(p)
     if outer is not None:
-        comment(outer, f"AnimateDiff: {_INNER}")
+        add_message(outer, _INNER)
         return
     film = interpolation.check(params)
     request, control = _possible(p, params)
@@ -140,9 +140,9 @@ def _masks(borrowed: BorrowedP, request: Request, video: VideoIn | None) -> list
 def _prepare(borrowed: BorrowedP, request: Request, work: Work, script_args: Any) -> None:
     p = borrowed.p
     for message in request.messages:
-        comment(p, message)
+        add_message(p, message)
     if request.fewer:
-        _log.warning("%s", told(p, request.fewer))
+        _log.warning("%s", worded_for(p, request.fewer))
     session = Session(borrowed, request, work)
     borrowed.set(NAME, session)
     borrowed.set("script_args_value", script_args)

@@ -132,7 +132,7 @@ def _crops(p: Img2Img, init_one: Callable[[int], None], sizes: list[tuple[int, i
     """
     found = [_masked_part(init_one, place) for place in range(len(sizes))]
     if not any(found):
-        raise ParamError(f"AnimateDiff: all {len(found)} masks are black; allowed are masks with white, which changes.")
+        raise ParamError(f"all {len(found)} masks are black; allowed are masks with white, which changes.")
     boxes = _filled(found)
     if len(set(sizes)) > 1:
         return [

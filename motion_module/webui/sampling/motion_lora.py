@@ -176,7 +176,7 @@ class Networks:
 
     def _fail(self, error: CheckpointError) -> CheckpointError:
         """Keep the first error."""
-        self._error = self._error or CheckpointError(f"AnimateDiff: {error.sentence}")
+        self._error = self._error or CheckpointError(error.sentence)
         return error
 
     def _check(self, state: Any, name: str) -> None:
