@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _AND = re.compile(r"\bAND\b")  # as the WebUI splits prompts
 
 
-class Between(NamedTuple):
+class KeyMix(NamedTuple):
     """Where a frame lies: `share` of the way from the prompt of frame `left` to that of frame `right`."""
 
     left: int
@@ -40,24 +40,24 @@ class Travel:
 
     def prompts(self) -> list[str]:
         """For every frame the prompt of the key it comes from; at a key's own frame that is the key's prompt."""
-        return [self.keys[between.left] for between in self.places()]
+        return [self.keys[mix.left] for mix in self.mixes()]
 
-    def places(self) -> list[Between]:
-        """For every frame the keys it lies between."""
-        return [self._place(frame) for frame in range(self.frames)]
+    def mixes(self) -> list[KeyMix]:
+        """For every frame the two keys whose prompts it mixes."""
+        return [self._mix(frame) for frame in range(self.frames)]
 
-    def _place(self, frame: int) -> Between:
+    def _mix(self, frame: int) -> KeyMix:
         numbers = list(self.keys)
         after = bisect_right(numbers, frame)
         if 0 < after < len(numbers):
             left, right = numbers[after - 1], numbers[after]
-            return Between(left, right, (frame - left) / (right - left))
+            return KeyMix(left, right, (frame - left) / (right - left))
         first, last = numbers[0], numbers[-1]
         if not self.closed or first == last:
             nearest = last if after else first
-            return Between(nearest, nearest, 0.0)
+            return KeyMix(nearest, nearest, 0.0)
         way = first + self.frames - last
-        return Between(last, first, ((frame - last) % self.frames) / way)
+        return KeyMix(last, first, ((frame - last) % self.frames) / way)
 
     def __str__(self) -> str:
         """The schedule for the log."""

@@ -38,7 +38,7 @@ class PromptScheduler:
         if not self.prompt_map:
             return cond
         keys = dict(sorted(self.prompt_map.items()))
-        return travelled(cond, Travel(keys, cond.shape[0], closed_loop).places())
+        return travelled(cond, Travel(keys, cond.shape[0], closed_loop).mixes())
 
 
 @dataclass

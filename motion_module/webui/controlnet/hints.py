@@ -185,5 +185,5 @@ def _of_each_frame(param: Any, way: Travel | None, frames: int) -> Any:
     if way is not None:
         spread = torch.zeros(frames, *each.shape[1:], dtype=each.dtype, device=each.device)
         spread[list(way.keys)] = each
-        each = travelled(spread, way.places())
+        each = travelled(spread, way.mixes())
     return adapter.image_emb._replace(cond_emb=each)

@@ -18,15 +18,15 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
 from motion_module.patching import assign
-from motion_module.travel import Between
+from motion_module.travel import KeyMix
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall, is_stopped
 from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
 
-Places = Sequence[Between] | None
-PlacesOfPass = Callable[[bool], tuple[Places, Places]]
+Mixes = Sequence[KeyMix] | None
+MixesOfPass = Callable[[bool], tuple[Places, Places]]
 Lend = Callable[[Any], AbstractContextManager[Any]]
 """Changes a checkpoint's model for the length of a block."""
 DenoiserCallback = Callable[[DenoiserCall], None]
@@ -41,7 +41,7 @@ class Borrower:
         model: the motion module, on the CPU; it goes back there.
         frames: number of frames of the video.
         call: shared with the layers; holds motion scale and effect.
-        places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
+        mixes: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
         together: whether the person lets branches share calls, which a request may override; None: as it is.
     """
 
@@ -49,16 +49,16 @@ class Borrower:
     model: MotionModel
     frames: int
     call: CallFrames
-    places: PlacesOfPass
+    mixes: MixesOfPass
     together: bool | None = None
 
     @classmethod
     def of(
-        cls, params: VideoParams, model: MotionModel, frames: int, places: PlacesOfPass, together: bool | None
+        cls, params: VideoParams, model: MotionModel, frames: int, mixes: MixesOfPass, together: bool | None
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-        return cls(params, model, frames, call, places, together)
+        return cls(params, model, frames, call, mixes, together)
 
     @property
     def options(self) -> WindowPlan:
@@ -165,7 +165,7 @@ class Loan:
 
     def _travel(self, params: DenoiserCall, parts: int) -> None:
         """Give every frame its own condition."""
-        way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
+        way, negative_way = self._borrower.mixes(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
         if way:
             assign(params, text_cond=past_mark(cond, lambda text: travelled(text, way, parts)))

@@ -92,7 +92,7 @@ def _check_unet() -> None:
 
 def _negatives_of_one_length(borrower: Borrower) -> AbstractContextManager[Any]:
     """The host stacks positive prompts of different lengths, but not the negative ones of a travel."""
-    if not any(borrower.places(hires)[1] for hires in (False, True)):
+    if not any(borrower.mixes(hires)[1] for hires in (False, True)):
         return nullcontext()
 
     def padded_and_stacked(stacked: Callable[..., Any], schedules: Sequence[Sequence[Any]], step: int) -> Any:
