@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
-from motion_module.core.denoising.row_order import Snapshot, places_after
+from motion_module.core.denoising.row_order import Snapshot, find_moved_rows
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.call_frames import CallFrames
@@ -26,7 +26,7 @@ from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
 
 Mixes = Sequence[KeyMix] | None
-MixesOfPass = Callable[[bool], tuple[Places, Places]]
+MixesOfPass = Callable[[bool], tuple[Mixes, Mixes]]
 Lend = Callable[[Any], AbstractContextManager[Any]]
 """Changes a checkpoint's model for the length of a block."""
 DenoiserCallback = Callable[[DenoiserCall], None]
@@ -133,8 +133,8 @@ class Loan:
             with neighbours.failures_told(self._long):
                 callbacks(params)
             after = Snapshot.of(params.x, params.text_cond)
-            places = neighbours.told(places_after, before, after, self._borrower.frames, parts)
-            self._announce(params, parts, places)
+            moved_rows = neighbours.told(find_moved_rows, before, after, self._borrower.frames, parts)
+            self._announce(params, parts, moved_rows)
 
         return call
 
@@ -172,7 +172,7 @@ class Loan:
         if negative_way:
             assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
-    def _announce(self, params: DenoiserCall, parts: int, places: tuple[int, ...]) -> None:
+    def _announce(self, params: DenoiserCall, parts: int, moved_rows: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
         cond, uncond = params.text_cond, params.text_uncond
         # Else the host pads: in another way, or in ours but with the empty prompt on its device.
@@ -185,7 +185,7 @@ class Loan:
         self._progress = progress_of(params.denoiser.p)
         self._progress.step(params.denoiser.step, _calls_of(params.denoiser))
         if self._sliding is not None:
-            layout_of = host.row_layout(self._borrower.frames, parts, params, places)
+            layout_of = host.row_layout(self._borrower.frames, parts, params, moved_rows)
             self._sliding.begin(params.denoiser.step, parts, layout_of)
 
     @contextmanager
