@@ -119,7 +119,7 @@ def test_a_video_that_is_known_is_not_asked_again(tmp_path, monkeypatch):
     known = describe_video(path)
     monkeypatch.setattr(describe, "probe", None)
     (tmp_path / "out").mkdir()
-    assert len(extract(path, Selection(), tmp_path / "out", known=known).places) == 9
+    assert len(extract(path, Selection(), tmp_path / "out", known=known).frame_numbers) == 9
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_frames_that_are_not_those_are_made_anew(keep, change):
     if change == "a frame is gone":
         found.files[3].unlink()
     elif change == "the index is damaged":
-        (folder / "index.json").write_text(json.dumps({"places": 3}))
+        (folder / "index.json").write_text(json.dumps({"frame_numbers": 3}))
     elif change == "the film is another":
         film(path, range(9))
     else:

@@ -186,7 +186,7 @@ def test_names_that_are_not_utf8(tmp_path):
         read_rgb(found[1])
     assert r"caf\udce9/\udcff10.png" in str(caught.value).encode().decode()
     video = film(tmp_path / "v.mp4", range(3)).rename(folder / "\udcffv.mp4")
-    assert len(frames_of(video, tmp_path / "out").places) == 3
+    assert len(frames_of(video, tmp_path / "out").frame_numbers) == 3
 
 
 # Other files, named by a file
@@ -302,4 +302,6 @@ def test_a_damaged_video_is_read_or_refused(tmp_path, name):
         except ReaderError as error:
             assert "\n" not in str(error)
         else:
-            assert found.places and all(np.asarray(Image.open(file)).ndim == 3 for file in (tmp_path / "out").glob("*"))
+            assert found.frame_numbers and all(
+                np.asarray(Image.open(file)).ndim == 3 for file in (tmp_path / "out").glob("*")
+            )

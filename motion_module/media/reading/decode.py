@@ -80,9 +80,9 @@ class Decoding:
             yield frame
         self._child.wait(self._beat)
 
-    def stop(self, place: int) -> None:
+    def stop(self, number: int) -> None:
         """There is enough, once the time of a frame is noted: ffmpeg may note it later than it hands out the frame."""
-        while self._notes.met() <= place and self._next() is not None:
+        while self._notes.met() <= number and self._next() is not None:
             pass
 
     def _next(self) -> Image.Image | None:

@@ -242,7 +242,7 @@ def _made(folder: Path, make: Callable[[Path], Extract]) -> Stored:
 
 
 def _files(folder: Path, extract: Extract) -> tuple[Path, ...]:
-    return tuple(folder / file_name(number) for number in range(len(extract.places)))
+    return tuple(folder / file_name(number) for number in range(len(extract.frame_numbers)))
 
 
 def _write_index(folder: Path, extract: Extract) -> None:
@@ -257,8 +257,8 @@ def _read_index(folder: Path) -> tuple[dict[str, Any], list[str]]:
     digest, _, text = (folder / _INDEX).read_bytes().decode("utf-8").partition("\n")
     if digest != _digest(text.encode()):
         raise ValueError("the index is damaged")
-    told = json.loads(text)
-    return told["extract"], told["digests"]
+    index = json.loads(text)
+    return index["extract"], index["digests"]
 
 
 def _differs(file: Path, digest: str) -> bool:
