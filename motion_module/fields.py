@@ -32,7 +32,6 @@ class Field:
         pattern_help: the pattern in words.
         group: the part of the panel the field stands in.
         tabs: where the field has a meaning.
-        since: the version of the extension that brought the field.
         needs: the fields one of which has to be set for this one to have an effect.
         recorded: the field is written to the infotext, and read back.
     """
@@ -50,7 +49,6 @@ class Field:
     pattern_help: str = ""
     group: str = "Video"
     tabs: tuple[str, ...] = ("txt2img", "img2img")
-    since: str = "0.1.0"
     needs: tuple[str, ...] = ()
     recorded: bool = True
 

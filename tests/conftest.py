@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from collections import Counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in several processes
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a busy machine
@@ -16,6 +17,20 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 settings.load_profile("suite")
+
+
+LONG = ("quality", "page", "webui", "pocket", "core", "media")  # folders of tests, those with long files first
+
+
+def pytest_collection_modifyitems(items):
+    """Long files come first, so that no process of several is alone with one at the end."""
+    sizes = Counter(item.path for item in items)
+
+    def place(item):
+        folder = item.path.parent.name
+        return LONG.index(folder) if folder in LONG else len(LONG), -sizes[item.path], str(item.path)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -9,77 +9,131 @@ before the first one; a `job_count` of -1 is set by the host when a run begins t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from modules import shared
-from motion_module.patching import replaced, replaced_call
+from motion_module.patching import assign, replaced, replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host_types import Processing
 
 _PARTS = 100_000  # of a job, so that a step in them is less than anybody sees
+_LIVING: list[HostCounters] = []
+"""Those that have begun and not ended."""
 
 
 class HostCounters:
-    """What the host counts during one run of ours.
+    """What the host counts during one run of ours, from `begin` to `end`.
+
+    Some runs are never closed: those of copies of `p` that a script makes, when another extension breaks them. Then it
+    ends as soon as that copy is gone, another job has begun, or another run asks for it (`end_left_over`).
 
     Args:
+        p: the host's processing object of the run.
         jobs: how many the host counts for this run.
         more: how many we add to them: further passes of FreeInit.
     """
 
-    def __init__(self, jobs: int, more: int = 0) -> None:
+    def __init__(self, p: Processing, jobs: int, more: int = 0) -> None:
         state = shared.state
-        self._before = state.job_count
+        self._p = weakref.ref(p, lambda _: self.end())
+        self._before, self._begun = state.job_count, state.time_start
         counted = state.job_count > 0  # by a script, for all its runs
         self._jobs = (state.job_count if counted else jobs) + more
         self._job = state.job_no
         self._from = min(1.0, self._job / state.job_count) if counted else 0.0
         self._to = max(self._from, min(1.0, (self._job + jobs + more) / self._jobs)) if counted else 1.0
         self._part = round(self._from * _PARTS)
+        self._stack = ExitStack()
 
-    @contextmanager
-    def fine(self, steps: int) -> Iterator[None]:
-        """Count in parts for the length of the block; afterwards the jobs are as the host would have counted them.
+    @property
+    def p(self) -> Any:
+        """Whose run it is; None when it is gone."""
+        return self._p()
+
+    def begin(self, steps: int) -> None:
+        """Count in parts from now on.
 
         Args:
             steps: of all jobs of the run, for the bar in the console.
         """
         state = shared.state
         with ExitStack() as stack:
+            _LIVING.append(self)
+            stack.callback(_LIVING.remove, self)
             stack.callback(self._give_back)
-            stack.enter_context(
-                replaced(state, "processing_has_refined_job_count", True)
-            )  # else hires fix doubles ours
-            stack.enter_context(replaced_call(state, "nextjob", given_original(self._next_job)))
-            stack.enter_context(replaced_call(state, "dict", given_original(self._as_ever)))
-            bar = given_original(self._whole_bar(steps))
-            stack.enter_context(replaced_call(shared.total_tqdm, "reset", bar))
-            self.tell(0.0)
-            yield
+            stack.enter_context(replaced(state, "processing_has_refined_job_count", True))  # or hires fix doubles it
+            for owner, name, ours in (
+                (state, "nextjob", self._next_job),
+                (state, "dict", self._as_ever),
+                (shared.total_tqdm, "reset", self._whole_bar(steps)),
+            ):
+                stack.enter_context(replaced_call(owner, name, given_original(ours)))
+            assign(state, job_count=_PARTS, job_no=self._part)
+            self._stack = stack.pop_all()
+
+    def enter(self, context: AbstractContextManager[Any]) -> None:
+        """Enter what is to be left at the end."""
+        self._stack.enter_context(context)
+
+    def end(self) -> None:
+        """Count as ever, with the jobs as the host would have counted them. Further calls do nothing."""
+        self._stack.close()
 
     def tell(self, fraction: float) -> None:
         """So much of this run is done, from 0 to 1; what is reported never falls."""
+        if self._is_over():
+            return
         reached = self._from + (self._to - self._from) * min(1.0, fraction)
         self._part = max(self._part, int(reached * _PARTS))
-        shared.state.job_count, shared.state.job_no = _PARTS, self._part
+        assign(shared.state, job_count=_PARTS, job_no=self._part)
 
     def _next_job(self, original: Callable[[], None]) -> None:
         original()  # counts one up and begins with step 0, which is less than one
+        if self._is_over():
+            return
         self._job += 1
         self._part += 1
-        shared.state.job_no = self._part
+        assign(shared.state, job_no=self._part)
 
     def _as_ever(self, original: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        return {**original(), "job_count": self._jobs, "job_no": self._job}
+        told = original()
+        return told if self._is_over() else {**told, "job_count": self._jobs, "job_no": self._job}
 
     def _whole_bar(self, steps: int) -> Callable[..., None]:
         def reset(original: Callable[[], None]) -> None:
             original()
-            shared.total_tqdm.updateTotal(steps if self._before <= 0 else self._jobs * shared.state.sampling_steps)
+            if not self._is_over():
+                counted = self._jobs * shared.state.sampling_steps
+                shared.total_tqdm.updateTotal(counted if self._before > 0 else steps)
 
         return reset
 
+    def _is_over(self) -> bool:
+        """Whether the host has ended the job, or begun another one; then this ends, too."""
+        over = bool(shared.state.time_start != self._begun or shared.state.job_count == 0)
+        if over:
+            self.end()
+        return over
+
     def _give_back(self) -> None:
-        shared.state.job_count = self._jobs if self._before else 0  # 0: nobody has begun a job
-        shared.state.job_no = self._job
+        state = shared.state
+        if state.time_start != self._begun:
+            return  # another job is on
+        assign(state, textinfo=None, current_image=None, current_latent=None, job_no=self._job)
+        if state.job_count:  # else the host has ended the job
+            assign(state, job_count=self._jobs if self._before else 0)  # 0: nobody had begun one
+
+
+def end_left_over(running: Iterable[Any]) -> None:
+    """End the counting of runs that have been broken off.
+
+    Args:
+        running: each `p` that the host is processing.
+    """
+    lasting = list(running)
+    for counters in list(_LIVING):
+        if not any(p is counters.p for p in lasting):
+            counters.end()

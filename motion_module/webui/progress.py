@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from modules import shared
 from motion_module.estimate import Estimate
-from motion_module.patching import assign
 from motion_module.webui.host_counters import HostCounters
 from motion_module.webui.host_types import Processing
 
@@ -180,6 +180,11 @@ class Progress:
         self._estimate.leave_out(self._save, self._amount.save * self._saved)
         self._reach(self._finish, self._amount.save * self._saved)
 
+    def enter(self, context: AbstractContextManager[Any]) -> None:
+        """Enter what is to be left when this progress is told no more."""
+        if self._counters is not None:
+            self._counters.enter(context)
+
     def remember(self) -> None:
         """Let later runs know how long things have taken."""
         _MEASURED.update(self._estimate.rates())
@@ -219,19 +224,20 @@ def progress_of(p: Processing) -> Progress:
 
 
 @contextmanager
-def progress_told(amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
+def progress_told(p: Processing, amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
     """The progress of a run inside the block, told to the host. Nothing of it is left when the block ends.
 
     Args:
+        p: the host's processing object.
         amount: how much there is to do.
         jobs: how many jobs the host counts for it.
         more: how many we add to them.
     """
-    counters = HostCounters(jobs, more)
+    counters = HostCounters(p, jobs, more)
     progress = Progress(amount, counters)
+    counters.begin(amount.steps)
     try:
-        with counters.fine(amount.steps):
-            yield progress
+        yield progress
     finally:
         progress.remember()
-        assign(shared.state, textinfo=None, current_image=None, current_latent=None)
+        counters.end()

@@ -19,5 +19,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _side_by_side(cores: int) -> list[str]:
-    """pytest-xdist's options; the tests of one file stay together, because they share what is slow to make."""
-    return ["-n", str(min(cores, _MOST_PROCESSES)), "--dist", "loadfile"] if cores > 1 else []
+    """pytest-xdist's options; the tests of one file stay together, because they share what is slow to make.
+
+    Files are given out in the order of tests/conftest.py, in which long ones come first.
+    """
+    if cores == 1:
+        return []
+    return ["-n", str(min(cores, _MOST_PROCESSES)), "--dist", "loadfile", "--no-loadscope-reorder"]

@@ -1,4 +1,4 @@
-"""Layers go where behaviour.md 1.3 says, and the UNet comes back as the very object it was."""
+"""Layers go where docs/behaviour.md 1.3 says, and the UNet comes back as the very object it was."""
 
 from __future__ import annotations
 

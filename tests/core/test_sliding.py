@@ -192,7 +192,7 @@ def test_only_the_frames_of_a_window_are_on_the_accelerator(monkeypatch):
 
 
 def by_hand(model, layout, options, step):
-    """Blend as behaviour.md 3.4 writes it, in float64."""
+    """Blend as docs/behaviour.md 3.4 writes it, in float64."""
     x, t, cond = inputs(layout)
     size, lap = options["context"], options["overlap"]
     total, weight = torch.zeros_like(x).double(), torch.zeros(layout.rows).double()

@@ -86,7 +86,7 @@ def test_static_windows_are_the_same_at_every_step_and_never_wrap(setting):
 
 
 def by_definition(step, frames, context, stride, overlap, closed_loop):
-    """behaviour.md 3.1, word by word."""
+    """docs/behaviour.md 3.1, word by word."""
     bits = f"{step:b}"[::-1]
     half = sum(int(bit) / 2 ** (place + 1) for place, bit in enumerate(bits))
     overlap = context // 4 if overlap == -1 else overlap

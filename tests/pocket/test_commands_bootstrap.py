@@ -299,8 +299,8 @@ def test_pytest_arguments_are_handed_on():
 @pytest.mark.parametrize(
     ("asked", "cores", "handed_on"),
     [
-        ([], 2, ["-n", "2", "--dist", "loadfile"]),
-        ([], 64, ["-n", "4", "--dist", "loadfile"]),
+        ([], 2, ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]),
+        ([], 64, ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]),
         ([], 1, []),
         (["-x"], 2, ["-x"]),
     ],

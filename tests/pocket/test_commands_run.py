@@ -170,7 +170,6 @@ def test_busy_port_is_one_sentence():
             serve.run(cli.parse(["serve", "--port", str(port)]))
 
 
-@pytest.mark.slow
 def test_serve_says_when_it_is_ready_and_stops(tiny, tmp_path):
     options = ["--checkpoint", tiny["checkpoint"], "--motion-modules", tiny["v1"].parent, "--data-dir", tmp_path]
     environment = {**os.environ, "POCKET_PYTHON": "current"}

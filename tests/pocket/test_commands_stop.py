@@ -23,7 +23,6 @@ BOTH = pytest.mark.parametrize(
 )
 LARGE = {"steps": 20, "width": 512, "height": 512, "sampler_name": "Euler"}
 SMALL = {"steps": 1, "width": 64, "height": 64, "sampler_name": "Euler"}
-pytestmark = pytest.mark.slow
 
 
 def video(**fields):

@@ -33,11 +33,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--few", type=int, default=8, help="prompts for v1, for flicker without a module, for each LoRA"
     )
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of the sampler ({STEPS})")
     parser.add_argument("--json", type=Path, help="where the numbers are written")
     args = parser.parse_args(argv)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as data:
-        host = Host(Path(data))
+        host = Host(Path(data), args.steps)
         found = measure_all(host, args.prompts, args.few)
     found["seconds"] = round(time.perf_counter() - started, 1)
     print(table(found))
@@ -49,7 +50,8 @@ def main(argv: list[str]) -> int:
 class Host:
     """The pocket WebUI with the bundled model, in this process."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, steps: int = STEPS) -> None:
+        self.steps = steps
         sys.path[:1] = [str(ROOT / "pocket"), str(ROOT)]
         from modules import initialize_pocket
 
@@ -81,7 +83,7 @@ class Host:
         body: dict[str, Any] = {
             "prompt": prompt,
             "seed": seed,
-            "steps": STEPS,
+            "steps": self.steps,
             "cfg_scale": SCALE,
             "sampler_name": SAMPLER,
             "scheduler": "Automatic",

@@ -1,4 +1,4 @@
-"""Sequences of the host that have broken extensions (architecture.md, facts 3 to 5)."""
+"""Sequences of the host that have broken extensions (docs/host-facts.md 3, docs/host-facts.md 4, docs/host-facts.md 5)."""
 
 import copy
 from contextlib import contextmanager

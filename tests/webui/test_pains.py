@@ -1,4 +1,4 @@
-"""What hurts people with other extensions, each under its number in ../shared/design/pains.md.
+"""What hurts people with other extensions, each under its number in docs/pains.md.
 
 Shown by other tests, and not repeated here:
 
@@ -16,6 +16,13 @@ Shown by other tests, and not repeated here:
 test_http_run.py::test_a_closed_loop_that_fits_into_one_window_is_played_back |
 | 21 fewer frames than the context | test_http_run.py::test_the_number_of_frames |
 | 22 memory | test_undo.py::test_nothing_is_held_after_a_run, test_memory_does_not_grow_from_run_to_run |
+| 24 no video in the gallery | page/test_results_play.py::test_video_plays |
+| 27 X/Y/Z plot | test_xyz.py |
+| 28 pasted infotext | test_infotext.py::test_every_field_survives_the_round_trip, test_http_run.py (the host reads it back) |
+| 29 motion LoRA as published | test_motion_lora.py::test_every_layout_gives_the_same_frames, core/test_lora.py |
+| 31 layouts of motion modules | core/test_checkpoint.py |
+| 32 units that are off or blank | test_http_controlnet.py::test_32_units_that_are_off_or_blank_are_nobodys_concern |
+| 33 where the video is | test_http_run.py::test_what_is_returned_and_what_is_written |
 | 34 speed of the GIF | test_http_run.py::test_speed_and_loops_of_the_video, media/test_formats.py |
 | 35 discarded output | core/test_sliding.py::test_no_output_of_the_model_is_thrown_away |
 """

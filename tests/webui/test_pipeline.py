@@ -16,7 +16,7 @@ FRAMES, STEPS, SCALE = 16, 3, 7.0
 
 
 def layers_by_hand(unet, motion):
-    """The places of behaviour.md 1.3, written out."""
+    """The places of docs/behaviour.md 1.3, written out."""
     down = [module for level in motion.down_blocks for module in level.motion_modules]
     up = [module for level in motion.up_blocks for module in level.motion_modules]
     for block, layer in zip([1, 2, 4, 5, 7, 8, 10, 11], down, strict=True):

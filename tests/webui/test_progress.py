@@ -181,6 +181,25 @@ def test_decoding_is_told(client, costly):
     assert texts == [f"AnimateDiff: decoding frame {number} of 10" for number in range(1, 11)]
 
 
+def test_the_page_is_told_the_same(client, costly):
+    """Without the 1 % that the API adds, so that it may be taken at its word from the second step on."""
+    costs, told = costly
+    page = []
+
+    def ask(*_):
+        body = {"id_task": "task(page)", "live_preview": False}
+        page.append((told._clock.now, client.http.post("/internal/progress", json=body).json()))
+
+    told.ask = ask
+    with closing_handle(costs(1.0, 0.4, 0.01)):
+        client.run(LONG, steps=3, force_task_id="task(page)")
+    end = told._clock.now
+    values = [answer["progress"] for _, answer in page]
+    assert values == sorted(values) and len(set(values[:12])) == 12
+    for now, answer in page[4:12]:
+        assert (end - now) / 1.5 < answer["eta"] < (end - now) * 1.5
+
+
 def idle(state):
     return (state.job_count, state.textinfo, state.current_image, state.current_latent) == (0, None, None, None)
 

@@ -76,6 +76,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
         assert caught.value is error or "CUDA out of memory" in str(caught.value)
         assert differences(own, of_p(p)) == [], f"change {failing}"
         assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
+    error.with_traceback(None)  # it lives as long as all tests, and would hold the model
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ def test_a_failure_while_sampling(tab, unchanged, monkeypatch, error, call):
     with pytest.raises(type(error)):
         run(p)
     assert differences(own, of_p(p)) == []
+    error.with_traceback(None)  # it lives as long as all tests, and would hold the model
 
 
 def test_not_a_number(tab, unchanged, monkeypatch):

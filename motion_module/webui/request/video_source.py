@@ -58,6 +58,17 @@ class VideoIn:
     messages: tuple[str, ...] = ()
 
 
+def source_of_run(params: VideoParams) -> Source | None:
+    """What a request names, as `described` has it; from here on the person is heard.
+
+    Raises:
+        ParamError: as `described`.
+        UserError: the run was interrupted or skipped.
+    """
+    listening.forget_last_skip()
+    return described(params, _check)
+
+
 @contextmanager
 def opened(
     params: VideoParams,
@@ -73,17 +84,16 @@ def opened(
     Args:
         params: of the request.
         pictures: makes and keeps these copies; None for some that go when the block ends.
-        source: what `described` has said of this request; None to ask it here.
+        source: what `source_of_run` has said of this request; None to ask it here.
         progress: is told how far reading is.
 
     Raises:
-        ParamError: as `described`, or a picture is damaged.
+        ParamError: as `source_of_run`, or a picture is damaged.
         HostError: the frames cannot be written.
         UserError: the run was interrupted or skipped.
     """
-    listening.forget_last_skip()
     progress = progress or Progress(Amount())
-    source = source or described(params, _check)
+    source = source or source_of_run(params)
     with ExitStack() as stack:
         if source is None:
             yield None

@@ -13,6 +13,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.answers import add_message, worded_for
 from motion_module.webui.controlnet.control import Control
 from motion_module.webui.host import host
+from motion_module.webui.host_counters import end_left_over
 from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.changes import changes_of_request
@@ -20,13 +21,7 @@ from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_pictures
 from motion_module.webui.progress import NAME as PROGRESS
 from motion_module.webui.progress import progress_told
-from motion_module.webui.request import (
-    allowed_paths,
-    interpolation,
-    module_choice,
-    sources,
-    video_source,
-)
+from motion_module.webui.request import allowed_paths, interpolation, module_choice, video_source
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.masks import fitted, read_masks
 from motion_module.webui.request.picture_files import PictureFiles, img2img_background
@@ -64,15 +59,16 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         add_message(outer, _INNER)
         return
     film = interpolation.check(params)
+    end_left_over(inner_runs.running())
     request, control = _possible(p, params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
-    progress = borrowed.enter(progress_told(amount_of(p, request), *jobs_of(p, request)))
+    progress = borrowed.enter(progress_told(p, amount_of(p, request), *jobs_of(p, request)))
     borrowed.set(PROGRESS, progress)
     video = borrowed.enter(video_source.opened(params, pictures, request.source, progress))
     request = _counted(p, request, control, video)
     borrowed.set_all(changes_of_request(p, request))
     progress.expect(amount_of(p, request))
-    borrowed.enter(decoding_told(progress))
+    progress.enter(decoding_told(progress))
     work = Work(
         video,
         control,
@@ -97,7 +93,7 @@ def _possible(p: Processing, params: VideoParams) -> tuple[Request, Control]:
     facts = facts_of(p)
     check_pictures(params, facts)
     module_choice.check_possible(params.model, facts.modules)
-    source = sources.described(params)
+    source = video_source.source_of_run(params)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control
 

@@ -19,10 +19,10 @@ def outer_of(p: Processing) -> Any | None:
 
     X/Y/Z plot, prompt matrix, loopback and SD upscale start runs, too, but not from within one.
     """
-    return None if getattr(p, ALLOWED, False) else next((other for other in _running() if other is not p), None)
+    return None if getattr(p, ALLOWED, False) else next((other for other in running() if other is not p), None)
 
 
-def _running() -> Iterator[Any]:
+def running() -> Iterator[Any]:
     """Every `p` with a session of its own that the host is processing in this thread, the innermost first."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
