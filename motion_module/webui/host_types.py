@@ -204,7 +204,7 @@ class Host(Protocol):
         """The UNet of ldm's shape (input_blocks, middle_block, output_blocks) whose layers are called."""
 
     def motion_layers(self, sd_model: Checkpoint, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
-        """The motion layers in their places, and the norms over frames where the motion module wants that.
+        """The motion layers in their slots, and the norms over frames where the motion module wants that.
 
         Raises:
             CheckpointError: the motion module is for another family of models.

@@ -1,4 +1,4 @@
-"""A motion module as a whole: the layers for every place in a UNet."""
+"""A motion module as a whole: the layers for every layer slot of a UNet."""
 
 from __future__ import annotations
 
@@ -124,16 +124,16 @@ def _without_values(spec: ModuleSpec, name: str) -> MotionModel:
 @lru_cache(maxsize=16)
 def expected_shapes(spec: ModuleSpec) -> Mapping[str, tuple[int, ...]]:
     """The shape of every tensor in the state dict of a `MotionModel`, without building all of it."""
-    places = [(f"down_blocks.{i}", width, DOWN_MODULES) for i, width in enumerate(spec.widths)]
+    levels = [(f"down_blocks.{i}", width, DOWN_MODULES) for i, width in enumerate(spec.widths)]
     if spec.has_up:
-        places += [(f"up_blocks.{i}", width, UP_MODULES) for i, width in enumerate(spec.widths[::-1])]
+        levels += [(f"up_blocks.{i}", width, UP_MODULES) for i, width in enumerate(spec.widths[::-1])]
     if spec.has_mid:
-        places.append(("mid_block", spec.widths[-1], 1))
+        levels.append(("mid_block", spec.widths[-1], 1))
     with torch.device("meta"):
         layers = {width: MotionModule(width, spec).state_dict() for width in set(spec.widths)}
     return {
         f"{block}.motion_modules.{i}.{key}": tuple(value.shape)
-        for block, width, count in places
+        for block, width, count in levels
         for i in range(count)
         for key, value in layers[width].items()
     }

@@ -90,7 +90,7 @@ class Control:
                 _check_keyframes(unit, source, frames)
                 unit.give(_readable(unit, source, frames, pictures), frames, self._p)
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
-            values[unit.place] = unit.settings
+            values[unit.arg_index] = unit.settings
         return type(self._p.script_args)(values)
 
     def check_ready(self) -> None:
@@ -120,21 +120,21 @@ class Control:
         if not self._units:
             yield _nothing_around
             return
-        with handed_out(self._p, self._params_of_units(), self._ways(frames)) as around:
+        with handed_out(self._p, self._params_of_units(), self._travels(frames)) as around:
             yield around
 
-    def _ways(self, frames: int) -> dict[int, Travel | None]:
+    def _travels(self, frames: int) -> dict[int, Travel | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop.closes_travel
         taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
-        places = {id(settings): place for place, settings in enumerate(taken)}
-        ways: dict[int, Travel | None] = {}
+        indexes = {id(settings): index for index, settings in enumerate(taken)}
+        travels: dict[int, Travel | None] = {}
         for unit in self._units:
-            source, place = self._sources[unit.number], places.get(id(unit.settings))
-            if source is None or place is None:
+            source, index = self._sources[unit.number], indexes.get(id(unit.settings))
+            if source is None or index is None:
                 continue
             keys = dict.fromkeys(source.keyframes or (), "")
-            ways[place] = Travel(keys, frames, closed) if keys else None
-        return ways
+            travels[index] = Travel(keys, frames, closed) if keys else None
+        return travels
 
     def _params_of_units(self) -> Sequence[Any]:
         network = getattr(controlnet_of(self._p), "latest_network", None)
@@ -213,7 +213,7 @@ def _offered(source: Source | None) -> Files | None:
 def _folder_of(masks: Sequence[Path]) -> str:
     """ControlNet knows masks by their folder only; "" where the masks are not all of one."""
     folder = str(masks[0].parent) if masks else ""
-    # It pairs pictures and masks by their places, and leaves what is over.
+    # It pairs pictures and masks by their numbers in the lists, and leaves what is over.
     return folder if folder and listed(folder, "mask_path")[: len(masks)] == tuple(masks) else ""
 
 

@@ -69,12 +69,12 @@ class Unit:
 
     Attributes:
         number: which unit it is, from 0, as ControlNet counts them.
-        place: where it is in `p.script_args`.
+        arg_index: where it is in `p.script_args`.
         settings: ControlNet's object, a copy for this run.
     """
 
     number: int
-    place: int
+    arg_index: int
     settings: Any
 
     @property
@@ -220,7 +220,7 @@ def controlnet_of(p: Processing) -> Any:
 
 
 def listed(folder: str, name: str) -> tuple[Path, ...]:
-    """The picture files in a folder as ControlNet lists them, because it pairs them with others by their places.
+    """The picture files in a folder in the order of ControlNet, which pairs those of two folders one by one.
 
     Args:
         folder: as it was typed.

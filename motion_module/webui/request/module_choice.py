@@ -42,8 +42,8 @@ def check_there_is_one(listing: Mapping[str, Path]) -> None:
         ParamError: no file is one; the sentence says what is wrong with the first, or where to put one.
     """
     if not any(map(spec_or_none, listing.values())):
-        places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
-        raise ParamError(f"there is no motion module yet; put one into {places}.{_refusals(listing.values())}")
+        named_folders = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
+        raise ParamError(f"there is no motion module yet; put one into {named_folders}.{_refusals(listing.values())}")
 
 
 def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:

@@ -109,7 +109,7 @@ class Loan:
         """The host's `reload_model_weights`, with the loan given back before it and taken anew after it.
 
         The refiner and the hires checkpoint are loaded in the middle of sampling, some into the very same UNet, whose
-        layers must then be at their own places.
+        layers must then be in their own slots.
         """
 
         def give_back_and_borrow(*args: Any, **kwargs: Any) -> Any:
