@@ -200,9 +200,9 @@ def inserted(block: Block, index: int, layer: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for place in range(len(block)):
-            if block[place] is layer:
-                del block[place]
+        for position in range(len(block)):
+            if block[position] is layer:
+                del block[position]
                 break
 
 

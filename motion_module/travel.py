@@ -135,7 +135,7 @@ class _Lines:
             return None
         first, last = min(keys), max(keys)
         before, after = ([line for line in part if not is_bracket(line)] for part in (lines[:first], lines[last + 1 :]))
-        return cls(before, [(lines[place], keys.get(place)) for place in range(first, last + 1)], after)
+        return cls(before, [(lines[number], keys.get(number)) for number in range(first, last + 1)], after)
 
     def each(self, change: Callable[[str], str], tags: list[str]) -> str:
         """The same keys, each with its whole prompt changed; tags outside of keys stand once, before all of them."""

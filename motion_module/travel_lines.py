@@ -57,11 +57,11 @@ def read_key(line: str) -> Key | None:
 
 
 def key_lines(lines: list[str]) -> dict[int, Key]:
-    """The keys among the lines of a prompt: place of the line -> key.
+    """The keys among the lines of a prompt: number of the line -> key.
 
     Where the only such line is a ratio or the time of day (`16:9`, `12:30 pm`), there are none.
     """
-    keys = {place: key for place, line in enumerate(lines) if (key := read_key(line)) is not None}
+    keys = {number: key for number, line in enumerate(lines) if (key := read_key(line)) is not None}
     if len(keys) == 1 and _RATIO.match(lines[next(iter(keys))]):
         return {}
     return keys

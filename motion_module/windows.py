@@ -67,7 +67,7 @@ class WindowPlan:
         return context_windows(step, frames, self.context, self.stride, self.overlap, self.closed_loop, schedule)
 
     def weights(self) -> list[float]:
-        """What the frame at each place of a window counts; see `window_weights`."""
+        """What the frame at each position of a window counts; see `window_weights`."""
         return window_weights(self.blend, self.context, self.shared_frames)
 
 
@@ -143,7 +143,7 @@ def overlap_note(frames: int, plan: WindowPlan) -> str:
 
 
 def window_weights(name: str, context: int, overlap: int) -> list[float]:
-    """How much the frame at each place of a window counts against the same frame of other windows; always > 0.
+    """How much the frame at each position of a window counts against the same frame of other windows; always > 0.
 
     Args:
         name: one of `BLENDS`; "overwrite" has no weights, the last window wins.
@@ -160,20 +160,20 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
 
 # Pyramid is the default: near the end of its window a frame is seen from one side only, and counts less and less,
 # whatever the overlap and the stride. Measured by tests/quality/windows.py; see tests/quality/windows.md.
-_WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (places to the nearer end, overlap) -> weight
-    "overwrite": lambda place, overlap: 1.0,
-    "flat": lambda place, overlap: 1.0,
-    "pyramid": lambda place, overlap: float(place + 1),
-    "linear": lambda place, overlap: min(1.0, (place + 1) / (overlap + 1)),
+_WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (positions to the nearer end, overlap) -> weight
+    "overwrite": lambda position, overlap: 1.0,
+    "flat": lambda position, overlap: 1.0,
+    "pyramid": lambda position, overlap: float(position + 1),
+    "linear": lambda position, overlap: min(1.0, (position + 1) / (overlap + 1)),
 }
 
 
 def halving(step: int) -> float:
     """The bits of `step` mirrored behind the binary point: 0, 1/2, 1/4, 3/4, 1/8, 5/8, ..."""
-    value, place = 0.0, 0.5
+    value, weight = 0.0, 0.5
     while step > 0:
-        value += place * (step & 1)
-        step, place = step >> 1, place / 2
+        value += weight * (step & 1)
+        step, weight = step >> 1, weight / 2
     return value
 
 

@@ -56,11 +56,11 @@ def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[
     found: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
     for key, value in state.items():
-        place = _PLACE.search(key)
-        if place is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
+        layer = _PLACE.search(key)
+        if layer is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
             continue
-        head = f"{place['block']}.motion_modules.{place['index']}.temporal_transformer."
-        for part in _published_parts(place["part"]):
+        head = f"{layer['block']}.motion_modules.{layer['index']}.temporal_transformer."
+        for part in _published_parts(layer["part"]):
             if head + part in origin:
                 raise CheckpointError(
                     f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}."

@@ -159,19 +159,19 @@ def _check_halves(layer: str, parts: Mapping[str, Tensor], name: str) -> None:
     halves = [parts[half] for half in _HALVES if half in parts]
     if not halves:
         return
-    place = layer.removeprefix(UNET)
+    slot = layer.removeprefix(UNET)
     if len(halves) == 1:
         has = ", ".join(sorted(part.removesuffix(".weight") for part in parts))
-        raise CheckpointError(f"The LoRA {name} is not whole: {place} has only {has}.")
+        raise CheckpointError(f"The LoRA {name} is not whole: {slot} has only {has}.")
     down, up = halves
     if min(down.dim(), up.dim()) < 2 or ("lora_mid.weight" not in parts and down.shape[0] != up.shape[1]):
         raise CheckpointError(
-            f"The LoRA {name} cannot be used: in {place} its two halves ({_by(up.shape)} and {_by(down.shape)}) "
+            f"The LoRA {name} cannot be used: in {slot} its two halves ({_by(up.shape)} and {_by(down.shape)}) "
             "do not belong together."
         )
     if up.shape[0] * down[0].numel() > _LARGEST:
         raise CheckpointError(
-            f"The LoRA {name} cannot be used: it changes {place} as if it were {up.shape[0]}x{down[0].numel()} "
+            f"The LoRA {name} cannot be used: it changes {slot} as if it were {up.shape[0]}x{down[0].numel()} "
             "numbers large, which no model's layer is."
         )
 

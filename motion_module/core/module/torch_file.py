@@ -132,15 +132,15 @@ def read_old(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
         raise damaged()
     sizes = {storage.key: storage for storage in _storages(content)}
     spans: dict[str, Span] = {}
-    place = head.tell()
+    start = head.tell()
     for key in keys:
         if not isinstance(key, str) or key not in sizes:
             raise damaged()
         nbytes = sizes[key].size * _itemsize_of(sizes[key].dtype)
-        if not 0 <= nbytes <= size - place - 8:
+        if not 0 <= nbytes <= size - start - 8:
             raise damaged()
-        spans[key] = Span(file, place + 8, nbytes)
-        place += 8 + nbytes
+        spans[key] = Span(file, start + 8, nbytes)
+        start += 8 + nbytes
     return _tensors(content, lambda storage: spans[storage.key])
 
 

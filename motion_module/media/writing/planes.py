@@ -56,9 +56,9 @@ def unlike(one: Planes, other: Planes) -> NDArray[np.bool_]:
     return different
 
 
-def looked_up(table: NDArray[np.uint8], places: NDArray[np.uint8]) -> Planes:
-    """The colours that stand at these places, (n,), of a table, (256, 3)."""
-    return np.ascontiguousarray(table.T).take(places.astype(np.intp), axis=1, mode=IN_RANGE)
+def looked_up(table: NDArray[np.uint8], indices: NDArray[np.uint8]) -> Planes:
+    """The colours at these indices, (n,), of a table, (256, 3)."""
+    return np.ascontiguousarray(table.T).take(indices.astype(np.intp), axis=1, mode=IN_RANGE)
 
 
 def either(where: NDArray[np.bool_], one: Planes, other: Planes) -> Planes:

@@ -73,8 +73,8 @@ class Interpolation:
     def _by_film(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
         film = (_CHECKED.get(film_path()) or load_film(film_path())).on(devices.device)
 
-        def predict(first: Image.Image, last: Image.Image, place: float) -> Image.Image:
-            return _picture(film(_tensor(first), _tensor(last), place))
+        def predict(first: Image.Image, last: Image.Image, time: float) -> Image.Image:
+            return _picture(film(_tensor(first), _tensor(last), time))
 
         try:
             yield from pairwise(frames, self.between, predict, self.closed)
