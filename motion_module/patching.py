@@ -69,16 +69,16 @@ def changing(owner: object, name: str, setter: Callable[[Any], Any] | None = Non
         What puts a value there; what was there before the block comes back, whichever was the last.
     """
     own = _own_value(owner, name)
-    given: list[Any] = []
+    put_in: list[Any] = []
 
     def put(value: Any) -> None:
         (setter or partial(setattr, owner, name))(value)
-        given[:] = [value]
+        put_in[:] = [value]
 
     try:
         yield put
     finally:
-        if given and is_same(_own_value(owner, name), given[0]):
+        if put_in and is_same(_own_value(owner, name), put_in[0]):
             if setter is not None and own is not MISSING:
                 setter(own)
             else:

@@ -58,14 +58,14 @@ class StandIn:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the replacement, or what it replaced; see the class."""
         thread = threading.get_ident()
-        for one in [self] if not self.over else reversed(_LIVING.get(self._place, [])):
-            replacement = one._replacement
-            if replacement is not None and thread not in one._threads:
-                one._threads.add(thread)
+        for stand_in in [self] if not self.over else reversed(_LIVING.get(self._place, [])):
+            replacement = stand_in._replacement
+            if replacement is not None and thread not in stand_in._threads:
+                stand_in._threads.add(thread)
                 try:
                     return replacement(*args, **kwargs)
                 finally:
-                    one._threads.discard(thread)
+                    stand_in._threads.discard(thread)
         return self._forward(*args, **kwargs)
 
     def __copy__(self) -> StandIn:
@@ -91,8 +91,8 @@ class StandIn:
         owner = self._owner()
         if owner is None:
             raise RuntimeError(f"{self.__name__} was kept for longer than the object that it belongs to.")
-        found = inspect.getattr_static(type(owner), self.__name__)
-        return found.__get__(owner, type(owner)) if hasattr(found, "__get__") else found
+        attribute = inspect.getattr_static(type(owner), self.__name__)
+        return attribute.__get__(owner, type(owner)) if hasattr(attribute, "__get__") else attribute
 
 
 _LIVING: dict[tuple[int, str], list[StandIn]] = {}
@@ -122,10 +122,10 @@ def _kept_for(owner: Any, own: Any) -> Callable[[], Any]:
     """What hands out `own` later, without holding the owner: others keep stand-ins for longer than their owners."""
     if not isinstance(own, MethodType) or own.__self__ is not owner:
         return lambda: own
-    function, found = own.__func__, _weakly(owner)
+    function, owner_or_none = own.__func__, _weakly(owner)
 
     def bound() -> Any:
-        alive = found()
+        alive = owner_or_none()
         return MISSING if alive is None else MethodType(function, alive)
 
     return bound

@@ -47,12 +47,12 @@ def read_key(line: str) -> Key | None:
 
     A number of more than nine digits is beyond every video, and is cut to them.
     """
-    found = _KEY.match(line)
-    if found is None:
+    match = _KEY.match(line)
+    if match is None:
         return None
-    digits = found["frame"].lstrip("0") or "0"
-    text = found["text"].strip()
-    text = _unquoted(text) if found["quote"] else text
+    digits = match["frame"].lstrip("0") or "0"
+    text = match["text"].strip()
+    text = _unquoted(text) if match["quote"] else text
     return Key(int(digits[: _LONGEST + 1]), text)
 
 

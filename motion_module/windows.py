@@ -196,11 +196,11 @@ def _static(frames: int, context: int, overlap: int) -> list[Window]:
 def _unwrapped(windows: list[Window], frames: int, context: int) -> list[Window]:
     """Put the first or the last frames, whichever are nearer, in the place of a window that wraps; cover both ends."""
     first, last = list(range(context)), list(range(frames - context, frames))
-    kept: list[Window] = []
+    unwrapped: list[Window] = []
     for window in windows:
         if window[0] > window[-1]:
             window = last if frames - window[0] > window[-1] else first
-        if window not in kept:
-            kept.append(window)
-    covered = {frame for window in kept for frame in window}
-    return kept + [edge for edge in (first, last) if not covered.issuperset(edge)]
+        if window not in unwrapped:
+            unwrapped.append(window)
+    covered = {frame for window in unwrapped for frame in window}
+    return unwrapped + [edge for edge in (first, last) if not covered.issuperset(edge)]

@@ -42,7 +42,7 @@ def either(client: str, page: str) -> str:
 
 def for_client(sentence: str) -> str:
     """The sentence as API clients read it."""
-    return _MENTION.sub(lambda found: found[1], sentence)
+    return _MENTION.sub(lambda match: match[1], sentence)
 
 
 def for_page(sentence: str, labels: Mapping[str, str]) -> str:
@@ -52,7 +52,7 @@ def for_page(sentence: str, labels: Mapping[str, str]) -> str:
         sentence: with mentions.
         labels: name of a field -> what the page calls it.
     """
-    return _MENTION.sub(lambda found: labels.get(found[1], found[1]) if found[2] is None else found[2], sentence)
+    return _MENTION.sub(lambda match: labels.get(match[1], match[1]) if match[2] is None else match[2], sentence)
 
 
 def value_text(value: Any) -> str:

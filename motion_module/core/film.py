@@ -76,8 +76,8 @@ def load_film(path: Path) -> Film:
         raise CheckpointError(
             f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three."
         )
-    kept = next((weights.dtype for weights in network.parameters()), torch.float32)
-    return Film(network, kept)
+    stored = next((weights.dtype for weights in network.parameters()), torch.float32)
+    return Film(network, stored)
 
 
 def _check_archive(path: Path) -> None:

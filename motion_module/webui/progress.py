@@ -65,7 +65,7 @@ class Amount:
 
     def before(self, kind: str, number: int) -> float:
         """Units of one kind in those passes of a video that come before one of them."""
-        return sum(one.calls * one.units for one in self.passes[:number] if one.kind == kind)
+        return sum(sampling.calls * sampling.units for sampling in self.passes[:number] if sampling.kind == kind)
 
     def sampled(self, kind: str) -> float:
         """Units of one kind in all passes of a video."""
@@ -152,9 +152,9 @@ class Progress:
         self._place = self._step + number / windows
         self.anything_made = self.anything_made or number == windows
         if self._pass >= 0:
-            one = self._amount.passes[self._pass]
-            before = self._video * self._amount.sampled(one.kind) + self._amount.before(one.kind, self._pass)
-            self._reach(one.kind, before + one.units * min(one.calls, self._place))
+            sampling = self._amount.passes[self._pass]
+            before = self._video * self._amount.sampled(sampling.kind) + self._amount.before(sampling.kind, self._pass)
+            self._reach(sampling.kind, before + sampling.units * min(sampling.calls, self._place))
 
     def decoding(self) -> None:
         """Frames are decoded from now on."""
@@ -191,7 +191,7 @@ class Progress:
 
     def _expect_calls(self, kind: str, calls: int) -> None:
         """Some samplers call the denoiser twice in each step."""
-        passes = tuple(replace(one, calls=calls) if one.kind == kind else one for one in self._amount.passes)
+        passes = tuple(replace(sampling, calls=calls) if sampling.kind == kind else sampling for sampling in self._amount.passes)
         if passes != self._amount.passes:
             self.expect(replace(self._amount, passes=passes))
 
@@ -219,8 +219,8 @@ class Progress:
 
 def progress_of(p: Processing) -> Progress:
     """The progress of the run of `p`; one that tells nobody where there is none."""
-    found = getattr(p, NAME, None)
-    return found if isinstance(found, Progress) else Progress(Amount())
+    progress = getattr(p, NAME, None)
+    return progress if isinstance(progress, Progress) else Progress(Amount())
 
 
 @contextmanager

@@ -55,8 +55,8 @@ class Snapshot:
 def text_of(cond: Any) -> Tensor:
     """The tokens `(rows, tokens, c)` of a condition: a tensor, SDXL's dict, or what the model gets."""
     if isinstance(cond, dict):
-        found = cond["crossattn"] if "crossattn" in cond else cond["c_crossattn"]
-        return found[0] if isinstance(found, list) else found
+        text = cond["crossattn"] if "crossattn" in cond else cond["c_crossattn"]
+        return text[0] if isinstance(text, list) else text
     return cond
 
 

@@ -24,10 +24,10 @@ _PLACE = re.compile(
     r"(?P<index>\d+)\.(?:temporal_transformer\.)?(?P<part>.+)$"
 )
 _RENAMES = (  # diffusers' and HotShot-XL's names of the parts
-    (re.compile(r"\battn([12])\."), lambda found: f"attention_blocks.{int(found[1]) - 1}."),
-    (re.compile(r"(?<=\d\.)norm([12])\."), lambda found: f"norms.{int(found[1]) - 1}."),
-    (re.compile(r"(?<=\d\.)norm3\."), lambda found: "ff_norm."),
-    (re.compile(r"pos_encoder\.positional_encoding$"), lambda found: "pos_encoder.pe"),
+    (re.compile(r"\battn([12])\."), lambda match: f"attention_blocks.{int(match[1]) - 1}."),
+    (re.compile(r"(?<=\d\.)norm([12])\."), lambda match: f"norms.{int(match[1]) - 1}."),
+    (re.compile(r"(?<=\d\.)norm3\."), lambda match: "ff_norm."),
+    (re.compile(r"pos_encoder\.positional_encoding$"), lambda match: "pos_encoder.pe"),
 )
 _SHARED_POSITIONS = re.compile(r"^(transformer_blocks\.\d+\.)pos_embed\.pe$")
 _FIRST_NORM = re.compile(r"down_blocks\.\d+\.motion_modules\.0\.temporal_transformer\.norm\.weight")
@@ -53,7 +53,7 @@ def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[
     Raises:
         CheckpointError: two names mean the same part.
     """
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
     for key, value in state.items():
         layer = _PLACE.search(key)
@@ -66,8 +66,8 @@ def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[
                     f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}."
                 )
             origin[head + part] = key
-            found[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value
-    return found
+            renamed[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value
+    return renamed
 
 
 def inspect(weights: Mapping[str, Tensor]) -> ModuleSpec | None:
@@ -113,4 +113,4 @@ def _published_parts(part: str) -> list[str]:
 def _count(keys: Iterable[str], list_name: str) -> int:
     """How many there are; that they are numbered from 0 shows when the names are compared with those of the kind."""
     pattern = re.compile(rf"\.{list_name}\.(\d+)\.")
-    return len({found[1] for key in keys if (found := pattern.search(key))})
+    return len({match[1] for key in keys if (match := pattern.search(key))})

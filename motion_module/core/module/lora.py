@@ -113,13 +113,13 @@ def motion_low_ranks(state: Mapping[str, Tensor], name: str) -> dict[str, LowRan
     Raises:
         CheckpointError: one half of a layer is missing, or the two have different ranks.
     """
-    found = {}
+    low_ranks = {}
     for layer, parts in _layers(host_keys(state)).items():
         if MOTION in layer and parts.keys() & {*_HALVES}:
             _check_halves(layer, parts, name)
             down, up = (parts[half] for half in _HALVES)
-            found[layer.removeprefix(UNET)] = LowRank(down, up, float(parts["alpha"]) if "alpha" in parts else None)
-    return found
+            low_ranks[layer.removeprefix(UNET)] = LowRank(down, up, float(parts["alpha"]) if "alpha" in parts else None)
+    return low_ranks
 
 
 def linear_layers(model: MotionModel) -> dict[str, nn.Linear]:
@@ -147,11 +147,11 @@ def check_fits(low_ranks: Mapping[str, LowRank], model: MotionModel, name: str) 
 
 def _layers(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The tensors of each layer by part, from the host's names."""
-    found: dict[str, dict[str, Tensor]] = {}
+    layers: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
         layer, _, part = key.partition(".")
-        found.setdefault(layer, {})[part] = value
-    return found
+        layers.setdefault(layer, {})[part] = value
+    return layers
 
 
 def _check_halves(layer: str, parts: Mapping[str, Tensor], name: str) -> None:
@@ -190,8 +190,8 @@ def _finite(value: Tensor) -> bool:
     return bool((value.float() if value.is_floating_point() else value).isfinite().all())
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool((one.float() == other.float()).all())
+def _same(weight: Tensor, other: Tensor) -> bool:
+    return weight.shape == other.shape and bool((weight.float() == other.float()).all())
 
 
 def _by(shape: torch.Size | tuple[int, ...]) -> str:

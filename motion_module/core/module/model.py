@@ -139,14 +139,14 @@ def expected_shapes(spec: ModuleSpec) -> Mapping[str, tuple[int, ...]]:
     }
 
 
-def _check_shapes(spec: ModuleSpec, found: Mapping[str, tuple[int, ...]], name: str) -> None:
+def _check_shapes(spec: ModuleSpec, shapes: Mapping[str, tuple[int, ...]], name: str) -> None:
     expected = expected_shapes(spec)
-    if not any(key.endswith(_POSITIONS) for key in found):  # they are made
+    if not any(key.endswith(_POSITIONS) for key in shapes):  # they are made
         expected = {key: shape for key, shape in expected.items() if not key.endswith(_POSITIONS)}
     for problem, keys in (
-        ("lacks", expected.keys() - found.keys()),
-        ("has an unknown part", found.keys() - expected.keys()),
-        ("has an unexpected shape in", {k for k in expected.keys() & found.keys() if expected[k] != found[k]}),
+        ("lacks", expected.keys() - shapes.keys()),
+        ("has an unknown part", shapes.keys() - expected.keys()),
+        ("has an unexpected shape in", {k for k in expected.keys() & shapes.keys() if expected[k] != shapes[k]}),
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""

@@ -59,14 +59,14 @@ class _Entry:
         Raises:
             zipfile.BadZipFile: damaged.
         """
-        found, done = bytearray(self.nbytes), 0
+        data, done = bytearray(self.nbytes), 0
         with self.archive.open(self.info) as entry:
             while block := entry.read(_LARGEST_DIRECTORY):
-                found[done : done + len(block)] = block
+                data[done : done + len(block)] = block
                 done += len(block)
-        if done != self.nbytes or len(found) != self.nbytes:
+        if done != self.nbytes or len(data) != self.nbytes:
             raise damaged()
-        return found
+        return data
 
 
 def read_zip(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
@@ -146,7 +146,7 @@ def read_old(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
 
 def _storages(content: Any) -> list[PickledStorage]:
     """Every storage that is used by tensors anywhere in an old file's content."""
-    found: dict[int, PickledStorage] = {}
+    storages: dict[int, PickledStorage] = {}
     seen: set[int] = set()
     waiting = [content]
     while waiting:
@@ -155,14 +155,14 @@ def _storages(content: Any) -> list[PickledStorage]:
             continue
         seen.add(id(value))
         if isinstance(value, PickledTensor) and isinstance(value.storage, PickledStorage):
-            found[id(value.storage)] = value.storage
+            storages[id(value.storage)] = value.storage
         elif isinstance(value, PickledStorage):
-            found[id(value)] = value
+            storages[id(value)] = value
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
         elif isinstance(value, Mapping):
             waiting.extend(value.values())
-    return list(found.values())
+    return list(storages.values())
 
 
 def _tensors(content: Any, find: Callable[[PickledStorage], Storage]) -> dict[str, StoredTensor]:

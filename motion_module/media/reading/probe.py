@@ -151,8 +151,8 @@ def _shown_size(stream: str) -> tuple[int, int]:
 
 def _number(pattern: re.Pattern[str], stream: str) -> Fraction:
     """A number of a stream's line, such as `29.97 fps` or `30k tbn`; 0 where there is none."""
-    found = pattern.search(stream)
-    return Fraction(found.group(1)) * (1000 if found.group(2) else 1) if found else Fraction(0)
+    match = pattern.search(stream)
+    return Fraction(match.group(1)) * (1000 if match.group(2) else 1) if match else Fraction(0)
 
 
 def _seconds(text: str) -> float | None:

@@ -106,19 +106,19 @@ def _find(data: bytes, *path: bytes) -> tuple[int, int] | None:
     """Start and end of the body of the first box that `path` leads to, from the outermost on."""
     start, end = 0, len(data)
     for depth, name in enumerate(path):
-        found = next((box for box in _boxes(data, start, end) if box[0] == name), None)
-        if found is None:
+        box = next((box for box in _boxes(data, start, end) if box[0] == name), None)
+        if box is None:
             return None
         inside_meta = name == b"meta" and depth < len(path) - 1
-        start, end = found[1] + (_FULL if inside_meta else 0), found[2]
+        start, end = box[1] + (_FULL if inside_meta else 0), box[2]
     return start, end
 
 
 def _body(data: bytes, *path: bytes) -> tuple[int, int]:
-    found = _find(data, *path)
-    if found is None:
+    box = _find(data, *path)
+    if box is None:
         raise ValueError(f"There is no box {b'/'.join(path).decode()}.")
-    return found
+    return box
 
 
 def _appended(data: bytes, path: tuple[bytes, ...], extra: bytes) -> bytes:

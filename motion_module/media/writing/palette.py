@@ -113,8 +113,8 @@ def _first_palette(planes: Planes) -> NDArray[np.float32]:
     chosen = np.random.default_rng(0).integers(0, count, _SAMPLE) if count > _SAMPLE else slice(None)
     sample = planes[:, chosen]
     picture = Image.fromarray(np.ascontiguousarray(sample.T)[None])
-    found = np.array(picture.quantize(COLOURS).getpalette() or [], np.float32).reshape(-1, 3)[:COLOURS]
-    return np.concatenate([found, np.zeros((COLOURS - len(found), 3), np.float32)])
+    colours = np.array(picture.quantize(COLOURS).getpalette() or [], np.float32).reshape(-1, 3)[:COLOURS]
+    return np.concatenate([colours, np.zeros((COLOURS - len(colours), 3), np.float32)])
 
 
 def _refined(palette: NDArray[np.float32], cells: Cells, steps: int) -> NDArray[np.float32]:

@@ -146,10 +146,10 @@ class SteadyPainter:
             wanted[:, block] = either(slow, _held_back(colours, shown), colours)
         if not due.any():
             return _nothing(frame)
-        found = self._nearest(wanted, due)
+        nearest = self._nearest(wanted, due)
         for block in blocks(len(due)):
-            found.drawn[block] &= distances(frame[:, block], found.colours[:, block]) < wrong[block]
-        return found
+            nearest.drawn[block] &= distances(frame[:, block], nearest.colours[:, block]) < wrong[block]
+        return nearest
 
     def _nearest(self, wanted: Planes, drawn: NDArray[np.bool_]) -> _Strokes:
         """These pixels in the nearest colours of the palette."""

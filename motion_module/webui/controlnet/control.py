@@ -68,8 +68,8 @@ class Control:
     @property
     def limits(self) -> dict[str, int]:
         """How many frames there are pictures for, by what holds them."""
-        found = filter(None, self._sources.values())
-        return {source.name: source.limit for source in found if source.limit and source.name != IMG2IMG}
+        sources = filter(None, self._sources.values())
+        return {source.name: source.limit for source in sources if source.limit and source.name != IMG2IMG}
 
     def script_args(self, frames: int, pictures: PictureFiles) -> Any:
         """The arguments of all scripts for a video of so many frames, with the units of this run in them.
@@ -102,8 +102,8 @@ class Control:
         if self._units and not self._params_of_units():
             error = _newest_error()
             known = error is not None and error is not self._last_error
-            said = " ".join(str(error["exception"]).split())[:200] if known else ""
-            why = f": {said}" if said else ""
+            text = " ".join(str(error["exception"]).split())[:200] if known else ""
+            why = f": {text}" if text else ""
             raise UserError(f"ControlNet could not prepare its units{why} (the log has more).")
 
     def let_go(self) -> None:

@@ -68,11 +68,11 @@ def folder_of(unit: Any) -> str:
 
 def _spelled_out(default: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a client wrote, in ControlNet's words as far as they are known."""
-    said = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
-    merges = getattr(said.get("input_mode"), "value", "") == _MERGE
+    values = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
+    merges = getattr(values.get("input_mode"), "value", "") == _MERGE
     for name in _IMAGE_FIELDS:
-        said[name] = _image(said.get(name), merges)
-    return {name: value for name, value in said.items() if name not in _PICTURES or _is_some(value)}
+        values[name] = _image(values.get(name), merges)
+    return {name: value for name, value in values.items() if name not in _PICTURES or _is_some(value)}
 
 
 def _image(image: Any, merges: bool) -> Any:
@@ -81,10 +81,10 @@ def _image(image: Any, merges: bool) -> Any:
         return {name: value for name, value in image.items() if _is_some(value)}
     if not isinstance(image, list):
         return image
-    if any(isinstance(one, dict) for one in image):
-        return [_image(one, merges) for one in image]
+    if any(isinstance(picture, dict) for picture in image):
+        return [_image(picture, merges) for picture in image]
     if merges or len(image) > 2:
-        return [{"image": one} for one in image]
+        return [{"image": picture} for picture in image]
     return image[0] if len(image) == 1 else image
 
 
@@ -96,7 +96,7 @@ def _choice(default: Any, value: Any) -> Any:
     if isinstance(value, int):
         return choices[value] if 0 <= value < len(choices) else value
     word = str(value).strip().lower().removeprefix(f"{type(default).__name__.lower()}.")
-    return next((one for one in choices if word in (one.name.lower(), str(one.value).lower())), value)
+    return next((choice for choice in choices if word in (choice.name.lower(), str(choice.value).lower())), value)
 
 
 def _settle_pictures(unit: Any, number: int) -> None:
@@ -124,14 +124,14 @@ def _check_paths(fields: Any, number: int) -> None:
     """ControlNet opens a text that is the path of a file, and a folder of masks: both only where that is allowed."""
     if not is_limited():
         return
-    said = fields if isinstance(fields, dict) else {"batch_mask_dir": getattr(fields, "batch_mask_dir", None)}
-    for text in _texts([said.get(name) for name in _PICTURES]):
+    values = fields if isinstance(fields, dict) else {"batch_mask_dir": getattr(fields, "batch_mask_dir", None)}
+    for text in _texts([values.get(name) for name in _PICTURES]):
         if os.path.exists(text):
             try:
                 permitted("", text)
             except ParamError:
                 raise _no_picture(number) from None
-    permitted(f"the mask folder of ControlNet unit {number}", str(said.get("batch_mask_dir") or ""))
+    permitted(f"the mask folder of ControlNet unit {number}", str(values.get("batch_mask_dir") or ""))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -152,8 +152,8 @@ def _no_picture(number: int) -> ParamError:
 
 def _says_mode(unit: Any) -> bool:
     """Whether somebody has chosen the mode; the page always does, and keeps the folder of a tab that is not open."""
-    said = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
-    return said is None or "input_mode" in said
+    names = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
+    return names is None or "input_mode" in names
 
 
 def _is_some(image: Any) -> bool:
@@ -205,15 +205,15 @@ def _one_line(error: Exception, default: Any, fields: Any) -> str:
 
 
 def _lines(error: Exception, default: Any, fields: Any) -> Iterator[str]:
-    found = getattr(error, "errors", None)  # pydantic lists them: where, and what
-    if not callable(found):
+    list_errors = getattr(error, "errors", None)  # pydantic lists them: where, and what
+    if not callable(list_errors):
         yield from str(getattr(error, "detail", "") or error).splitlines()
         return
-    for one in found():
-        name = ".".join(map(str, one.get("loc", ())))
+    for fault in list_errors():
+        name = ".".join(map(str, fault.get("loc", ())))
         choices = getattr(default, name, None)
         if isinstance(choices, Enum) and isinstance(fields, dict):
             allowed = ", ".join(str(choice.value) for choice in type(choices))
             yield f"{name} is {value_text(fields.get(name))}; allowed is one of {allowed}"
         else:
-            yield f"{name}: {one.get('msg', '')}"
+            yield f"{name}: {fault.get('msg', '')}"

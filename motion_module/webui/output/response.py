@@ -44,9 +44,9 @@ def publish(p: Processing, processed: Processed, params: VideoParams, saved: lis
         paths = script_runs.tell(p, processed, lines, paths)
     else:
         processed.comments += "".join(f"{line}\n" for line in lines)
-    said = list(dict.fromkeys([*comments_of(p), *messages]))
-    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, said)) if value}
-    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
+    all_messages = list(dict.fromkeys([*comments_of(p), *messages]))
+    added = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, all_messages)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **added}
 
 
 def answers_a_client(p: Processing) -> bool:

@@ -108,19 +108,19 @@ def _interpolated(
     keep: bool,
     on_share: OnShare | None,
 ) -> Written:
-    kept: list[Image.Image] = []
+    made: list[Image.Image] = []
 
     def passing() -> Iterator[Image.Image]:
         for frame in between.frames(frames):
             if getattr(shared.state, "interrupted", False):
                 raise WriterError("interrupted")
             if keep:
-                kept.append(frame)
+                made.append(frame)
             yield frame
 
     faster = replace(info, fps=between.fps(info.fps))
     report = _write(passing(), faster, formats, claim, between.count(len(frames)), on_share)
-    return Written(kept, faster.fps, report) if keep else Written(frames, info.fps, report)
+    return Written(made, faster.fps, report) if keep else Written(frames, info.fps, report)
 
 
 def _write(

@@ -71,10 +71,10 @@ def _facts(params: VideoParams, is_img2img: bool) -> Facts:
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
     """For the page's scripts the element carries what is to be dimmed, and how the page shows formats."""
-    told = VideoParams.told_on_page
-    text = "<br>".join(html.escape(told(sentence)) for sentence in sentences)
+    worded = VideoParams.told_on_page
+    text = "<br>".join(html.escape(worded(sentence)) for sentence in sentences)
     carried = {
-        "idle": {elem_id: told(why) for elem_id, why in idle.items()},
+        "idle": {elem_id: worded(why) for elem_id, why in idle.items()},
         "formats": {"played": formats.IN_VIDEO, "folders": formats.FOLDERS},
     }
     data = " ".join(f'data-{name}="{html.escape(json.dumps(value))}"' for name, value in carried.items())

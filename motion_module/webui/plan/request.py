@@ -49,8 +49,8 @@ class Request:
         check_pictures(params, facts)
         frames, fewer = frames_of(params, facts)
         strange = prompts.check(facts.texts, facts.read, frames, params.closed_loop.closes_travel)
-        said = [*_messages(params, facts, frames, source), *strange, *([f"{fewer}."] if fewer else [])]
-        return cls(params, facts, frames, source, fewer, tuple(said))
+        messages = [*_messages(params, facts, frames, source), *strange, *([f"{fewer}."] if fewer else [])]
+        return cls(params, facts, frames, source, fewer, tuple(messages))
 
 
 def check_pictures(params: VideoParams, facts: Facts) -> None:

@@ -86,10 +86,10 @@ def check_overrides(p: Processing) -> None:
         ParamError: it does. Its `override_settings` are without that setting then, because a host that hides it can
             neither set it nor put it back.
     """
-    given = getattr(p, "override_settings", None) or {}
-    names = [name for name in PATH_SETTINGS if name in given]
+    overrides = getattr(p, "override_settings", None) or {}
+    names = [name for name in PATH_SETTINGS if name in overrides]
     if names:
-        assign(p, override_settings={name: value for name, value in given.items() if name not in names})
+        assign(p, override_settings={name: value for name, value in overrides.items() if name not in names})
         raise ParamError(
             f"override_settings has {', '.join(names)}; which folders are read is decided in the server's "
             f"settings, and no request may change it."

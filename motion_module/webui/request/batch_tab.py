@@ -232,16 +232,16 @@ def _own_parameters(p: Processing, file: str, props: Iterable[str], folder: str 
     text = _readable(beside, _infotext_of)
     wanted = set(props)
     parsed = infotext_utils.parse_generation_parameters(text) if text else {}
-    found = {name: value for name, value in parsed.items() if name in wanted}
-    if not found:
+    values = {name: value for name, value in parsed.items() if name in wanted}
+    if not values:
         add_message(p, f"{os.path.basename(file)} has no infotext with what was to be taken from it.")
     changes: dict[str, Any] = {
-        attribute: kind(found[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in found
+        attribute: kind(values[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in values
     }
     for attribute, name in (("prompt", "Prompt"), ("negative_prompt", "Negative prompt")):
-        if name in found:
-            changes[attribute] = f"{getattr(p, attribute)} {found[name]}".strip()
-    model = sd_models.get_closet_checkpoint_match(found["Model hash"]) if "Model hash" in found else None
+        if name in values:
+            changes[attribute] = f"{getattr(p, attribute)} {values[name]}".strip()
+    model = sd_models.get_closet_checkpoint_match(values["Model hash"]) if "Model hash" in values else None
     if model is not None:
         changes["override_settings"] = {**p.override_settings, "sd_model_checkpoint": model.name}
     return changes

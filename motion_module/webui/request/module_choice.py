@@ -54,11 +54,11 @@ def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
         CheckpointError: the file is no motion module; the sentence says what it seems to be.
     """
     same = (key for key in listing if name in (Path(key).name, Path(key).stem))
-    found = name if name in listing else next(same, None)
-    if found is None:
+    listed_name = name if name in listing else next(same, None)
+    if listed_name is None:
         allowed = ", ".join(key for key, path in listing.items() if spec_or_none(path)) or "none yet"
         raise ParamError(f"{mention('model')} is {name!r:.120}; allowed is one of {allowed}.")
-    return ModuleFile(found, listing[found], spec_of(listing[found]))
+    return ModuleFile(listed_name, listing[listed_name], spec_of(listing[listed_name]))
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,11 @@ def folders() -> list[Path]:
 
 def files() -> dict[str, Path]:
     """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for folder in folders():
         for path in sorted(_weights_in(folder)):
-            found.setdefault(as_text(path.relative_to(folder).as_posix()), path)
-    return found
+            files.setdefault(as_text(path.relative_to(folder).as_posix()), path)
+    return files
 
 
 def _weights_in(folder: Path) -> Iterator[Path]:

@@ -119,10 +119,10 @@ def _from_file(stack: ExitStack, params: VideoParams, source: Source, progress: 
             f"{source.title} is damaged ({extracted.complaint}); "
             f"{len(extracted.frame_numbers)} frames of it could be read."
         )
-    fps, said = _possible_rate(extracted.fps, source.title, params.keep_sound)
-    messages += said
+    fps, rate_messages = _possible_rate(extracted.fps, source.title, params.keep_sound)
+    messages += rate_messages
     video = VideoIn("video_source", frames.files, masks, fps, title=source.title, messages=tuple(messages))
-    return _with_sound(video, source.path, extracted) if params.keep_sound and not said else video
+    return _with_sound(video, source.path, extracted) if params.keep_sound and not rate_messages else video
 
 
 def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[float | None, list[str]]:
@@ -134,10 +134,10 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
     few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
     slower = fps > possible
     hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
-    said = f"{name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
-    said += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
-    silent = f"{mention('keep_sound')} puts in no sound, because the video plays at another speed."
-    return possible, [said, silent] if keep_sound else [said]
+    other_rate = f"{name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    other_rate += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
+    no_sound = f"{mention('keep_sound')} puts in no sound, because the video plays at another speed."
+    return possible, [other_rate, no_sound] if keep_sound else [other_rate]
 
 
 def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress: Progress) -> Stored:

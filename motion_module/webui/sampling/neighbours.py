@@ -147,7 +147,7 @@ def _cut_value(name: str, value: Any, frames: int, count: int, shown: list[int])
         return picked(value, shown)
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
         cut = [_cut_value(name, item, frames, count, shown) if isinstance(item, Tensor) else item for item in value]
-        return cut if any(one is not other for one, other in zip(cut, value, strict=True)) else value
+        return cut if any(new is not other for new, other in zip(cut, value, strict=True)) else value
     return value
 
 
@@ -173,13 +173,13 @@ def _counting(unet: nn.Module, frames: int) -> Iterator[Any]:
 def _standing_in(unet: nn.Module) -> Iterator[Callable[..., Any]]:
     """Functions of others in the place of the layers' own, or hooked to them."""
     for module in unet.modules():
-        for found in (
+        for function in (
             vars(module).get("forward"),
             *module._forward_pre_hooks.values(),
             *module._forward_hooks.values(),
         ):
-            if found is not None:
-                yield found
+            if function is not None:
+                yield function
 
 
 def _held_by(function: Any) -> Iterator[tuple[str, Any]]:
