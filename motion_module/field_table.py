@@ -63,7 +63,7 @@ class FieldTable:
         return getattr(cls(), name)
 
     @classmethod
-    def told_on_page(cls, sentence: str) -> str:
+    def worded_for_page(cls, sentence: str) -> str:
         """A sentence with mentions, as people on the page read it."""
         return for_page(sentence, {name: field.label for name, field in cls.table().items()})
 

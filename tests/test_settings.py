@@ -48,7 +48,7 @@ def test_a_wrong_value_is_refused_in_one_sentence(key, value, sentence):
     with pytest.raises(ParamError) as caught:
         getattr(Settings({key: value}), key)
     assert caught.value.detail == f"AnimateDiff: the setting animatediff_{key} is {sentence}"
-    said = VideoParams.told_on_page(caught.value.sentence)
+    said = VideoParams.worded_for_page(caught.value.sentence)
     assert said.startswith(f'the setting "{getattr(Settings, key).field.label}" is ')
 
 

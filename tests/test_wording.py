@@ -24,7 +24,7 @@ NOT_SAID = {"motion_module/params.py", "motion_module/settings.py"}  # labels an
 def test_one_sentence_for_both():
     error = ParamError(f"{mention('batch_size')} is {value_text(None)}; with {mention('closed_loop')} N.")
     assert str(error) == error.detail == "AnimateDiff: batch_size is null; with closed_loop N."
-    assert VideoParams.told_on_page(error.sentence) == "Context batch size is empty; with Closed loop N."
+    assert VideoParams.worded_for_page(error.sentence) == "Context batch size is empty; with Closed loop N."
     assert repr(HostError("x")) == "HostError('x')"
 
 

@@ -35,7 +35,7 @@ class Answer(SaidError):  # noqa: N818  (what is called an error is what it answ
 
 def worded_for(p: Processing | None, sentence: str) -> str:
     """A sentence with mentions, in the words of whoever has asked for the run of `p`."""
-    return for_client(sentence) if getattr(p, "is_api", False) else VideoParams.told_on_page(sentence)
+    return for_client(sentence) if getattr(p, "is_api", False) else VideoParams.worded_for_page(sentence)
 
 
 def message_for(p: Processing | None, sentence: str) -> str:

@@ -69,7 +69,7 @@ def get_animatediff_arg(p: Processing) -> VideoArgument | None:
     Raises:
         ParamError: nobody has read the request yet, and it is wrong.
     """
-    running = hooks.of(p)
+    running = hooks.run_of(p)
     if isinstance(running, FailedRun):
         return VideoArgument(enable=True)  # it will end with our sentence, and is nobody else's
     if running is not None:

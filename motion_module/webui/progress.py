@@ -191,7 +191,9 @@ class Progress:
 
     def _expect_calls(self, kind: str, calls: int) -> None:
         """Some samplers call the denoiser twice in each step."""
-        passes = tuple(replace(sampling, calls=calls) if sampling.kind == kind else sampling for sampling in self._amount.passes)
+        passes = tuple(
+            replace(sampling, calls=calls) if sampling.kind == kind else sampling for sampling in self._amount.passes
+        )
         if passes != self._amount.passes:
             self.expect(replace(self._amount, passes=passes))
 
@@ -224,7 +226,7 @@ def progress_of(p: Processing) -> Progress:
 
 
 @contextmanager
-def progress_told(p: Processing, amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
+def progress_shown(p: Processing, amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
     """The progress of a run inside the block, told to the host. Nothing of it is left when the block ends.
 
     Args:

@@ -180,7 +180,7 @@ def plan_of(pocket, tab="txt2img", **fields):
     original = p.sample
 
     def sample(*args, **kwargs):
-        seen.append(hooks.of(p).plan)
+        seen.append(hooks.run_of(p).plan)
         return original(*args, **kwargs)
 
     p.sample = sample

@@ -40,7 +40,7 @@ def read_unit(external: Any, number: int, value: Any) -> Any:
     default = external.ControlNetUnit()
     fields = _spelled_out(default, value) if isinstance(value, dict) else value
     _check_paths(fields, number)
-    with _told(f"ControlNet unit {number} is not understood", default, fields):
+    with _faults_named(f"ControlNet unit {number} is not understood", default, fields):
         units = external.get_all_units_from([fields])
     if not units:
         return None
@@ -114,7 +114,7 @@ def _settle_pictures(unit: Any, number: int) -> None:
             f"for one in each frame put them into a folder, and name it in batch_images."
         )
     try:
-        with _told(f"image of ControlNet unit {number} cannot be read"):
+        with _faults_named(f"image of ControlNet unit {number} cannot be read"):
             unit.get_input_images_rgba()
     except ParamError as error:
         raise (_no_picture(number) if is_limited() else error) from None
@@ -190,7 +190,7 @@ def _finds(state: Any, model: str) -> bool:
 
 
 @contextmanager
-def _told(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
+def _faults_named(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
     """Say in a sentence what ControlNet makes of a client's words."""
     try:
         yield

@@ -41,7 +41,7 @@ def publish(p: Processing, processed: Processed, params: VideoParams, saved: lis
     messages = [message_for(p, message) for video in saved for message in video.messages]
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     if to_script:
-        paths = script_runs.tell(p, processed, lines, paths)
+        paths = script_runs.add_lines(p, processed, lines, paths)
     else:
         processed.comments += "".join(f"{line}\n" for line in lines)
     all_messages = list(dict.fromkeys([*comments_of(p), *messages]))
@@ -95,7 +95,7 @@ def _for_gallery(params: VideoParams, saved: list[SavedVideo], to_script: bool) 
 def _moving_pictures(params: VideoParams, video: SavedVideo) -> list[Path]:
     """The files that the gallery plays; a preview of a video that it cannot play. None where there is no video."""
     shown = [path for name in formats.IN_IMG for path in video.files.get(name, [])]
-    if not shown and set(video.files if video.kept else params.format) & set(formats.VIDEOS):
+    if not shown and set(video.files if video.stays else params.format) & set(formats.VIDEOS):
         info = ClipInfo(video.fps, params.loop_number, embedded(video.infotext))
         return previews.preview(video.frames, info, video.seed)
     return shown

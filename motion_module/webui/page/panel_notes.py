@@ -71,7 +71,7 @@ def _facts(params: VideoParams, is_img2img: bool) -> Facts:
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
     """For the page's scripts the element carries what is to be dimmed, and how the page shows formats."""
-    worded = VideoParams.told_on_page
+    worded = VideoParams.worded_for_page
     text = "<br>".join(html.escape(worded(sentence)) for sentence in sentences)
     carried = {
         "idle": {elem_id: worded(why) for elem_id, why in idle.items()},

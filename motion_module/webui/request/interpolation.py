@@ -82,7 +82,7 @@ class Interpolation:
             devices.torch_gc()
 
 
-def of(params: VideoParams, frames: int) -> Interpolation | None:
+def interpolation_of(params: VideoParams, frames: int) -> Interpolation | None:
     """What a request asks for; None where there is nothing to do.
 
     A closed loop, and a clip played back without its last frame, go on from their last frame to their first.

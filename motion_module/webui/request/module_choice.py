@@ -32,10 +32,10 @@ def check_possible(name: str, listing: Mapping[str, Path]) -> None:
     if name:
         named(name, listing)
     else:
-        check_there_is_one(listing)
+        check_any_usable(listing)
 
 
-def check_there_is_one(listing: Mapping[str, Path]) -> None:
+def check_any_usable(listing: Mapping[str, Path]) -> None:
     """Refuse a run without a motion module.
 
     Raises:
@@ -87,7 +87,7 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choi
         file = named(name, listing)
         check_fits(file, sd_model, listing)
         return Choice(file, load(file))
-    check_there_is_one(listing)
+    check_any_usable(listing)
     damaged = []
     for file in _made_for(sd_model, listing):
         try:
@@ -97,7 +97,7 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choi
             continue
         taken = f"{mention('model')} is empty, so {file.name} is used, the first one that can be."
         return Choice(file, model, (*damaged, taken) if damaged else ())
-    check_there_is_one(listing)
+    check_any_usable(listing)
     usable = next(key for key, path in listing.items() if spec_or_none(path))
     raise _misfit(named(usable, listing), sd_model, listing)
 

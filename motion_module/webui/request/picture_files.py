@@ -71,7 +71,7 @@ class PictureFiles:
         own = masks[0].parent
         if _begins_with(own, masks) and all(is_plain(mask, ("L",)) for mask in masks):
             return own
-        with _told(self._root):
+        with _write_errors_named(self._root):
             folder = self._made_folder() / f"masks-{self._copies}"
             folder.mkdir(mode=0o700)
         for mask in masks:
@@ -81,7 +81,7 @@ class PictureFiles:
 
     def _copy(self, file: Path, read: Callable[[], Image.Image], folder: Path | None = None) -> Path:
         picture = read()
-        with _told(self._root):
+        with _write_errors_named(self._root):
             path = (folder or self._made_folder()) / f"{self._copies:05}.png"
             picture.save(path, compress_level=_FAST)
         self._copies += 1
@@ -124,7 +124,7 @@ def _begins_with(folder: Path, masks: Sequence[Path]) -> bool:
 
 
 @contextmanager
-def _told(root: Path) -> Iterator[None]:
+def _write_errors_named(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -20,7 +20,7 @@ from motion_module.webui.plan.changes import changes_of_request
 from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_pictures
 from motion_module.webui.progress import NAME as PROGRESS
-from motion_module.webui.progress import progress_told
+from motion_module.webui.progress import progress_shown
 from motion_module.webui.request import allowed_paths, interpolation, module_choice, video_source
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.masks import fitted, read_masks
@@ -33,7 +33,7 @@ from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.session import Session
 from motion_module.webui.run.work import Work
-from motion_module.webui.sampling.decoding import decoding_told
+from motion_module.webui.sampling.decoding import decoding_shown
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.prompt_travel import FramePrompts
@@ -62,13 +62,13 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     end_left_over(inner_runs.running())
     request, control = _possible(p, params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
-    progress = borrowed.enter(progress_told(p, amount_of(p, request), *jobs_of(p, request)))
+    progress = borrowed.enter(progress_shown(p, amount_of(p, request), *jobs_of(p, request)))
     borrowed.set(PROGRESS, progress)
     video = borrowed.enter(video_source.opened(params, pictures, request.source, progress))
     request = _counted(p, request, control, video)
     borrowed.set_all(changes_of_request(p, request))
     progress.expect(amount_of(p, request))
-    progress.enter(decoding_told(progress))
+    progress.enter(decoding_shown(progress))
     work = Work(
         video,
         control,

@@ -78,17 +78,17 @@ def init_each(
     pictures = list(p.init_images) if len(p.init_images) > 1 else list(p.init_images) * len(masks)
     masks = [fitted(mask, picture) for mask, picture in zip(masks, pictures, strict=True)]
 
-    def init_one(frame: int) -> None:
+    def init_frame(frame: int) -> None:
         with _one_frame(p, pictures[frame], masks[frame]):
             init(prompts[frame : frame + 1], seeds[frame : frame + 1], subseeds[frame : frame + 1])
 
-    boxes = _crops(p, init_one, [picture.size for picture in pictures]) if p.inpaint_full_res else [None] * len(masks)
+    boxes = _crops(p, init_frame, [picture.size for picture in pictures]) if p.inpaint_full_res else [None] * len(masks)
     corrections_before = p.color_corrections
     prepared = []
     for frame, box in enumerate(boxes):
         assign(p, color_corrections=corrections_before)
         with _cropping_to(box):
-            init_one(frame)
+            init_frame(frame)
         prepared.append(_Prepared.taken_from(p))
     _join(p, prepared, corrections_before)
     return [frame.overlay for frame in prepared]
@@ -125,12 +125,12 @@ class _MaskedPart(Exception):  # noqa: N818  (a way out, no error)
         self.box = box
 
 
-def _crops(p: Img2Img, init_one: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
+def _crops(p: Img2Img, init_frame: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
     """The part of each frame that is worked on, of one size where the frames have one size.
 
     A size of its own for each frame would make its content swell and shrink from frame to frame.
     """
-    masked = [_masked_part(init_one, frame) for frame in range(len(sizes))]
+    masked = [_masked_part(init_frame, frame) for frame in range(len(sizes))]
     if not any(masked):
         raise ParamError(f"all {len(masked)} masks are black; allowed are masks with white, which changes.")
     boxes = _filled(masked)
@@ -143,7 +143,7 @@ def _crops(p: Img2Img, init_one: Callable[[int], None], sizes: list[tuple[int, i
     return [_centred(box, width, height, *sizes[0]) for box in boxes]
 
 
-def _masked_part(init_one: Callable[[int], None], frame: int) -> Box | None:
+def _masked_part(init_frame: Callable[[int], None], frame: int) -> Box | None:
     def finding(part: Callable[..., Box | None]) -> Callable[..., None]:
         def stop(mask: Any, padding: int = 0) -> None:
             raise _MaskedPart(part(mask, padding))
@@ -152,7 +152,7 @@ def _masked_part(init_one: Callable[[int], None], frame: int) -> Box | None:
 
     with replaced_call(masking, "get_crop_region_v2", finding):
         try:
-            init_one(frame)
+            init_frame(frame)
         except _MaskedPart as stopped:
             return stopped.box
     return None

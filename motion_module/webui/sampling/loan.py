@@ -82,7 +82,7 @@ class Loan:
         self._borrower = borrower
         self._given_out = around
         self._together = host.branches_share_calls()
-        self._parts: list[_Part] = []
+        self._changes: list[_ModelChange] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
         self._progress = Progress(Amount())
@@ -97,13 +97,13 @@ class Loan:
     @contextmanager
     def of_each_checkpoint(self, lend: Lend) -> Iterator[None]:
         """A change of the model that the host samples with; taken back and made anew where it loads another one."""
-        part = _Part(lend)
-        self._parts.append(part)
+        change = _ModelChange(lend)
+        self._changes.append(change)
         try:
-            part.begin()
+            change.begin()
             yield
         finally:
-            part.end()
+            change.end()
 
     def around_reload(self, reload: Callable[..., Any]) -> Callable[..., Any]:
         """The host's `reload_model_weights`, with the loan given back before it and taken anew after it.
@@ -113,11 +113,11 @@ class Loan:
         """
 
         def give_back_and_borrow(*args: Any, **kwargs: Any) -> Any:
-            for part in reversed(self._parts):
-                part.end()
+            for change in reversed(self._changes):
+                change.end()
             result = reload(*args, **kwargs)
-            for part in self._parts:
-                part.begin()
+            for change in self._changes:
+                change.begin()
             return result
 
         return give_back_and_borrow
@@ -130,10 +130,10 @@ class Loan:
             parts = params.text_cond.shape[0] // self._borrower.frames  # not by x: InstructPix2Pix has two unconds
             self._travel(params, parts)
             before = Snapshot.of(params.x, params.text_cond)
-            with neighbours.failures_told(self._long):
+            with neighbours.failures_raised(self._long):
                 callbacks(params)
             after = Snapshot.of(params.x, params.text_cond)
-            moved_rows = neighbours.told(find_moved_rows, before, after, self._borrower.frames, parts)
+            moved_rows = neighbours.with_neighbour_named(find_moved_rows, before, after, self._borrower.frames, parts)
             self._announce(params, parts, moved_rows)
 
         return call
@@ -145,7 +145,7 @@ class Loan:
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
-            return neighbours.told(sliding, x, t, cond)
+            return neighbours.with_neighbour_named(sliding, x, t, cond)
 
         return slide
 
@@ -199,7 +199,7 @@ class Loan:
             yield
 
 
-class _Part:
+class _ModelChange:
     """One change of the model of the moment, which may be taken back and made again."""
 
     def __init__(self, lend: Lend) -> None:

@@ -27,7 +27,7 @@ _LIBRARIES = {"torch", "einops"}  # through which an extension may fail
 Result = TypeVar("Result")
 
 
-def told(read: Callable[..., Result], *args: Any) -> Result:
+def with_neighbour_named(read: Callable[..., Result], *args: Any) -> Result:
     """`read(*args)`, which tells where rows are; where it cannot, the person is told who has moved them.
 
     Raises:
@@ -46,7 +46,7 @@ def told(read: Callable[..., Result], *args: Any) -> Result:
 
 
 @contextmanager
-def failures_told(long: bool) -> Iterator[None]:
+def failures_raised(long: bool) -> Iterator[None]:
     """What a denoiser callback of another extension raises, the host prints and forgets; its effect is then missing.
 
     Where the video is cut into windows, that is most likely why.
