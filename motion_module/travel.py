@@ -158,7 +158,7 @@ def _read_keys(lines: _Lines, frames: int) -> dict[int, str]:
             continue
         _check_key(key.frame, frames, max(texts, default=-1))
         if key.frame in texts:
-            _log.warning("Prompt travel: frame %d is given twice; the last one counts.", key.frame)
+            _log.warning("Prompt travel: frame %d appears twice; the last one counts.", key.frame)
         texts[key.frame] = key.text
     _check_parts(texts)
     return texts

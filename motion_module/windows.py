@@ -100,7 +100,7 @@ def context_windows(
         raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
     if closed_loop == "N" and stride > 1:
         needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
-        raise ParamError(f"{needs}: windows that take every second frame reach over the end.")
+        raise ParamError(f"{needs}: windows that take every second frame extend beyond the end.")
     windows = list(_uniform(step, frames, context, stride, overlap, wraps=ClosedLoop(closed_loop).wraps))
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 

@@ -86,8 +86,8 @@ _SYSTEM_SAYS: dict[int, str] = {
     errno.EDQUOT: "there is no space left on the disk",
     errno.EFBIG: "there is no space left on the disk",
     errno.EROFS: "the disk is read-only",
-    errno.EACCES: "the permission to do so is missing",
-    errno.EPERM: "the permission to do so is missing",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
     errno.ENOENT: "there is no such file or folder",
     errno.ENOTDIR: "a file is where a folder should be",
     errno.EISDIR: "a folder is where a file should be",
@@ -96,12 +96,12 @@ _SYSTEM_SAYS: dict[int, str] = {
     errno.EMFILE: "too many files are open",
     errno.ENFILE: "too many files are open",
     errno.EIO: "the disk does not answer as it should",
-    errno.ENOEXEC: "it is no program that runs on this system",
+    errno.ENOEXEC: "it is not a program that runs on this system",
     errno.ENOMEM: "there is not enough memory",
     errno.ETXTBSY: "another program is using the file",
     errno.EBUSY: "another program is using the file",
-    errno.ESTALE: "the disk is not connected any more",
-    errno.ENODEV: "the disk is not connected any more",
+    errno.ESTALE: "the disk is no longer connected",
+    errno.ENODEV: "the disk is no longer connected",
 }
 
 

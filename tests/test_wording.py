@@ -68,7 +68,7 @@ def test_a_number_is_written_out(number, text):
     [
         (errno.EROFS, "the disk is read-only"),
         (errno.ENOSPC, "there is no space left on the disk"),
-        (errno.EACCES, "the permission to do so is missing"),
+        (errno.EACCES, "permission is denied"),
         (errno.ENAMETOOLONG, "the name is too long"),
         (errno.ENOENT, "there is no such file or folder"),
         (errno.ELOOP, os.strerror(errno.ELOOP)),

@@ -56,7 +56,7 @@ class Film:
         pair = [_padded(picture[None].to(self._device, self._dtype)) for picture in (first, second)]
         made = self._network(*pair, torch.full((1, 1), time, device=self._device, dtype=self._dtype))
         if not isinstance(made, Tensor) or made.shape != pair[0].shape:
-            raise CheckpointError("The FILM file returned something else than one picture of the same size.")
+            raise CheckpointError("The FILM file returned something other than one picture of the same size.")
         return made[0, :, :height, :width].float().clamp(0, 1).cpu()
 
 
@@ -103,7 +103,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(f"{as_text(path.name)} is damaged or no TorchScript file; please download it again.")
+    return CheckpointError(f"{as_text(path.name)} is damaged or not a TorchScript file; please download it again.")
 
 
 def _padded(picture: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return system_says(error)
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is no picture"
+        return "it is not a picture"
     return str(error).rstrip(".") or type(error).__name__
 
 

@@ -75,7 +75,7 @@ def test_folders_that_will_not_do(tmp_path):
         "file.png": "is a file, not a folder",
         "empty": "has no pictures (bmp, jpeg, jpg, png, tif, tiff, webp)",
         "others": "has no pictures",
-        "masks only": "its frames belong into a folder image",
+        "masks only": "its frames belong in a folder named image",
         "no masks": "mask has no pictures",
     }
     for name, sentence in says.items():

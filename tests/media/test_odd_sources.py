@@ -158,7 +158,7 @@ def test_what_is_no_file_is_named(tmp_path, monkeypatch):
         with pytest.raises(PictureError, match=r"2\.png cannot be read"):
             pictures_in(folder)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(PictureError, match="it is no file, but a folder"):
+    with pytest.raises(PictureError, match="it is not a file but a folder"):
         read_rgb(tmp_path / "folder.png")
 
 
@@ -211,7 +211,7 @@ def test_a_file_that_names_others_is_no_video(tmp_path, kind, suffix):
     target = film(tmp_path / "secret.ts", range(3))
     path = tmp_path / f"{kind}{suffix}"
     playlist(path, target)
-    with pytest.raises(ReaderError, match="no video that can be read|no pictures in it"):
+    with pytest.raises(ReaderError, match="not a readable video|no pictures in it"):
         frames_of(path, tmp_path / "out")
 
 

@@ -66,7 +66,7 @@ def test_a_request_says_everything_at_once(pocket):
         ({}, {"lacks_picture": True, "tab": "img2img"}, "img2img has no picture to start from"),
         ({"last_frame": "x"}, {}, "last_frame"),
         ({"video_length": 4}, {"pictures": 3}, "img2img got 3 pictures"),
-        ({}, {"texts": {"prompt": ("\ud83d",)}}, "half a character"),
+        ({}, {"texts": {"prompt": ("\ud83d",)}}, "half of a surrogate pair"),
         ({}, {"read": {"prompt": ("0: a\n9: b",)}}, "9"),
     ],
 )
@@ -110,7 +110,7 @@ def test_nothing_is_decoded_before_the_request_is_known_to_be_possible(refused):
     ("fields", "said"),
     [
         ({"model": "nothing"}, "model is 'nothing'"),
-        ({"last_frame": "x"}, "last_frame needs a first one"),
+        ({"last_frame": "x"}, "last_frame needs a first frame"),
         ({"interp": "FILM"}, "interp is FILM, whose file is missing"),
     ],
 )

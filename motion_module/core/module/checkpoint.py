@@ -73,7 +73,7 @@ class MotionFile:
         values = values if values.element_size() > 1 else values.float()  # nothing is computed with float8
         if not _all_finite(values):
             raise CheckpointError(
-                f"{self.name} is damaged: {key:.200} holds values that are no numbers (NaN or infinite); "
+                f"{self.name} is damaged: {key:.200} holds values that are not numbers (NaN or infinite); "
                 "please download it again or use another motion module."
             )
         converted = values if dtype is None else values.to(dtype)
@@ -201,7 +201,7 @@ def _oddity(weights: Collection[str]) -> str:
 
 def _stranger(head: bytes) -> str:
     is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    return "a text file or web page (a download that went wrong?)" if is_text else "no file of weights"
+    return "a text file or web page (did the download fail?)" if is_text else "no file of weights"
 
 
 def _shown(name: str) -> str:

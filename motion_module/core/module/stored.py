@@ -222,7 +222,7 @@ def _check_ordinary(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableError("is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableError("is no ordinary file")
+        raise UnreadableError("is not an ordinary file")
 
 
 def check_total(tensors: Iterable[StoredTensor], size: int) -> None:

@@ -110,7 +110,7 @@ def _ffmpeg_says(path: Path, beat: Beat) -> str:
     try:
         done = finished(command, _TIMEOUT_S, beat)
     except subprocess.TimeoutExpired as error:
-        raise ReaderError(f"ffmpeg did not find out within {_TIMEOUT_S} seconds what it is") from error
+        raise ReaderError(f"ffmpeg could not tell within {_TIMEOUT_S} seconds what it is") from error
     except OSError as error:
         raise ReaderError(f"ffmpeg does not start: {system_says(error)}") from error
     return done.stderr.decode("utf-8", errors="replace")
@@ -118,7 +118,7 @@ def _ffmpeg_says(path: Path, beat: Beat) -> str:
 
 def _read(text: str) -> Probe:
     if not text.startswith("Input #0") and "\nInput #0" not in text:
-        raise ReaderError(f"it is no video that can be read ({_reason(text)})")
+        raise ReaderError(f"it is not a readable video ({_reason(text)})")
     streams = [(kind, line) for _, kind, line in _STREAM.findall(text)]
     films = [line for kind, line in streams if kind == "Video"]
     moving = [index for index, line in enumerate(films) if "(attached pic)" not in line and _SIZE.search(line)]

@@ -124,7 +124,7 @@ class Unit:
         if keyframes is not None and len(files) != len(keyframes):
             raise ParamError(
                 f"keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
-                f"but its folder holds {len(files)} pictures; they have to be as many."
+                f"but its folder holds {len(files)} pictures; the two numbers have to match."
             )
         return Files(name, files, masks, (0,) if keyframes is None and self.places_pictures else keyframes)
 
@@ -193,7 +193,7 @@ class Unit:
         if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
             raise ParamError(
                 f"keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
-                f"allowed are ascending frame numbers with commas between them, as 0,8,16."
+                f"allowed are ascending frame numbers with commas between them, such as 0,8,16."
             )
         return numbers
 

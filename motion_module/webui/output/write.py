@@ -91,7 +91,7 @@ def write_frames(
             return _interpolated(frames, info, formats, claim, between, keep, on_share)
         except Exception as error:  # whatever breaks it must not cost the generated frames
             why = describe(error)
-            message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
+            message = f"AnimateDiff could not interpolate the frames, so they stay as generated: {why.rstrip('.')}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
             logger.warning("%s", for_client(message), exc_info=unexpected)
         written = write_frames(frames, info, formats, claim, on_share=on_share)

@@ -234,7 +234,7 @@ def _own_parameters(p: Processing, file: str, props: Iterable[str], folder: str 
     parsed = infotext_utils.parse_generation_parameters(text) if text else {}
     values = {name: value for name, value in parsed.items() if name in wanted}
     if not values:
-        add_message(p, f"{os.path.basename(file)} has no infotext with what was to be taken from it.")
+        add_message(p, f"{os.path.basename(file)} has no infotext that holds the chosen settings.")
     changes: dict[str, Any] = {
         attribute: kind(values[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in values
     }

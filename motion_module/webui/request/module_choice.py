@@ -95,7 +95,7 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choi
         except CheckpointError as error:  # its header looks well, but its values are damaged
             damaged.append(error.sentence)
             continue
-        taken = f"{mention('model')} is empty, so {file.name} is used, the first one that can be."
+        taken = f"{mention('model')} is empty, so {file.name} is used, the first usable module."
         return Choice(file, model, (*damaged, taken) if damaged else ())
     check_any_usable(listing)
     usable = next(key for key, path in listing.items() if spec_or_none(path))

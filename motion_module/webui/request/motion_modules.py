@@ -182,7 +182,7 @@ def _spec_of_version(path: Path, _version: tuple[int, ...]) -> ModuleSpec | str:
         return error.sentence
     except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the other files can be used
         name = as_text(path.name)
-        _log.exception("the reader of %s is at fault", name)
+        _log.exception("reading %s failed unexpectedly", name)
         return f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})."
 
 

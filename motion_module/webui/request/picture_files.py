@@ -106,7 +106,7 @@ def img2img_background(p: Processing) -> str:
     try:
         ImageColor.getrgb(colour)
     except ValueError as error:
-        raise ParamError(f"the setting {name} is {colour!r:.80}; allowed is a colour, as #ffffff.") from error
+        raise ParamError(f"the setting {name} is {colour!r:.80}; allowed is a colour such as #ffffff.") from error
     return colour
 
 

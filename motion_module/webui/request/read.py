@@ -87,6 +87,6 @@ def _joined(args: Sequence[Any]) -> dict[str, Any]:
             break
         for name, value in part.items():
             if name in fields:
-                raise ParamError(f"{mention(name)} is given twice; send it once.")
+                raise ParamError(f"{mention(name)} appears twice; send it once.")
             fields[name] = value
     return fields

@@ -214,7 +214,7 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:  # a name that is too long, a link in a circle
         raise ReaderError(f"allowed is the path of a video file on the server ({reason_of(error)})") from error
     if not stat.S_ISREG(mode):
-        raise ReaderError(f"it is no file, but {kind_of(mode)}; allowed is a video file")
+        raise ReaderError(f"it is not a file but {kind_of(mode)}; allowed is a video file")
 
 
 def _masks_in(folder: Path) -> tuple[Path, ...]:

@@ -136,7 +136,7 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
     hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
     other_rate = f"{name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
     other_rate += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
-    no_sound = f"{mention('keep_sound')} puts in no sound, because the video plays at another speed."
+    no_sound = f"{mention('keep_sound')} adds no sound, because the video plays at another speed."
     return possible, [other_rate, no_sound] if keep_sound else [other_rate]
 
 

@@ -40,7 +40,7 @@ from motion_module.webui.sampling.prompt_travel import FramePrompts
 from motion_module.webui.settings import check_settings
 
 _log = logging.getLogger(__name__)
-_INNER = "what another extension makes of the single frames are pictures, and no videos of their own."
+_INNER = "another extension reworks the single frames; they stay pictures and do not become videos of their own."
 
 
 def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:

@@ -98,7 +98,7 @@ class Session:
         try:
             if not self.samples.called and processed.images:
                 raise UserError(
-                    "no video was made, because another extension samples in a way of its own "
+                    "no video was made, because another extension samples in its own way "
                     "(it has replaced p.sample); switch that extension off for videos."
                 )
             request, work = self.request, self.work

@@ -107,7 +107,7 @@ def read_picture(value: Any, background: str = "white") -> Image.Image | None:
 
 
 def _decoded(text: str) -> Image.Image:
-    """Raises: ReaderError, or one of DAMAGE: it is no picture."""
+    """Raises: ReaderError, or one of DAMAGE: it is not a picture."""
     text = text.strip()
     if text[:5].lower() == "data:":
         text = text.partition(",")[2]
@@ -117,7 +117,7 @@ def _decoded(text: str) -> Image.Image:
 
 
 def _why(error: Exception) -> str:
-    return "it is no base64" if isinstance(error, binascii.Error) else reason_of(error)
+    return "it is not base64" if isinstance(error, binascii.Error) else reason_of(error)
 
 
 def _encoded(p: Img2Img, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:

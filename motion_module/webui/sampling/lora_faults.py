@@ -23,7 +23,7 @@ def misfit(net: Any, layers: Mapping[str, nn.Module]) -> str | None:
         layers: every layer that the host knows, by its name.
     """
     if not net.modules and not getattr(net, "bundle_embeddings", None):
-        return f"has nothing for any layer of {_checkpoint()}; it is a LoRA for another kind of model, or no LoRA"
+        return f"has nothing for any layer of {_checkpoint()}; it is a LoRA for another kind of model, or not a LoRA"
     for name, module in net.modules.items():
         weight = getattr(layers.get(name), "weight", None)
         if isinstance(weight, Tensor) and not _fits(module, weight):

@@ -193,7 +193,7 @@ class Networks:
             layer = _IN_HOST + key.partition(".")[0].removeprefix(UNET)
             if _MOTION in key and layer not in self._layers:
                 raise CheckpointError(
-                    f"{name} is no LoRA for {self._model.name} ({self._model.spec.kind.name}), "
+                    f"{name} is not a LoRA for {self._model.name} ({self._model.spec.kind.name}), "
                     f"which has no place for its {key:.200}."
                 )
 
