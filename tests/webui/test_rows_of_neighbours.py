@@ -1,5 +1,6 @@
 """Beside extensions that move the rows of a denoiser call, or stack several copies of it."""
 
+import numpy as np
 import pytest
 import torch
 from http_client import far
@@ -92,6 +93,11 @@ def test_rows_that_nobody_can_tell_are_refused(pocket, change):
     assert differences(before, of_host()) == []
 
 
+def apart(one, other):
+    """The mean difference of the pixels. How much single ones differ by rounding depends on the processor."""
+    return np.abs(one.astype(float) - other).mean()
+
+
 @pytest.mark.parametrize(
     ("stack", "fields", "request_"),
     [
@@ -106,8 +112,9 @@ def test_tiles_in_one_call_are_told_apart(pocket, monkeypatch, stack, fields, re
     """v1's norms go over all frames of a tile; a tile for each call is right however rows are told."""
     fields = {**fields, "model": "mm_tiny_v1.safetensors"}
     alone = tiled(monkeypatch, None, fields=fields, **request_)
-    assert far(tiled(monkeypatch, stack, fields=fields, **request_), alone) <= 3, "rounding"
-    assert far(frames(fields=fields, **request_), alone) > 9, "tiles do not see each other"
+    rounding = apart(tiled(monkeypatch, stack, fields=fields, **request_), alone)
+    seeing_each_other = apart(frames(fields=fields, **request_), alone)
+    assert rounding < seeing_each_other / 50
 
 
 def test_tiles_in_no_order_are_refused(pocket, monkeypatch):
