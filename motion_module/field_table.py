@@ -81,5 +81,5 @@ class FieldTable:
 
 def _unknown_field(name: str, table: Mapping[str, Field]) -> str:
     near = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}."
+    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}"
     return f"there is no field {name[:80]!r}; {hint}"

@@ -68,7 +68,7 @@ def read_titled(title: str, field: Field, value: Any) -> Any:
 
 
 def _refuse(title: str, value: Any, allowed: str) -> ParamError:
-    return ParamError(f"{title} is {value_text(value)}; allowed is {allowed}.")
+    return ParamError(f"{title} is {value_text(value)}; allowed is {allowed}")
 
 
 def range_text(field: Field) -> str:

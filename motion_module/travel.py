@@ -109,9 +109,7 @@ def with_style(prompt: str, style: str, merge: Callable[[str, str], str]) -> str
     """
     lines, of_style = _Lines.of(prompt), _Lines.of(style)
     if lines is not None and of_style is not None:
-        raise ParamError(
-            "Prompt travel: the prompt has frame numbers, and so has a style; keep them in one of the two."
-        )
+        raise ParamError("Prompt travel: the prompt has frame numbers, and so has a style; keep them in one of the two")
     if lines is not None:
         return lines.each(lambda text: merge(without_tags(style), text), tags_of(style))
     if of_style is not None:
@@ -153,7 +151,7 @@ def _read_keys(lines: _Lines, frames: int) -> dict[int, str]:
         if key is None:
             if not is_filling(line):
                 raise ParamError(
-                    f"Prompt travel: {line.strip()!r:.80} stands between two keys; begin it with its frame number."
+                    f"Prompt travel: {line.strip()!r:.80} stands between two keys; begin it with its frame number"
                 )
             continue
         _check_key(key.frame, frames, max(texts, default=-1))
@@ -171,21 +169,21 @@ def _check_parts(texts: dict[int, str]) -> None:
     if odd is not None:
         raise ParamError(
             f"Prompt travel: AND joins {parts[first]} prompts at frame {first}, but {parts[odd]} at frame {odd}; "
-            f"every frame number needs as many."
+            f"every frame number needs as many"
         )
 
 
 def _check_key(frame: int, frames: int, last: int) -> None:
     if frame >= frames:
-        raise ParamError(f"Prompt travel: frame {frame} is beyond the last frame, {frames - 1}, of {frames} frames.")
+        raise ParamError(f"Prompt travel: frame {frame} is beyond the last frame, {frames - 1}, of {frames} frames")
     if frame < last:
-        raise ParamError(f"Prompt travel: frame {frame} stands after frame {last}; the frame numbers have to ascend.")
+        raise ParamError(f"Prompt travel: frame {frame} stands after frame {last}; the frame numbers have to ascend")
 
 
 def _check_texts(texts: dict[int, str], around: str) -> None:
     for frame, text in texts.items():
         if not text or not without_tags(text + around).strip(", "):
-            raise ParamError(f"Prompt travel: frame {frame} has no text; write what it shows after the colon.")
+            raise ParamError(f"Prompt travel: frame {frame} has no text; write what it shows after the colon")
 
 
 def _joined(parts: list[str]) -> str:

@@ -97,10 +97,10 @@ def context_windows(
     if schedule == "static":
         return _static(frames, context, overlap)
     if schedule != "uniform":
-        raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
+        raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}")
     if closed_loop == "N" and stride > 1:
         needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
-        raise ParamError(f"{needs}: windows that take every second frame extend beyond the end.")
+        raise ParamError(f"{needs}: windows that take every second frame extend beyond the end")
     windows = list(_uniform(step, frames, context, stride, overlap, wraps=ClosedLoop(closed_loop).wraps))
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 
@@ -154,7 +154,7 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
         ParamError: no such way of blending.
     """
     if name not in BLENDS:
-        raise ParamError(f"{mention('blend')} is {name!r}; allowed are {', '.join(BLENDS)}.")
+        raise ParamError(f"{mention('blend')} is {name!r}; allowed are {', '.join(BLENDS)}")
     return [_WEIGHTS[name](min(k, context - 1 - k), overlap) for k in range(context)]
 
 

@@ -30,6 +30,11 @@ def with_name(sentence: str) -> str:
     return sentence if sentence.startswith(_NAMED) else f"{NAME}: {sentence}"
 
 
+def with_full_stop(sentence: str) -> str:
+    """The sentence with its end. Again is harmless."""
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
+
+
 def mention(name: str) -> str:
     """A field of the table, to be put into a sentence; the page's reader will see its label."""
     return f"{_BEGIN}{name}{_END}"

@@ -28,7 +28,7 @@ def test_tolerant(text):
 
 def test_a_key_given_twice_counts_as_the_last(caplog):
     assert parse("0: a\n4: b\n4: c", 16, False).keys == {0: "a", 4: "c"}
-    assert "frame 4 is given twice" in caplog.text
+    assert "frame 4 appears twice" in caplog.text
 
 
 def test_and_may_stand_in_every_key():

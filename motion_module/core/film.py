@@ -56,7 +56,7 @@ class Film:
         pair = [_padded(picture[None].to(self._device, self._dtype)) for picture in (first, second)]
         made = self._network(*pair, torch.full((1, 1), time, device=self._device, dtype=self._dtype))
         if not isinstance(made, Tensor) or made.shape != pair[0].shape:
-            raise CheckpointError("The FILM file returned something other than one picture of the same size.")
+            raise CheckpointError("The FILM file returned something other than one picture of the same size")
         return made[0, :, :height, :width].float().clamp(0, 1).cpu()
 
 
@@ -74,7 +74,7 @@ def load_film(path: Path) -> Film:
         raise _damaged(path) from error
     if inputs != _INPUTS:
         raise CheckpointError(
-            f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three."
+            f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three"
         )
     stored = next((weights.dtype for weights in network.parameters()), torch.float32)
     return Film(network, stored)
@@ -94,16 +94,16 @@ def _check_archive(path: Path) -> None:
             if whole and archive.testzip() is None:
                 return
     except MissingError as error:
-        raise CheckpointError(f"There is no file {as_text(path.name)}.") from error
+        raise CheckpointError(f"There is no file {as_text(path.name)}") from error
     except UnreadableError as error:
-        raise CheckpointError(f"{as_text(path.name)} {error.phrase}; FILM's TorchScript file was expected.") from error
+        raise CheckpointError(f"{as_text(path.name)} {error.phrase}; FILM's TorchScript file was expected") from error
     except (*DAMAGE, OSError) as error:
         raise _damaged(path) from error
     raise _damaged(path)
 
 
 def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(f"{as_text(path.name)} is damaged or not a TorchScript file; please download it again.")
+    return CheckpointError(f"{as_text(path.name)} is damaged or not a TorchScript file; please download it again")
 
 
 def _padded(picture: Tensor) -> Tensor:

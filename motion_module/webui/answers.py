@@ -23,7 +23,7 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Processing
-from motion_module.wording import NAME, for_client, with_name
+from motion_module.wording import NAME, for_client, with_full_stop, with_name
 
 _log = logging.getLogger(__name__)
 _BEGINNINGS = (NAME, "Prompt travel")
@@ -40,7 +40,7 @@ def worded_for(p: Processing | None, sentence: str) -> str:
 
 def message_for(p: Processing | None, sentence: str) -> str:
     """A sentence as whoever has asked for the run of `p` reads it among those of others."""
-    return worded_for(p, with_name(sentence))
+    return worded_for(p, with_name(with_full_stop(sentence)))
 
 
 def add_message(p: Processing, sentence: str) -> None:
@@ -60,13 +60,13 @@ def answer_to(p: Processing | None, error: SaidError) -> Answer:
     """
     if isinstance(error, Answer):
         return error
-    _log.error("%s", message_for(p, error.sentence))
+    _log.error("%s", worded_for(p, error.whole))
     kind: Any = type(error)
     if getattr(p, "is_api", False):
-        answer = _class_for_client(kind)(error.sentence)
+        answer = _class_for_client(kind)(error.sentence, quoted=error.quoted)
     else:
-        answer = _class_for_page(kind)(error.sentence)
-        answer.detail = worded_for(p, error.sentence).removeprefix(f"{NAME} ")
+        answer = _class_for_page(kind)(error.sentence, quoted=error.quoted)
+        answer.detail = worded_for(p, error.whole).removeprefix(f"{NAME}: ").removeprefix(f"{NAME} ")
     answer.__cause__ = error if isinstance(error, HostError) else None  # whose log is to show where it happened
     answer.__suppress_context__ = True
     return answer

@@ -30,7 +30,7 @@ def rows_of_call(call: ModelCall, held: int) -> list[int]:
     """
     frames = call.layout.frames
     if held not in (frames, 2 * frames):
-        raise HostError(f"ControlNet holds {held} pictures for a video of {frames} frames.")
+        raise HostError(f"ControlNet holds {held} pictures for a video of {frames} frames")
     frame_numbers = (call.layout.frame_of(row) for row in call.rows)
     return [frame + frames * (uncond and held > frames) for frame, uncond in frame_numbers]
 

@@ -42,7 +42,7 @@ class RowLayout:
         if frames > 0 and parts > 0 and rows in (frames * parts, frames * (parts + 1)):
             return cls(frames, parts, uncond=rows == frames * (parts + 1))
         expected = f"{frames * parts} or {frames * (parts + 1)}" if parts > 0 else f"at least {2 * frames}"
-        raise HostError(f"The host called the model with {rows} rows, but {frames} frames make {expected}.")
+        raise HostError(f"The host called the model with {rows} rows, but {frames} frames make {expected}")
 
     @property
     def block(self) -> int:
@@ -106,7 +106,7 @@ def _tensor_rows(value: Tensor, index: Tensor, layout: RowLayout) -> Tensor:
         return value
     longer = layout.frames * (layout.parts + 1)
     if value.shape[0] not in (layout.rows, layout.copies * longer):
-        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {layout.rows}.")
+        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {layout.rows}")
     if value.shape[0] != layout.rows:
         index = index // layout.block * longer + index % layout.block
     return value.index_select(0, index.to(value.device))

@@ -38,7 +38,7 @@ def alphas_cumprod(schedule: str, timesteps: int) -> Tensor:
         ParamError: no such schedule.
     """
     if schedule not in SCHEDULES:
-        raise ParamError(f"There is no schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}.")
+        raise ParamError(f"There is no schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}")
     return torch.cumprod(1.0 - SCHEDULES[schedule](timesteps), dim=0)
 
 

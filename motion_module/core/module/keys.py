@@ -63,7 +63,7 @@ def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[
         for part in _published_parts(layer["part"]):
             if head + part in origin:
                 raise CheckpointError(
-                    f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}."
+                    f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}"
                 )
             origin[head + part] = key
             renamed[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value

@@ -59,7 +59,7 @@ def check_archive(path: Path | str, name: str) -> None:
     size = Path(path).stat().st_size
     if unpacked > size:
         raise CheckpointError(
-            f"The LoRA {name} cannot be used: its file of {size:,} bytes unpacks to {unpacked:,}, which no LoRA does."
+            f"The LoRA {name} cannot be used: its file of {size:,} bytes unpacks to {unpacked:,}, which no LoRA does"
         )
 
 
@@ -80,7 +80,7 @@ def check_weights(state: Mapping[str, Tensor], name: str) -> None:
         if host.startswith("lora_"):
             fault = weights_fault(value) or _oddity(host, value, seen.get(host))
             if fault:
-                raise CheckpointError(f"The LoRA {name} cannot be used: its {key:.200} {fault}.")
+                raise CheckpointError(f"The LoRA {name} cannot be used: its {key:.200} {fault}")
             seen[host] = value
     for layer, parts in _layers(seen).items():
         _check_halves(layer, parts, name)
@@ -141,7 +141,7 @@ def check_fits(low_ranks: Mapping[str, LowRank], model: MotionModel, name: str) 
             has = "has no such layer" if layer is None else f"has one of another size ({_by(layer.weight.shape)})"
             raise CheckpointError(
                 f"The motion LoRA {name} changes {module} ({_by(shape)}), but {model.name} "
-                f"({model.spec.kind.name}) {has}: use a motion module of the kind that the LoRA was made for."
+                f"({model.spec.kind.name}) {has}: use a motion module of the kind that the LoRA was made for"
             )
 
 
@@ -162,17 +162,17 @@ def _check_halves(layer: str, parts: Mapping[str, Tensor], name: str) -> None:
     slot = layer.removeprefix(UNET)
     if len(halves) == 1:
         has = ", ".join(sorted(part.removesuffix(".weight") for part in parts))
-        raise CheckpointError(f"The LoRA {name} is not whole: {slot} has only {has}.")
+        raise CheckpointError(f"The LoRA {name} is not whole: {slot} has only {has}")
     down, up = halves
     if min(down.dim(), up.dim()) < 2 or ("lora_mid.weight" not in parts and down.shape[0] != up.shape[1]):
         raise CheckpointError(
             f"The LoRA {name} cannot be used: in {slot} its two halves ({_by(up.shape)} and {_by(down.shape)}) "
-            "do not belong together."
+            "do not belong together"
         )
     if up.shape[0] * down[0].numel() > _LARGEST:
         raise CheckpointError(
             f"The LoRA {name} cannot be used: it changes {slot} as if it were {up.shape[0]}x{down[0].numel()} "
-            "numbers large, which no model's layer is."
+            "numbers large, which no model's layer is"
         )
 
 

@@ -150,4 +150,4 @@ def _check_shapes(spec: ModuleSpec, shapes: Mapping[str, tuple[int, ...]], name:
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise CheckpointError(f"{name} looks like {spec.kind.name}, but {problem} {min(keys):.200}{more}.")
+            raise CheckpointError(f"{name} looks like {spec.kind.name}, but {problem} {min(keys):.200}{more}")

@@ -109,14 +109,14 @@ def _check_widths(unet: nn.Module, model: MotionModel) -> None:
         raise CheckpointError(
             f"{model.name} is a motion module ({model.spec.kind.name}) for {model.spec.kind.family} models with widths "
             f"{_listed(of_model)}, but the loaded checkpoint is {family} with widths {_listed(of_unet)}: "
-            f"choose a motion module for {family} or another checkpoint."
+            f"choose a motion module for {family} or another checkpoint"
         )
 
 
 def _blocks(unet: nn.Module, name: str) -> Any:
     blocks = getattr(unet, name, None)
     if not isinstance(blocks, nn.ModuleList):
-        raise CheckpointError(f"The loaded checkpoint's UNet ({type(unet).__name__}) has no place for a motion module.")
+        raise CheckpointError(f"The loaded checkpoint's UNet ({type(unet).__name__}) has no place for a motion module")
     return blocks
 
 

@@ -55,7 +55,7 @@ class Control:
             )
             asked = str(getattr(params, self._offered.name))[:200]
             name = mention(self._offered.name)
-            raise ParamError(f"{name} is {asked!r}, but {why}, or leave {name} empty.")
+            raise ParamError(f"{name} is {asked!r}, but {why}, or leave {name} empty")
 
     def take(self, video: VideoIn) -> None:
         """The request's video has been read: units that wait for its frames take them."""
@@ -104,7 +104,7 @@ class Control:
             known = error is not None and error is not self._last_error
             text = " ".join(str(error["exception"]).split())[:200] if known else ""
             why = f": {text}" if text else ""
-            raise UserError(f"ControlNet could not prepare its units{why} (the log has more).")
+            raise UserError(f"ControlNet could not prepare its units{why} (the log has more)")
 
     def let_go(self) -> None:
         """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
@@ -173,13 +173,13 @@ def _source(p: Processing, unit: Unit, offered: Files | None) -> Files | None:
         return offered
     if pictures:
         if unit.settings.mask is not None:
-            raise ParamError(f"ControlNet unit {unit.number} has a mask, but no picture; give it both or neither.")
+            raise ParamError(f"ControlNet unit {unit.number} has a mask, but no picture; give it both or neither")
         return None  # ControlNet looks at the init picture by itself
     mode = either("its batch_images count with input_mode batch only", "its folder counts on its Batch tab only")
     idle = f" ({mode})" if unit.has_idle_folder else ""
     raise ParamError(
         f"ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
-        f"give it one, or a batch folder, or set {mention('video_path')}."
+        f"give it one, or a batch folder, or set {mention('video_path')}"
     )
 
 
@@ -188,7 +188,7 @@ def _check_keyframes(unit: Unit, source: Files, frames: int) -> None:
     if beyond:
         raise ParamError(
             f"keyframe: of ControlNet unit {unit.number} names frame {beyond[0]}; "
-            f"the {frames} frames of this video are 0 to {frames - 1}."
+            f"the {frames} frames of this video are 0 to {frames - 1}"
         )
 
 
@@ -201,7 +201,7 @@ def _readable(unit: Unit, source: Files, frames: int, pictures: PictureFiles) ->
         masks = unit.masks_of(source, len(files))
         folder = str(pictures.plain_masks(masks)) if masks else ""
     except ReaderError as error:
-        raise ParamError(f"ControlNet unit {unit.number} takes {source.name}; {error}.") from error
+        raise ParamError(f"ControlNet unit {unit.number} takes {source.name}; {error}") from error
     return replace(source, files=files, masks=folder)
 
 

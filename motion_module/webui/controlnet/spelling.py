@@ -111,7 +111,7 @@ def _settle_pictures(unit: Any, number: int) -> None:
     if count > 1 and getattr(unit.input_mode, "value", "") == _SIMPLE and not unit.accepts_multiple_inputs:
         raise ParamError(
             f"ControlNet unit {number} has {count} pictures in image, but takes one for all frames; "
-            f"for one in each frame put them into a folder, and name it in batch_images."
+            f"for one in each frame put them into a folder, and name it in batch_images"
         )
     try:
         with _faults_named(f"image of ControlNet unit {number} cannot be read"):
@@ -146,7 +146,7 @@ def _no_picture(number: int) -> ParamError:
     """The same sentence for a path that may not be read, a missing one, and what is no picture."""
     return ParamError(
         f"image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
-        f"of one inside the folders that may be read."
+        f"of one inside the folders that may be read"
     )
 
 
@@ -179,7 +179,7 @@ def _check_model(external: Any, unit: Any, number: int) -> None:
     names = list(state.cn_models_names.values())
     more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     allowed = f"allowed is one of {', '.join(names[:_MOST_NAMES])}{more}" if names else "its folder of models is empty"
-    raise ParamError(f"ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}.")
+    raise ParamError(f"ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}")
 
 
 def _finds(state: Any, model: str) -> bool:
@@ -197,7 +197,7 @@ def _faults_named(what: str, default: Any = None, fields: Any = None) -> Iterato
     except UserError:
         raise
     except Exception as error:
-        raise ParamError(f"{what}: {_one_line(error, default, fields)}") from error
+        raise ParamError(f"{what}: {_one_line(error, default, fields)}", quoted=True) from error
 
 
 def _one_line(error: Exception, default: Any, fields: Any) -> str:

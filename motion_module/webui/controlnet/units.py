@@ -124,7 +124,7 @@ class Unit:
         if keyframes is not None and len(files) != len(keyframes):
             raise ParamError(
                 f"keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
-                f"but its folder holds {len(files)} pictures; the two numbers have to match."
+                f"but its folder holds {len(files)} pictures; the two numbers have to match"
             )
         return Files(name, files, masks, (0,) if keyframes is None and self.places_pictures else keyframes)
 
@@ -183,7 +183,7 @@ class Unit:
             else:
                 raise ParamError(
                     f"ControlNet unit {self.number} has the line {line[:80]!r} after its folder; "
-                    f"allowed are mask: with a folder and keyframe: with frame numbers."
+                    f"allowed are mask: with a folder and keyframe: with frame numbers"
                 )
         return masks, keyframes
 
@@ -193,7 +193,7 @@ class Unit:
         if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
             raise ParamError(
                 f"keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
-                f"allowed are ascending frame numbers with commas between them, such as 0,8,16."
+                f"allowed are ascending frame numbers with commas between them, such as 0,8,16"
             )
         return numbers
 
@@ -231,15 +231,15 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
     """
     folder = permitted(name, folder)
     if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
-        raise ParamError(f"{name} is {folder[:200]!r}, and there is no such folder.")
+        raise ParamError(f"{name} is {folder[:200]!r}, and there is no such folder")
     check_inside(name, Path(folder))
     try:
         picture_files(Path(folder))
     except ReaderError as error:
-        raise ParamError(f"{name} is {folder[:200]!r}; {error}.") from error
+        raise ParamError(f"{name} is {folder[:200]!r}; {error}") from error
     files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
     if not files:
-        raise ParamError(f"{name} is {folder[:200]!r}, and there is no picture in it.")
+        raise ParamError(f"{name} is {folder[:200]!r}, and there is no picture in it")
     return files
 
 

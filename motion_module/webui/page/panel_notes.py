@@ -16,7 +16,6 @@ from motion_module.params import VideoParams
 from motion_module.webui.plan.facts import Facts
 from motion_module.webui.plan.request import Request
 from motion_module.without_effect import idle_fields
-from motion_module.wording import with_name
 
 _SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
 _FILES = ("image", "video")
@@ -57,7 +56,7 @@ def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *
         params = VideoParams.from_json({**asked, **files})
         request = Request.of(params, _facts(params, is_img2img))
     except ParamError as error:
-        return _as_html([with_name(error.sentence)], {})
+        return _as_html([error.whole], {})
     idle = idle_fields(params, request.frames or None)
     dimmed = {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids}
     return _as_html(request.messages, dimmed)

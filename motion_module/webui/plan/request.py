@@ -62,10 +62,10 @@ def check_pictures(params: VideoParams, facts: Facts) -> None:
     if facts.lacks_picture:
         raise ParamError(
             f"img2img has no picture to start from; give it one{either(' (init_images)', '')}, or use "
-            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none."
+            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none"
         )
     if params.last_frame is not None and not facts.pictures:
-        raise ParamError(f"{mention('last_frame')} needs a first frame; use it with img2img.")
+        raise ParamError(f"{mention('last_frame')} needs a first frame; use it with img2img")
 
 
 def _messages(params: VideoParams, facts: Facts, frames: int, source: Source | None) -> Iterator[str]:

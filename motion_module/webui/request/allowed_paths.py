@@ -92,7 +92,7 @@ def check_overrides(p: Processing) -> None:
         assign(p, override_settings={name: value for name, value in overrides.items() if name not in names})
         raise ParamError(
             f"override_settings has {', '.join(names)}; which folders are read is decided in the server's "
-            f"settings, and no request may change it."
+            f"settings, and no request may change it"
         )
 
 
@@ -161,5 +161,5 @@ def _is_loopback(server: str) -> bool:
 def _refusal(name: str, text: str) -> ParamError:
     return ParamError(
         f"{name} is {text!r:.200}; allowed are paths inside the WebUI's own output and temporary folders, "
-        f"and inside those that {either(f'the setting {SETTING}', _ON_PAGE)} names."
+        f"and inside those that {either(f'the setting {SETTING}', _ON_PAGE)} names"
     )

@@ -155,11 +155,11 @@ def _files(source: str | list[Any], mask_dir: str, wanted: int) -> tuple[list[st
         folder = "the upload"
         files = sorted((os.path.abspath(file.name) for file in source), key=_natural)
     if not files:
-        raise ParamError(f"there are no pictures in {folder}; allowed are {', '.join(PICTURES)}.")
+        raise ParamError(f"there are no pictures in {folder}; allowed are {', '.join(PICTURES)}")
     if wanted > len(files):
         raise ParamError(
             f"{mention('video_length')} is {wanted}, but {folder} has {len(files)} pictures; "
-            f"allowed is at most {len(files)}, or 0 for all of them."
+            f"allowed is at most {len(files)}, or 0 for all of them"
         )
     frames = files[: wanted or None]
     return frames, _masks_for(frames, len(files), mask_dir) if mask_dir else []
@@ -176,12 +176,12 @@ def _of_convention(folder: str, mask_dir: str) -> tuple[str, str]:
 def _listed(name: str, folder: str) -> list[str]:
     folder = permitted(name, folder)
     if not os.path.isdir(folder):
-        raise ParamError(f"{name} is {folder!r}; allowed is a folder that exists.")
+        raise ParamError(f"{name} is {folder!r}; allowed is a folder that exists")
     check_inside(name, Path(folder))
     try:
         picture_files(Path(folder))
     except ReaderError as error:
-        raise ParamError(f"{name} is {folder!r}; {error}.") from error
+        raise ParamError(f"{name} is {folder!r}; {error}") from error
     return [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
 
 
@@ -189,7 +189,7 @@ def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
     """One mask for all frames, or the masks of the frames' names, or as many masks as pictures, in natural order."""
     masks = _listed("the mask directory", folder)
     if not masks:
-        raise ParamError(f"there are no masks in {folder}; allowed are {', '.join(PICTURES)}.")
+        raise ParamError(f"there are no masks in {folder}; allowed are {', '.join(PICTURES)}")
     named = {Path(mask).stem: mask for mask in masks}
     if len(masks) == 1:
         return masks
@@ -197,7 +197,7 @@ def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
         return [named[Path(frame).stem] for frame in frames]
     if len(masks) not in (len(frames), pictures):
         raise ParamError(
-            f"{folder} has {len(masks)} masks for {len(frames)} pictures; allowed is one mask, or one for each picture."
+            f"{folder} has {len(masks)} masks for {len(frames)} pictures; allowed is one mask, or one for each picture"
         )
     return masks[: len(frames)]
 
@@ -213,7 +213,7 @@ def _readable(file: str, read: Callable[[Path], _Content]) -> _Content:
         return read(Path(file))
     except PictureError as error:
         raise UserError(
-            f"{as_text(file)} cannot be read as a picture ({error.why}); take it out of the folder."
+            f"{as_text(file)} cannot be read as a picture ({error.why}); take it out of the folder"
         ) from error
 
 
@@ -228,7 +228,7 @@ def _own_parameters(p: Processing, file: str, props: Iterable[str], folder: str 
     beside = os.path.join(typed_path(folder), os.path.basename(file)) if folder else file
     beside = permitted("the PNG info directory", beside)
     if not os.path.isfile(beside):
-        raise ParamError(f"the PNG info directory has no {os.path.basename(file)}.")
+        raise ParamError(f"the PNG info directory has no {os.path.basename(file)}")
     text = _readable(beside, _infotext_of)
     wanted = set(props)
     parsed = infotext_utils.parse_generation_parameters(text) if text else {}

@@ -131,9 +131,7 @@ def film_path() -> Path:
             if os.path.isfile(folder / name):
                 return folder / name
     deforum, _, own = film_folders()
-    raise ParamError(
-        f"{mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
-    )
+    raise ParamError(f"{mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}")
 
 
 def _tensor(image: Image.Image) -> torch.Tensor:

@@ -43,7 +43,7 @@ def check_any_usable(listing: Mapping[str, Path]) -> None:
     """
     if not any(map(spec_or_none, listing.values())):
         named_folders = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
-        raise ParamError(f"there is no motion module yet; put one into {named_folders}.{_refusals(listing.values())}")
+        raise ParamError(f"there is no motion module yet; put one into {named_folders}{_refusals(listing.values())}")
 
 
 def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
@@ -57,7 +57,7 @@ def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
     listed_name = name if name in listing else next(same, None)
     if listed_name is None:
         allowed = ", ".join(key for key, path in listing.items() if spec_or_none(path)) or "none yet"
-        raise ParamError(f"{mention('model')} is {name!r:.120}; allowed is one of {allowed}.")
+        raise ParamError(f"{mention('model')} is {name!r:.120}; allowed is one of {allowed}")
     return ModuleFile(listed_name, listing[listed_name], spec_of(listing[listed_name]))
 
 
@@ -144,13 +144,13 @@ def _misfit(module: ModuleFile, sd_model: Checkpoint, listing: Mapping[str, Path
     return CheckpointError(
         f"{module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
         f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
-        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}."
+        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}"
     )
 
 
 def _looked_at(sd_model: Checkpoint) -> tuple[str, tuple[int, ...]]:
     if sd_model is None:  # the host could not load it, and said so in its log only
-        raise CheckpointError("no checkpoint is loaded; choose an SD1.5 checkpoint first.")
+        raise CheckpointError("no checkpoint is loaded; choose an SD1.5 checkpoint first")
     return family_of(sd_model), unet_widths(host.unet(sd_model))
 
 
@@ -164,5 +164,5 @@ def _refusals(paths: Iterable[Path]) -> str:
         try:
             spec_of(path)
         except CheckpointError as error:
-            return f" What is there cannot be used: {error.sentence}"
+            return f". What is there cannot be used: {error.sentence}"
     return ""

@@ -147,7 +147,7 @@ def _version(path: Path) -> tuple[Path, tuple[int, ...]]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise CheckpointError(f"{as_text(path.name)} cannot be read ({error.strerror}).") from error
+        raise CheckpointError(f"{as_text(path.name)} cannot be read ({error.strerror})") from error
     return path, (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
@@ -183,7 +183,7 @@ def _spec_of_version(path: Path, _version: tuple[int, ...]) -> ModuleSpec | str:
     except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the other files can be used
         name = as_text(path.name)
         _log.exception("reading %s failed unexpectedly", name)
-        return f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})."
+        return f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
 
 
 def spec_or_none(path: Path) -> ModuleSpec | None:

@@ -106,7 +106,7 @@ def img2img_background(p: Processing) -> str:
     try:
         ImageColor.getrgb(colour)
     except ValueError as error:
-        raise ParamError(f"the setting {name} is {colour!r:.80}; allowed is a colour such as #ffffff.") from error
+        raise ParamError(f"the setting {name} is {colour!r:.80}; allowed is a colour such as #ffffff") from error
     return colour
 
 
@@ -128,4 +128,4 @@ def _write_errors_named(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(f"pictures cannot be written to {root}: {describe(error)}.") from error
+        raise HostError(f"pictures cannot be written to {root}: {describe(error)}") from error

@@ -85,7 +85,7 @@ def field_named(name: str, value: object) -> Iterator[None]:
     try:
         yield
     except ReaderError as error:
-        raise ParamError(f"{mention(name)} is {str(value)!r:.200}; {error}.") from error
+        raise ParamError(f"{mention(name)} is {str(value)!r:.200}; {error}") from error
 
 
 def selection_of(params: VideoParams) -> Selection:

@@ -150,7 +150,7 @@ def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress:
     try:
         return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds(), _check))
     except OSError as error:
-        raise HostError(f"frames cannot be written to {root}: {describe(error)}.") from error
+        raise HostError(f"frames cannot be written to {root}: {describe(error)}") from error
 
 
 def frames_folder() -> Path:

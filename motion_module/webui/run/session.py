@@ -99,7 +99,7 @@ class Session:
             if not self.samples.called and processed.images:
                 raise UserError(
                     "no video was made, because another extension samples in its own way "
-                    "(it has replaced p.sample); switch that extension off for videos."
+                    "(it has replaced p.sample); switch that extension off for videos"
                 )
             request, work = self.request, self.work
             videos.save_videos(self.borrowed.p, processed, request.params, request.frames, work.video, work.unfinished)

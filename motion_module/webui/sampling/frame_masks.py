@@ -132,7 +132,7 @@ def _crops(p: Img2Img, init_frame: Callable[[int], None], sizes: list[tuple[int,
     """
     masked = [_masked_part(init_frame, frame) for frame in range(len(sizes))]
     if not any(masked):
-        raise ParamError(f"all {len(masked)} masks are black; allowed are masks with white, which changes.")
+        raise ParamError(f"all {len(masked)} masks are black; allowed are masks with white, which changes")
     boxes = _filled(masked)
     if len(set(sizes)) > 1:
         return [

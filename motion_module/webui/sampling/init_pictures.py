@@ -103,7 +103,7 @@ def read_picture(value: Any, background: str = "white") -> Image.Image | None:
     except (ReaderError, *DAMAGE) as error:
         shown = repr(value[:40] if isinstance(value, str) else value)
         allowed = either("a picture in base64", "a picture")
-        raise ParamError(f"{mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}.") from error
+        raise ParamError(f"{mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}") from error
 
 
 def _decoded(text: str) -> Image.Image:

@@ -41,7 +41,7 @@ def with_neighbour_named(read: Callable[..., Result], *args: Any) -> Result:
         kind = UserError if who else HostError
         raise kind(
             f"AnimateDiff cannot tell {error.numbers}: {who or 'another extension'} has moved or changed the rows. "
-            f"Turn that off for this video; of an extension that works on tiles, set the batch size of tiles to 1."
+            f"Turn that off for this video; of an extension that works on tiles, set the batch size of tiles to 1"
         ) from error
 
 
@@ -194,7 +194,7 @@ def _held_by(function: Any) -> Iterator[tuple[str, Any]]:
             continue
 
 
-_WAYS_OUT = f"Set {mention('batch_size')} to the number of frames, or turn that extension off for this video."
+_WAYS_OUT = f"Set {mention('batch_size')} to the number of frames, or turn that extension off for this video"
 
 
 def _cannot_do_windows(error: BaseException) -> UserError:

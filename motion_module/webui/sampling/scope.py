@@ -86,7 +86,7 @@ def _check_unet() -> None:
         label = getattr(sd_unet.current_unet_option, "label", "another one")
         raise UserError(
             f"AnimateDiff needs the checkpoint's own UNet, but {label} stands in for it; "
-            f'set "SD Unet" to None in the settings.'
+            f'set "SD Unet" to None in the settings'
         )
 
 
