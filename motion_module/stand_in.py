@@ -30,16 +30,16 @@ class StandIn:
     A copy, a deep one too, is the stand-in itself. It has the name, signature and attributes of what it stands in for.
     """
 
-    __slots__ = ("__name__", "__weakref__", "_own", "_owner", "_place", "_replacement", "_threads")
+    __slots__ = ("__name__", "__weakref__", "_own", "_owner", "_owner_key", "_replacement", "_threads")
 
     def __init__(self, owner: Any, name: str, own: Any, wrap: Callable[[Call], Call]) -> None:
         self.__name__ = name
-        self._place = id(owner), name
+        self._owner_key = id(owner), name
         self._owner = _weakly(owner)
         self._own = _kept_for(owner, own)
         self._threads: set[int] = set()  # those that are within the replacement
         self._replacement: Call | None = wrap(self._forward)
-        _LIVING.setdefault(self._place, []).append(self)
+        _LIVING.setdefault(self._owner_key, []).append(self)
 
     @property
     def over(self) -> bool:
@@ -48,17 +48,17 @@ class StandIn:
 
     def end(self) -> None:
         """From now on, forward; what the replacement held is let go."""
-        living = _LIVING.get(self._place, [])
+        living = _LIVING.get(self._owner_key, [])
         if self in living:
             living.remove(self)
         if not living:
-            _LIVING.pop(self._place, None)
+            _LIVING.pop(self._owner_key, None)
         self._replacement = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the replacement, or what it replaced; see the class."""
         thread = threading.get_ident()
-        for stand_in in [self] if not self.over else reversed(_LIVING.get(self._place, [])):
+        for stand_in in [self] if not self.over else reversed(_LIVING.get(self._owner_key, [])):
             replacement = stand_in._replacement
             if replacement is not None and thread not in stand_in._threads:
                 stand_in._threads.add(thread)

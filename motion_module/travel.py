@@ -26,7 +26,7 @@ class KeyMix(NamedTuple):
 
 @dataclass(frozen=True)
 class Travel:
-    """The schedule of one prompt.
+    """The travel of one prompt: its keys, and how the frames between them mix.
 
     Attributes:
         keys: frame number -> the whole prompt of that frame, ascending.
@@ -60,7 +60,7 @@ class Travel:
         return KeyMix(last, first, ((frame - last) % self.frames) / way)
 
     def __str__(self) -> str:
-        """The schedule for the log."""
+        """The keys and their prompts, for the log."""
         return "; ".join(f"{frame}: {text}" for frame, text in self.keys.items())
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_module.core.denoising.frame_rows import rows_of_call, sides_of_call
+from motion_module.core.denoising.frame_rows import rows_of_call, uncond_rows_of_call
 from motion_module.core.denoising.row_order import Announced, Snapshot, UnknownRowsError, find_moved_rows
 from motion_module.core.denoising.rows import RowLayout
 from motion_module.core.denoising.sliding import ModelCall
@@ -177,7 +177,7 @@ def test_what_is_held_for_a_frame_follows_its_rows():
     assert branch == [3, 4, 5]
     assert rows_of_call(ModelCall(layout, branch, 3), 3) == [0, 1, 2]
     assert rows_of_call(ModelCall(layout, list(range(9)), 3), 6) == [0, 1, 2, 0, 1, 2, 3, 4, 5]
-    assert sides_of_call(ModelCall(layout, list(range(9)), 3)) == (False,) * 6 + (True,) * 3
+    assert uncond_rows_of_call(ModelCall(layout, list(range(9)), 3)) == (False,) * 6 + (True,) * 3
 
 
 @pytest.mark.parametrize("frames", [[1], [0], [0, 1, 2]])

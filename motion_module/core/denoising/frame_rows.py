@@ -21,7 +21,7 @@ def rows_of_call(call: ModelCall, held: int) -> list[int]:
 
     Args:
         call: says which rows of the denoiser call, and so which frames, are in it.
-        held: how many rows are held: one for each frame, or one for each frame and side of the guidance, all of the
+        held: how many rows are held: one for each frame, or one for each frame and branch, all of the
             prompt before all of the negative prompt (as ControlNet stacks its hints). `AND` makes no difference:
             every part of a frame has the frame's row.
 
@@ -35,7 +35,7 @@ def rows_of_call(call: ModelCall, held: int) -> list[int]:
     return [frame + frames * (uncond and held > frames) for frame, uncond in frame_numbers]
 
 
-def sides_of_call(call: ModelCall) -> tuple[bool, ...]:
+def uncond_rows_of_call(call: ModelCall) -> tuple[bool, ...]:
     """For each row of a call, whether it belongs to the negative prompt."""
     return tuple(call.layout.frame_of(row)[1] for row in call.rows)
 

@@ -1,4 +1,4 @@
-"""The rows of one denoiser call: which belong to which frame, prompt part, and side of the guidance."""
+"""The rows of one denoiser call: which belong to which frame, part of an AND prompt, and branch (cond or uncond)."""
 
 from __future__ import annotations
 

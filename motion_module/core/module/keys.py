@@ -19,7 +19,7 @@ from motion_module.core.module.arch import (
 from motion_module.errors import CheckpointError
 
 # "module.unet.down_blocks.0.motion_modules.1.<part>"; HotShot-XL says temporal_attentions.
-_PLACE = re.compile(
+_LAYER = re.compile(
     r"(?:^|\.)(?P<block>down_blocks\.\d+|up_blocks\.\d+|mid_block)\.(?:motion_modules|temporal_attentions)\."
     r"(?P<index>\d+)\.(?:temporal_transformer\.)?(?P<part>.+)$"
 )
@@ -37,7 +37,7 @@ _GROUPS = 32  # of the GroupNorm before the temporal transformer
 
 def is_motion_key(key: str) -> bool:
     """Whether a name in a file means a part of a motion module."""
-    return _PLACE.search(key) is not None
+    return _LAYER.search(key) is not None
 
 
 def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[
     renamed: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
     for key, value in state.items():
-        layer = _PLACE.search(key)
+        layer = _LAYER.search(key)
         if layer is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
             continue
         head = f"{layer['block']}.motion_modules.{layer['index']}.temporal_transformer."

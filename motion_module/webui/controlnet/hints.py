@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from modules import devices
-from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, sides_of_call
+from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.call_frames import CallFrames
@@ -160,14 +160,14 @@ class _Embeddings:
         self._caches: dict[tuple[bool, ...], dict[str, Any]] = {}
 
     def give(self, call: ModelCall) -> None:
-        whole, sides = self._whole, sides_of_call(call)
+        whole, uncond_rows = self._whole, uncond_rows_of_call(call)
         cut = not counts_for_all(whole.cond_emb)
-        now = tuple(call.rows) if cut else sides
+        now = tuple(call.rows) if cut else uncond_rows
         if now == self._last:
             return
         self._last = now
         if not cut:
-            self._set(whole, self._caches.setdefault(sides, {}))
+            self._set(whole, self._caches.setdefault(uncond_rows, {}))
             return
         rows = rows_of_call(call, whole.cond_emb.shape[0])
         uncond = whole.uncond_emb

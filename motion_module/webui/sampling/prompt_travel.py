@@ -57,7 +57,7 @@ class FramePrompts:
         """Set the prompts of the coming batch of `p`, one for each frame.
 
         The host encodes the prompt of each frame; `of_call` says how the conditionings are mixed then. The infotext
-        keeps the prompts as typed, and has the schedule as it was understood beside them.
+        keeps the prompts as typed, and has the keys as they were understood beside them.
         """
         for name in _FIRST_PASS + _HIRES_PASS:
             texts = getattr(p, name, None)
