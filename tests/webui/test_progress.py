@@ -270,7 +270,7 @@ def moved(pocket, monkeypatch):
         tell(*args, **kwargs)
         told.append(hosts.fraction_done())
 
-    monkeypatch.setattr(listening, "tell_frame", telling)
+    monkeypatch.setattr(listening, "show_frame", telling)
     return told
 
 

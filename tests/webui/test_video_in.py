@@ -240,7 +240,7 @@ def texts(host, monkeypatch):
         tell(*args, **kwargs)
         told.append(host.state.textinfo)
 
-    monkeypatch.setattr(listening, "tell_frame", telling)
+    monkeypatch.setattr(listening, "show_frame", telling)
     told.append("")
     yield told, press
     host.state.interrupted = host.state.skipped = host.state.stopping_generation = False
