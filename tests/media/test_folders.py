@@ -94,7 +94,7 @@ def test_broken_pictures_are_named(tmp_path, monkeypatch):
     (tmp_path / "cut.jpg").write_bytes(whole["2.jpg"][: len(whole["2.jpg"]) * 2 // 3])
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello")
-    says = {"cut.png": "truncated", "cut.jpg": "truncated", "empty.png": "is empty", "text.png": "no picture"}
+    says = {"cut.png": "truncated", "cut.jpg": "truncated", "empty.png": "is empty", "text.png": "not a picture"}
     for name, sentence in says.items():
         with pytest.raises(ReaderError, match=sentence) as caught:
             check_picture(tmp_path / name)

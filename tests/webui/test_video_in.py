@@ -125,7 +125,7 @@ def wrong(base):
         ({source: base / "corrupt.mp4"}, "video_source", "corrupt.mp4", "not a readable video"),
         ({source: base / "sound.m4a"}, "video_source", "sound.m4a", "only sound"),
         ({source: frames / "3.txt"}, "video_source", "3.txt", "there is none"),
-        ({source: base / "others" / "notes.txt"}, "video_source", "notes.txt", "no video"),
+        ({source: base / "others" / "notes.txt"}, "video_source", "notes.txt", "not a readable video"),
         ({source: "data:video/mp4;base64," + "A" * 9000}, "video_source", "path of a video file on the server"),
         ({source: "AAAA" * 3000}, "video_source", "path of a video file on the server"),
         ({source: good, "video_start": 9}, "video_source", "good.mp4", "9 frames", "nothing is left", "video_start"),
@@ -232,7 +232,7 @@ def test_an_interrupt_ends_reading(host, tmp_path):
 def texts(host, monkeypatch):
     """What is told while something is read; a button may be pressed when so many texts were told."""
     told, press = [], {}
-    tell = listening.tell_frame
+    tell = listening.show_frame
 
     def telling(*args, **kwargs):
         if len(told) == press.get("at"):
