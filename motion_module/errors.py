@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from motion_module.wording import for_client
+from motion_module.wording import for_client, with_full_stop, with_name
 
 
 def as_text(name: str) -> str:
@@ -18,23 +18,32 @@ class SaidError(Exception):
     The WebUI's API answers with the *instance* attributes `status_code` and `detail` of an exception.
 
     Args:
-        sentence: names fields by `motion_module.wording.mention`, so that people on the page can be told their labels.
+        sentence: without our name in front and without a full stop; both are added here. It names fields by
+            `motion_module.wording.mention`, so that people on the page can be told their labels.
+        quoted: the sentence ends in the words of another program, which stay as they are.
     """
 
+    __slots__ = ("quoted",)  # among the instance attributes the API would answer with it
     status: ClassVar[int]
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str, *, quoted: bool = False) -> None:
         sentence = as_text(sentence)
         Exception.__init__(self, sentence)  # the next in line may be an HTTP exception, which wants a status
         self.status_code = self.status
-        self.detail = for_client(sentence)
+        self.quoted = quoted
+        self.detail = for_client(self.whole)
 
     def __str__(self) -> str:
         return self.detail
 
     @property
+    def whole(self) -> str:
+        """The sentence from our name to its end, with its mentions."""
+        return with_name(self.sentence if self.quoted else with_full_stop(self.sentence))
+
+    @property
     def sentence(self) -> str:
-        """The sentence with its mentions, for whoever shows it or puts it into another one."""
+        """The sentence with its mentions, without our name and full stop, for whoever puts it into another one."""
         return str(self.args[0])
 
 

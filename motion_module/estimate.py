@@ -72,7 +72,7 @@ class Estimate:
         self._usual, self._known, self._relative = usual, known or {}, relative or {}
         self._kinds: dict[str, _Kind] = {}
         self._start = self._last = self._last_told = clock()
-        self._told = 0.0
+        self._shown = 0.0
 
     def expect(self, kind: str, units: float) -> None:
         """There are so many units of this kind in all, done ones included."""
@@ -109,10 +109,12 @@ class Estimate:
         over, new = now - self._start, now - self._last_told
         self._last_told = now
         if new > 0:
-            kept = _KEPT * sum(1 - min(1.0, part.done / part.units) for part in self._kinds.values() if part.units > 0)
-            slower = self._told + (1 - self._told) * new / (new + left)
-            self._told = max(self._told, min(max(slower, over / (over + left)), 1 - kept))
-        return self._told
+            reserved = _KEPT * sum(
+                1 - min(1.0, part.done / part.units) for part in self._kinds.values() if part.units > 0
+            )
+            slower = self._shown + (1 - self._shown) * new / (new + left)
+            self._shown = max(self._shown, min(max(slower, over / (over + left)), 1 - reserved))
+        return self._shown
 
     def rates(self) -> dict[str, float]:
         """Seconds a unit takes, of each kind of which some are done."""

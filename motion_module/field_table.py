@@ -63,7 +63,7 @@ class FieldTable:
         return getattr(cls(), name)
 
     @classmethod
-    def told_on_page(cls, sentence: str) -> str:
+    def worded_for_page(cls, sentence: str) -> str:
         """A sentence with mentions, as people on the page read it."""
         return for_page(sentence, {name: field.label for name, field in cls.table().items()})
 
@@ -81,5 +81,5 @@ class FieldTable:
 
 def _unknown_field(name: str, table: Mapping[str, Field]) -> str:
     near = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}."
-    return f"AnimateDiff: there is no field {name[:80]!r}; {hint}"
+    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}"
+    return f"there is no field {name[:80]!r}; {hint}"

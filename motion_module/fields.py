@@ -68,7 +68,7 @@ def read_titled(title: str, field: Field, value: Any) -> Any:
 
 
 def _refuse(title: str, value: Any, allowed: str) -> ParamError:
-    return ParamError(f"AnimateDiff: {title} is {value_text(value)}; allowed is {allowed}.")
+    return ParamError(f"{title} is {value_text(value)}; allowed is {allowed}")
 
 
 def range_text(field: Field) -> str:
@@ -138,11 +138,11 @@ def _read_choices(title: str, field: Field, value: Any) -> list[Any]:
 
 def _pick(field: Field, value: Any) -> Any:
     """The choice that a value means, by its own name or its label in any case; None if there is none."""
-    for place, choice in enumerate(field.choices):
+    for index, choice in enumerate(field.choices):
         alike = isinstance(value, str) if isinstance(choice, str) else type(value) is type(choice)
         if alike and str(value).lower() == str(choice).lower():
             return choice
-        if isinstance(value, str) and value.lower() in [label.lower() for label in field.labels[place : place + 1]]:
+        if isinstance(value, str) and value.lower() in [label.lower() for label in field.labels[index : index + 1]]:
             return choice
     return None
 

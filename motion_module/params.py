@@ -152,17 +152,15 @@ class VideoParams(FamiliarParams):
             return
         if not set(self.format) - set(formats.TEXTS):
             texts = formats.listed(formats.TEXTS)
-            raise ParamError(
-                f"AnimateDiff: {mention('format')} is {value_text(self.format)}; choose at least one besides {texts}."
-            )
+            raise ParamError(f"{mention('format')} is {value_text(self.format)}; choose at least one besides {texts}")
         if self.video_source and self.video_path:
             both = f"{mention('video_source')} and {mention('video_path')}"
-            raise ParamError(f"AnimateDiff: {both} are both set; choose one of them.")
+            raise ParamError(f"{both} are both set; choose one of them")
         if self.video_end and self.video_end < self.video_start:
             raise ParamError(
-                f"AnimateDiff: {mention('video_end')} is {self.video_end}; allowed is 0, or what is not before "
-                f"{mention('video_start')}, which is {self.video_start}."
+                f"{mention('video_end')} is {self.video_end}; allowed is 0, or what is not before "
+                f"{mention('video_start')}, which is {self.video_start}"
             )
         if self.closed_loop == "N" and self.stride > 1:
             loop = f"{mention('closed_loop')} N"
-            raise ParamError(f"AnimateDiff: {mention('stride')} is {self.stride}; with {loop} it has to be 1.")
+            raise ParamError(f"{mention('stride')} is {self.stride}; with {loop} it has to be 1")

@@ -69,16 +69,16 @@ def changing(owner: object, name: str, setter: Callable[[Any], Any] | None = Non
         What puts a value there; what was there before the block comes back, whichever was the last.
     """
     own = _own_value(owner, name)
-    given: list[Any] = []
+    put_in: list[Any] = []
 
     def put(value: Any) -> None:
         (setter or partial(setattr, owner, name))(value)
-        given[:] = [value]
+        put_in[:] = [value]
 
     try:
         yield put
     finally:
-        if given and is_same(_own_value(owner, name), given[0]):
+        if put_in and is_same(_own_value(owner, name), put_in[0]):
             if setter is not None and own is not MISSING:
                 setter(own)
             else:
@@ -200,9 +200,9 @@ def inserted(block: Block, index: int, layer: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for place in range(len(block)):
-            if block[place] is layer:
-                del block[place]
+        for position in range(len(block)):
+            if block[position] is layer:
+                del block[position]
                 break
 
 

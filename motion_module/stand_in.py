@@ -30,16 +30,16 @@ class StandIn:
     A copy, a deep one too, is the stand-in itself. It has the name, signature and attributes of what it stands in for.
     """
 
-    __slots__ = ("__name__", "__weakref__", "_own", "_owner", "_place", "_replacement", "_threads")
+    __slots__ = ("__name__", "__weakref__", "_own", "_owner", "_owner_key", "_replacement", "_threads")
 
     def __init__(self, owner: Any, name: str, own: Any, wrap: Callable[[Call], Call]) -> None:
         self.__name__ = name
-        self._place = id(owner), name
+        self._owner_key = id(owner), name
         self._owner = _weakly(owner)
         self._own = _kept_for(owner, own)
         self._threads: set[int] = set()  # those that are within the replacement
         self._replacement: Call | None = wrap(self._forward)
-        _LIVING.setdefault(self._place, []).append(self)
+        _LIVING.setdefault(self._owner_key, []).append(self)
 
     @property
     def over(self) -> bool:
@@ -48,24 +48,24 @@ class StandIn:
 
     def end(self) -> None:
         """From now on, forward; what the replacement held is let go."""
-        living = _LIVING.get(self._place, [])
+        living = _LIVING.get(self._owner_key, [])
         if self in living:
             living.remove(self)
         if not living:
-            _LIVING.pop(self._place, None)
+            _LIVING.pop(self._owner_key, None)
         self._replacement = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the replacement, or what it replaced; see the class."""
         thread = threading.get_ident()
-        for one in [self] if not self.over else reversed(_LIVING.get(self._place, [])):
-            replacement = one._replacement
-            if replacement is not None and thread not in one._threads:
-                one._threads.add(thread)
+        for stand_in in [self] if not self.over else reversed(_LIVING.get(self._owner_key, [])):
+            replacement = stand_in._replacement
+            if replacement is not None and thread not in stand_in._threads:
+                stand_in._threads.add(thread)
                 try:
                     return replacement(*args, **kwargs)
                 finally:
-                    one._threads.discard(thread)
+                    stand_in._threads.discard(thread)
         return self._forward(*args, **kwargs)
 
     def __copy__(self) -> StandIn:
@@ -91,8 +91,8 @@ class StandIn:
         owner = self._owner()
         if owner is None:
             raise RuntimeError(f"{self.__name__} was kept for longer than the object that it belongs to.")
-        found = inspect.getattr_static(type(owner), self.__name__)
-        return found.__get__(owner, type(owner)) if hasattr(found, "__get__") else found
+        attribute = inspect.getattr_static(type(owner), self.__name__)
+        return attribute.__get__(owner, type(owner)) if hasattr(attribute, "__get__") else attribute
 
 
 _LIVING: dict[tuple[int, str], list[StandIn]] = {}
@@ -122,10 +122,10 @@ def _kept_for(owner: Any, own: Any) -> Callable[[], Any]:
     """What hands out `own` later, without holding the owner: others keep stand-ins for longer than their owners."""
     if not isinstance(own, MethodType) or own.__self__ is not owner:
         return lambda: own
-    function, found = own.__func__, _weakly(owner)
+    function, owner_or_none = own.__func__, _weakly(owner)
 
     def bound() -> Any:
-        alive = found()
+        alive = owner_or_none()
         return MISSING if alive is None else MethodType(function, alive)
 
     return bound

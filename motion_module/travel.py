@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _AND = re.compile(r"\bAND\b")  # as the WebUI splits prompts
 
 
-class Between(NamedTuple):
+class KeyMix(NamedTuple):
     """Where a frame lies: `share` of the way from the prompt of frame `left` to that of frame `right`."""
 
     left: int
@@ -26,7 +26,7 @@ class Between(NamedTuple):
 
 @dataclass(frozen=True)
 class Travel:
-    """The schedule of one prompt.
+    """The travel of one prompt: its keys, and how the frames between them mix.
 
     Attributes:
         keys: frame number -> the whole prompt of that frame, ascending.
@@ -40,27 +40,27 @@ class Travel:
 
     def prompts(self) -> list[str]:
         """For every frame the prompt of the key it comes from; at a key's own frame that is the key's prompt."""
-        return [self.keys[between.left] for between in self.places()]
+        return [self.keys[mix.left] for mix in self.mixes()]
 
-    def places(self) -> list[Between]:
-        """For every frame the keys it lies between."""
-        return [self._place(frame) for frame in range(self.frames)]
+    def mixes(self) -> list[KeyMix]:
+        """For every frame the two keys whose prompts it mixes."""
+        return [self._mix(frame) for frame in range(self.frames)]
 
-    def _place(self, frame: int) -> Between:
+    def _mix(self, frame: int) -> KeyMix:
         numbers = list(self.keys)
         after = bisect_right(numbers, frame)
         if 0 < after < len(numbers):
             left, right = numbers[after - 1], numbers[after]
-            return Between(left, right, (frame - left) / (right - left))
+            return KeyMix(left, right, (frame - left) / (right - left))
         first, last = numbers[0], numbers[-1]
         if not self.closed or first == last:
             nearest = last if after else first
-            return Between(nearest, nearest, 0.0)
+            return KeyMix(nearest, nearest, 0.0)
         way = first + self.frames - last
-        return Between(last, first, ((frame - last) % self.frames) / way)
+        return KeyMix(last, first, ((frame - last) % self.frames) / way)
 
     def __str__(self) -> str:
-        """The schedule for the log."""
+        """The keys and their prompts, for the log."""
         return "; ".join(f"{frame}: {text}" for frame, text in self.keys.items())
 
 
@@ -109,9 +109,7 @@ def with_style(prompt: str, style: str, merge: Callable[[str, str], str]) -> str
     """
     lines, of_style = _Lines.of(prompt), _Lines.of(style)
     if lines is not None and of_style is not None:
-        raise ParamError(
-            "Prompt travel: the prompt has frame numbers, and so has a style; keep them in one of the two."
-        )
+        raise ParamError("Prompt travel: the prompt has frame numbers, and so has a style; keep them in one of the two")
     if lines is not None:
         return lines.each(lambda text: merge(without_tags(style), text), tags_of(style))
     if of_style is not None:
@@ -135,7 +133,7 @@ class _Lines:
             return None
         first, last = min(keys), max(keys)
         before, after = ([line for line in part if not is_bracket(line)] for part in (lines[:first], lines[last + 1 :]))
-        return cls(before, [(lines[place], keys.get(place)) for place in range(first, last + 1)], after)
+        return cls(before, [(lines[number], keys.get(number)) for number in range(first, last + 1)], after)
 
     def each(self, change: Callable[[str], str], tags: list[str]) -> str:
         """The same keys, each with its whole prompt changed; tags outside of keys stand once, before all of them."""
@@ -153,12 +151,12 @@ def _read_keys(lines: _Lines, frames: int) -> dict[int, str]:
         if key is None:
             if not is_filling(line):
                 raise ParamError(
-                    f"Prompt travel: {line.strip()!r:.80} stands between two keys; begin it with its frame number."
+                    f"Prompt travel: {line.strip()!r:.80} stands between two keys; begin it with its frame number"
                 )
             continue
         _check_key(key.frame, frames, max(texts, default=-1))
         if key.frame in texts:
-            _log.warning("Prompt travel: frame %d is given twice; the last one counts.", key.frame)
+            _log.warning("Prompt travel: frame %d appears twice; the last one counts.", key.frame)
         texts[key.frame] = key.text
     _check_parts(texts)
     return texts
@@ -171,21 +169,21 @@ def _check_parts(texts: dict[int, str]) -> None:
     if odd is not None:
         raise ParamError(
             f"Prompt travel: AND joins {parts[first]} prompts at frame {first}, but {parts[odd]} at frame {odd}; "
-            f"every frame number needs as many."
+            f"every frame number needs as many"
         )
 
 
 def _check_key(frame: int, frames: int, last: int) -> None:
     if frame >= frames:
-        raise ParamError(f"Prompt travel: frame {frame} is beyond the last frame, {frames - 1}, of {frames} frames.")
+        raise ParamError(f"Prompt travel: frame {frame} is beyond the last frame, {frames - 1}, of {frames} frames")
     if frame < last:
-        raise ParamError(f"Prompt travel: frame {frame} stands after frame {last}; the frame numbers have to ascend.")
+        raise ParamError(f"Prompt travel: frame {frame} stands after frame {last}; the frame numbers have to ascend")
 
 
 def _check_texts(texts: dict[int, str], around: str) -> None:
     for frame, text in texts.items():
         if not text or not without_tags(text + around).strip(", "):
-            raise ParamError(f"Prompt travel: frame {frame} has no text; write what it shows after the colon.")
+            raise ParamError(f"Prompt travel: frame {frame} has no text; write what it shows after the colon")
 
 
 def _joined(parts: list[str]) -> str:

@@ -47,21 +47,21 @@ def read_key(line: str) -> Key | None:
 
     A number of more than nine digits is beyond every video, and is cut to them.
     """
-    found = _KEY.match(line)
-    if found is None:
+    match = _KEY.match(line)
+    if match is None:
         return None
-    digits = found["frame"].lstrip("0") or "0"
-    text = found["text"].strip()
-    text = _unquoted(text) if found["quote"] else text
+    digits = match["frame"].lstrip("0") or "0"
+    text = match["text"].strip()
+    text = _unquoted(text) if match["quote"] else text
     return Key(int(digits[: _LONGEST + 1]), text)
 
 
 def key_lines(lines: list[str]) -> dict[int, Key]:
-    """The keys among the lines of a prompt: place of the line -> key.
+    """The keys among the lines of a prompt: number of the line -> key.
 
     Where the only such line is a ratio or the time of day (`16:9`, `12:30 pm`), there are none.
     """
-    keys = {place: key for place, line in enumerate(lines) if (key := read_key(line)) is not None}
+    keys = {number: key for number, line in enumerate(lines) if (key := read_key(line)) is not None}
     if len(keys) == 1 and _RATIO.match(lines[next(iter(keys))]):
         return {}
     return keys

@@ -67,7 +67,7 @@ class WindowPlan:
         return context_windows(step, frames, self.context, self.stride, self.overlap, self.closed_loop, schedule)
 
     def weights(self) -> list[float]:
-        """What the frame at each place of a window counts; see `window_weights`."""
+        """What the frame at each position of a window counts; see `window_weights`."""
         return window_weights(self.blend, self.context, self.shared_frames)
 
 
@@ -97,10 +97,10 @@ def context_windows(
     if schedule == "static":
         return _static(frames, context, overlap)
     if schedule != "uniform":
-        raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}.")
+        raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}")
     if closed_loop == "N" and stride > 1:
         needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
-        raise ParamError(f"{needs}: windows that take every second frame reach over the end.")
+        raise ParamError(f"{needs}: windows that take every second frame extend beyond the end")
     windows = list(_uniform(step, frames, context, stride, overlap, wraps=ClosedLoop(closed_loop).wraps))
     return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
 
@@ -143,7 +143,7 @@ def overlap_note(frames: int, plan: WindowPlan) -> str:
 
 
 def window_weights(name: str, context: int, overlap: int) -> list[float]:
-    """How much the frame at each place of a window counts against the same frame of other windows; always > 0.
+    """How much the frame at each position of a window counts against the same frame of other windows; always > 0.
 
     Args:
         name: one of `BLENDS`; "overwrite" has no weights, the last window wins.
@@ -154,26 +154,26 @@ def window_weights(name: str, context: int, overlap: int) -> list[float]:
         ParamError: no such way of blending.
     """
     if name not in BLENDS:
-        raise ParamError(f"{mention('blend')} is {name!r}; allowed are {', '.join(BLENDS)}.")
+        raise ParamError(f"{mention('blend')} is {name!r}; allowed are {', '.join(BLENDS)}")
     return [_WEIGHTS[name](min(k, context - 1 - k), overlap) for k in range(context)]
 
 
 # Pyramid is the default: near the end of its window a frame is seen from one side only, and counts less and less,
 # whatever the overlap and the stride. Measured by tests/quality/windows.py; see tests/quality/windows.md.
-_WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (places to the nearer end, overlap) -> weight
-    "overwrite": lambda place, overlap: 1.0,
-    "flat": lambda place, overlap: 1.0,
-    "pyramid": lambda place, overlap: float(place + 1),
-    "linear": lambda place, overlap: min(1.0, (place + 1) / (overlap + 1)),
+_WEIGHTS: dict[str, Callable[[int, int], float]] = {  # (positions to the nearer end, overlap) -> weight
+    "overwrite": lambda position, overlap: 1.0,
+    "flat": lambda position, overlap: 1.0,
+    "pyramid": lambda position, overlap: float(position + 1),
+    "linear": lambda position, overlap: min(1.0, (position + 1) / (overlap + 1)),
 }
 
 
 def halving(step: int) -> float:
     """The bits of `step` mirrored behind the binary point: 0, 1/2, 1/4, 3/4, 1/8, 5/8, ..."""
-    value, place = 0.0, 0.5
+    value, weight = 0.0, 0.5
     while step > 0:
-        value += place * (step & 1)
-        step, place = step >> 1, place / 2
+        value += weight * (step & 1)
+        step, weight = step >> 1, weight / 2
     return value
 
 
@@ -196,11 +196,11 @@ def _static(frames: int, context: int, overlap: int) -> list[Window]:
 def _unwrapped(windows: list[Window], frames: int, context: int) -> list[Window]:
     """Put the first or the last frames, whichever are nearer, in the place of a window that wraps; cover both ends."""
     first, last = list(range(context)), list(range(frames - context, frames))
-    kept: list[Window] = []
+    unwrapped: list[Window] = []
     for window in windows:
         if window[0] > window[-1]:
             window = last if frames - window[0] > window[-1] else first
-        if window not in kept:
-            kept.append(window)
-    covered = {frame for window in kept for frame in window}
-    return kept + [edge for edge in (first, last) if not covered.issuperset(edge)]
+        if window not in unwrapped:
+            unwrapped.append(window)
+    covered = {frame for window in unwrapped for frame in window}
+    return unwrapped + [edge for edge in (first, last) if not covered.issuperset(edge)]

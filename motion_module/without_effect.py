@@ -18,30 +18,30 @@ def idle_fields(params: VideoParams, frames: int | None) -> dict[str, str]:
     Returns:
         Field name -> why, in a few words with mentions.
     """
-    found = _without_what_they_need(params)
+    idle = _without_what_they_need(params)
     if params.effect == 0:
-        found["motion_scale"] = f"{mention('effect')} is 0"
+        idle["motion_scale"] = f"{mention('effect')} is 0"
     if params.reverse and 0 not in params.reverse:
-        found["reverse"] = f"it needs {either('0', params.table()['reverse'].labels[0])}"
+        idle["reverse"] = f"it needs {either('0', params.table()['reverse'].labels[0])}"
     if params.same_noise:
-        found["freenoise_enable"] = "every frame starts from the same noise"
+        idle["freenoise_enable"] = "every frame starts from the same noise"
     if frames is not None and frames <= params.batch_size:
         why = f"{frames} frames fit into one window of {params.batch_size}"
-        found.update(dict.fromkeys(_OF_WINDOWS, why))
+        idle.update(dict.fromkeys(_OF_WINDOWS, why))
         if params.closed_loop == "N":  # A plays the video backwards, too, and R+P closes prompt travel
-            found["closed_loop"] = why
+            idle["closed_loop"] = why
     elif params.schedule == "static":
-        found["stride"] = "static windows have none"
+        idle["stride"] = "static windows have none"
         if params.closed_loop != "R-P":
             travel = "" if params.closed_loop == "N" else ", it only closes prompt travel"
-            found["closed_loop"] = f"static windows never wrap{travel}"
-    return found
+            idle["closed_loop"] = f"static windows never wrap{travel}"
+    return idle
 
 
 def without_effect(params: VideoParams, frames: int | None) -> dict[str, str]:
     """The idle fields that were changed from their defaults, so that somebody may wonder."""
-    found = idle_fields(params, frames)
-    return {name: why for name, why in found.items() if getattr(params, name) != params.default_of(name)}
+    idle = idle_fields(params, frames)
+    return {name: why for name, why in idle.items() if getattr(params, name) != params.default_of(name)}
 
 
 def _without_what_they_need(params: VideoParams) -> dict[str, str]:

@@ -21,6 +21,18 @@ from typing import Any
 _BEGIN, _BETWEEN, _END = "\x0e", "\x1f", "\x0f"
 _MENTION = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}{_BETWEEN}]*)(?:{_BETWEEN}([^{_BEGIN}{_END}{_BETWEEN}]*))?{_END}")
 _LONGEST_VALUE = 80
+NAME = "AnimateDiff"
+_NAMED = (f"{NAME} ", f"{NAME}: ", "Prompt travel: ")  # beginnings that say already who speaks
+
+
+def with_name(sentence: str) -> str:
+    """The sentence as people read it among those of others: it begins with our name. Again is harmless."""
+    return sentence if sentence.startswith(_NAMED) else f"{NAME}: {sentence}"
+
+
+def with_full_stop(sentence: str) -> str:
+    """The sentence with its end. Again is harmless."""
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 def mention(name: str) -> str:
@@ -35,7 +47,7 @@ def either(client: str, page: str) -> str:
 
 def for_client(sentence: str) -> str:
     """The sentence as API clients read it."""
-    return _MENTION.sub(lambda found: found[1], sentence)
+    return _MENTION.sub(lambda match: match[1], sentence)
 
 
 def for_page(sentence: str, labels: Mapping[str, str]) -> str:
@@ -45,7 +57,7 @@ def for_page(sentence: str, labels: Mapping[str, str]) -> str:
         sentence: with mentions.
         labels: name of a field -> what the page calls it.
     """
-    return _MENTION.sub(lambda found: labels.get(found[1], found[1]) if found[2] is None else found[2], sentence)
+    return _MENTION.sub(lambda match: labels.get(match[1], match[1]) if match[2] is None else match[2], sentence)
 
 
 def value_text(value: Any) -> str:
@@ -79,8 +91,8 @@ _SYSTEM_SAYS: dict[int, str] = {
     errno.EDQUOT: "there is no space left on the disk",
     errno.EFBIG: "there is no space left on the disk",
     errno.EROFS: "the disk is read-only",
-    errno.EACCES: "the permission to do so is missing",
-    errno.EPERM: "the permission to do so is missing",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
     errno.ENOENT: "there is no such file or folder",
     errno.ENOTDIR: "a file is where a folder should be",
     errno.EISDIR: "a folder is where a file should be",
@@ -89,12 +101,12 @@ _SYSTEM_SAYS: dict[int, str] = {
     errno.EMFILE: "too many files are open",
     errno.ENFILE: "too many files are open",
     errno.EIO: "the disk does not answer as it should",
-    errno.ENOEXEC: "it is no program that runs on this system",
+    errno.ENOEXEC: "it is not a program that runs on this system",
     errno.ENOMEM: "there is not enough memory",
     errno.ETXTBSY: "another program is using the file",
     errno.EBUSY: "another program is using the file",
-    errno.ESTALE: "the disk is not connected any more",
-    errno.ENODEV: "the disk is not connected any more",
+    errno.ESTALE: "the disk is no longer connected",
+    errno.ENODEV: "the disk is no longer connected",
 }
 
 

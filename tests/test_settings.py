@@ -47,8 +47,8 @@ def test_a_wrong_value_is_refused_in_one_sentence(key, value, sentence):
     with pytest.raises(ParamError) as caught:
         getattr(Settings({key: value}), key)
     assert caught.value.detail == f"AnimateDiff: the setting animatediff_{key} is {sentence}"
-    said = VideoParams.told_on_page(caught.value.sentence)
-    assert said.startswith(f'AnimateDiff: the setting "{getattr(Settings, key).field.label}" is ')
+    said = VideoParams.worded_for_page(caught.value.sentence)
+    assert said.startswith(f'the setting "{getattr(Settings, key).field.label}" is ')
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_any_json_is_read_or_refused_in_one_sentence(row, value):
     try:
         read = row.read(value)
     except ParamError as error:
-        assert for_client(error.sentence).startswith(f"AnimateDiff: the setting {row.name} is ")
+        assert for_client(error.sentence).startswith(f"the setting {row.name} is ")
         assert error.detail.count("\n") == 0 and len(error.detail) < 600
     else:
         json.dumps(read)

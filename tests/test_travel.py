@@ -28,7 +28,7 @@ def test_tolerant(text):
 
 def test_a_key_given_twice_counts_as_the_last(caplog):
     assert parse("0: a\n4: b\n4: c", 16, False).keys == {0: "a", 4: "c"}
-    assert "frame 4 is given twice" in caplog.text
+    assert "frame 4 appears twice" in caplog.text
 
 
 def test_and_may_stand_in_every_key():
@@ -51,8 +51,8 @@ def test_what_cannot_be_is_refused(text, sentence):
 
 
 def test_the_way_between_keys_is_linear_in_frames():
-    places = parse("0: a\n4: b\n6: c", 8, False).places()
-    assert [tuple(p) for p in places] == [
+    mixes = parse("0: a\n4: b\n6: c", 8, False).mixes()
+    assert [tuple(p) for p in mixes] == [
         (0, 4, 0.0), (0, 4, 0.25), (0, 4, 0.5), (0, 4, 0.75), (4, 6, 0.0), (4, 6, 0.5), (6, 6, 0.0), (6, 6, 0.0),
     ]  # fmt: skip
 
@@ -60,16 +60,16 @@ def test_the_way_between_keys_is_linear_in_frames():
 def test_frames_before_the_first_key_use_it():
     travel = parse("3: a\n5: b", 6, False)
     assert travel.prompts() == ["a", "a", "a", "a", "a", "b"]
-    assert [p.share for p in travel.places()[:3]] == [0, 0, 0]
+    assert [p.share for p in travel.mixes()[:3]] == [0, 0, 0]
 
 
 def test_closed_the_last_key_leads_back_to_the_first():
-    places = parse("2: a\n6: b", 8, True).places()
-    assert tuple(places[6]) == (6, 2, 0.0)
-    assert tuple(places[7]) == (6, 2, 0.25)
-    assert tuple(places[0]) == (6, 2, 0.5)
-    assert tuple(places[1]) == (6, 2, 0.75)
-    assert tuple(places[2]) == (2, 6, 0.0)
+    mixes = parse("2: a\n6: b", 8, True).mixes()
+    assert tuple(mixes[6]) == (6, 2, 0.0)
+    assert tuple(mixes[7]) == (6, 2, 0.25)
+    assert tuple(mixes[0]) == (6, 2, 0.5)
+    assert tuple(mixes[1]) == (6, 2, 0.75)
+    assert tuple(mixes[2]) == (2, 6, 0.0)
 
 
 def test_one_key_stays_even_when_closed():
@@ -81,9 +81,9 @@ def test_at_its_own_frame_every_key_counts_alone(keys, closed):
     text = "\n".join(f"{key}: text {key}" for key in sorted(keys))
     travel = parse(text, 31, closed)
     for key in keys:
-        assert travel.places()[key].left == key and travel.places()[key].share == 0
-    for place in travel.places():
-        assert 0 <= place.share < 1 and {place.left, place.right} <= keys
+        assert travel.mixes()[key].left == key and travel.mixes()[key].share == 0
+    for mix in travel.mixes():
+        assert 0 <= mix.share < 1 and {mix.left, mix.right} <= keys
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_idle_fields(fields, frames, idle):
 def test_a_field_waits_for_the_one_it_needs():
     found = idle_fields(VideoParams(), 17)
     assert set(found) == set(OF_OTHERS)
-    page = {name: VideoParams.told_on_page(why) for name, why in found.items()}
+    page = {name: VideoParams.worded_for_page(why) for name, why in found.items()}
     assert page["freeinit_iters"] == "it needs FreeInit" and page["interp_x"] == "it needs Frame interpolation"
     assert page["video_start"] == "it needs Video source or Video path"
     assert for_client(found["video_start"]) == "it needs video_source or video_path"

@@ -22,9 +22,9 @@ NOT_SAID = {"motion_module/params.py", "motion_module/settings.py"}  # labels an
 
 
 def test_one_sentence_for_both():
-    error = ParamError(f"AnimateDiff: {mention('batch_size')} is {value_text(None)}; with {mention('closed_loop')} N.")
+    error = ParamError(f"{mention('batch_size')} is {value_text(None)}; with {mention('closed_loop')} N.")
     assert str(error) == error.detail == "AnimateDiff: batch_size is null; with closed_loop N."
-    assert VideoParams.told_on_page(error.sentence) == "AnimateDiff: Context batch size is empty; with Closed loop N."
+    assert VideoParams.worded_for_page(error.sentence) == "Context batch size is empty; with Closed loop N."
     assert repr(HostError("x")) == "HostError('x')"
 
 
@@ -68,7 +68,7 @@ def test_a_number_is_written_out(number, text):
     [
         (errno.EROFS, "the disk is read-only"),
         (errno.ENOSPC, "there is no space left on the disk"),
-        (errno.EACCES, "the permission to do so is missing"),
+        (errno.EACCES, "permission is denied"),
         (errno.ENAMETOOLONG, "the name is too long"),
         (errno.ENOENT, "there is no such file or folder"),
         (errno.ELOOP, os.strerror(errno.ELOOP)),

@@ -15,7 +15,7 @@ from motion_module.errors import CheckpointError, as_text
 
 _MULTIPLE = 64  # the network halves its pictures six times
 _MOST_CODE = 16 << 20  # bytes of source code, which is compressed in the file
-_INPUTS = 3  # first picture, second picture, place
+_INPUTS = 3  # first picture, second picture, time
 
 
 class Film:
@@ -39,12 +39,12 @@ class Film:
         return Film(self._network, self._stored, device)
 
     @torch.inference_mode()
-    def __call__(self, first: Tensor, second: Tensor, place: float) -> Tensor:
-        """The picture at a place between two.
+    def __call__(self, first: Tensor, second: Tensor, time: float) -> Tensor:
+        """The picture at a time between two.
 
         Args:
             first, second: 3 h w, values 0..1.
-            place: above 0 (the first) and below 1 (the second).
+            time: above 0 (the first) and below 1 (the second).
 
         Returns:
             3 h w, float32 on the CPU, values 0..1.
@@ -54,9 +54,9 @@ class Film:
         """
         _, height, width = first.shape
         pair = [_padded(picture[None].to(self._device, self._dtype)) for picture in (first, second)]
-        made = self._network(*pair, torch.full((1, 1), place, device=self._device, dtype=self._dtype))
+        made = self._network(*pair, torch.full((1, 1), time, device=self._device, dtype=self._dtype))
         if not isinstance(made, Tensor) or made.shape != pair[0].shape:
-            raise CheckpointError("The FILM file returned something else than one picture of the same size.")
+            raise CheckpointError("The FILM file returned something other than one picture of the same size")
         return made[0, :, :height, :width].float().clamp(0, 1).cpu()
 
 
@@ -74,10 +74,10 @@ def load_film(path: Path) -> Film:
         raise _damaged(path) from error
     if inputs != _INPUTS:
         raise CheckpointError(
-            f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three."
+            f"{as_text(path.name)} is a TorchScript file, but not FILM: it takes {inputs} inputs, FILM three"
         )
-    kept = next((weights.dtype for weights in network.parameters()), torch.float32)
-    return Film(network, kept)
+    stored = next((weights.dtype for weights in network.parameters()), torch.float32)
+    return Film(network, stored)
 
 
 def _check_archive(path: Path) -> None:
@@ -94,16 +94,16 @@ def _check_archive(path: Path) -> None:
             if whole and archive.testzip() is None:
                 return
     except MissingError as error:
-        raise CheckpointError(f"There is no file {as_text(path.name)}.") from error
+        raise CheckpointError(f"There is no file {as_text(path.name)}") from error
     except UnreadableError as error:
-        raise CheckpointError(f"{as_text(path.name)} {error.phrase}; FILM's TorchScript file was expected.") from error
+        raise CheckpointError(f"{as_text(path.name)} {error.phrase}; FILM's TorchScript file was expected") from error
     except (*DAMAGE, OSError) as error:
         raise _damaged(path) from error
     raise _damaged(path)
 
 
 def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(f"{as_text(path.name)} is damaged or no TorchScript file; please download it again.")
+    return CheckpointError(f"{as_text(path.name)} is damaged or not a TorchScript file; please download it again")
 
 
 def _padded(picture: Tensor) -> Tensor:

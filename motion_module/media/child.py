@@ -44,8 +44,8 @@ def finished(command: Sequence[str], limit_s: float, beat: Beat = silent) -> sub
             while True:
                 beat()
                 try:
-                    written, said = process.communicate(timeout=min(BEAT_S, limit_s))
-                    return subprocess.CompletedProcess(command, process.returncode, written, said)
+                    written, complaints = process.communicate(timeout=min(BEAT_S, limit_s))
+                    return subprocess.CompletedProcess(command, process.returncode, written, complaints)
                 except subprocess.TimeoutExpired:
                     if time.monotonic() > end:
                         raise
@@ -187,5 +187,5 @@ def failure(code: int, messages: Sequence[str]) -> str:
     """How ffmpeg ended, with its first message (the cause, as a rule) and its last."""
     lines = [plain(line) for line in messages if line.strip()]
     how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    told = dict.fromkeys([lines[0], lines[-1]]) if lines else ["it gave no reason"]
-    return f"ffmpeg {how}: {'; '.join(told)}"
+    reasons = dict.fromkeys([lines[0], lines[-1]]) if lines else ["it gave no reason"]
+    return f"ffmpeg {how}: {'; '.join(reasons)}"

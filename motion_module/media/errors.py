@@ -70,7 +70,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return system_says(error)
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is no picture"
+        return "it is not a picture"
     return str(error).rstrip(".") or type(error).__name__
 
 
@@ -79,7 +79,7 @@ def describe(error: Exception) -> str:
     if isinstance(error, WriterError):
         return str(error)
     if isinstance(error, SaidError):
-        return error.sentence.removeprefix("AnimateDiff: ")
+        return error.sentence
     if isinstance(error, OSError) and error.errno is not None:
         return system_says(error)
     return f"{type(error).__name__}: {error}"

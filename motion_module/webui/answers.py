@@ -23,29 +23,33 @@ from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Processing
-from motion_module.wording import for_client
+from motion_module.wording import NAME, for_client, with_full_stop, with_name
 
 _log = logging.getLogger(__name__)
-_NAME = "AnimateDiff"
-_BEGINNINGS = (_NAME, "Prompt travel")
+_BEGINNINGS = (NAME, "Prompt travel")
 
 
 class Answer(SaidError):  # noqa: N818  (what is called an error is what it answers)
     """An error of ours as its reader is to see it; it has been logged."""
 
 
-def told(p: Processing | None, sentence: str) -> str:
+def worded_for(p: Processing | None, sentence: str) -> str:
     """A sentence with mentions, in the words of whoever has asked for the run of `p`."""
-    return for_client(sentence) if getattr(p, "is_api", False) else VideoParams.told_on_page(sentence)
+    return for_client(sentence) if getattr(p, "is_api", False) else VideoParams.worded_for_page(sentence)
 
 
-def comment(p: Processing, sentence: str) -> None:
+def message_for(p: Processing | None, sentence: str) -> str:
+    """A sentence as whoever has asked for the run of `p` reads it among those of others."""
+    return worded_for(p, with_name(with_full_stop(sentence)))
+
+
+def add_message(p: Processing, sentence: str) -> None:
     """Put a sentence below the gallery, and into an API client's `info`."""
-    p.comment(told(p, sentence))
+    p.comment(message_for(p, sentence))
 
 
 def comments_of(p: Processing) -> list[str]:
-    """What `comment` has said in the run of `p`; of the host's comments clients get none."""
+    """What `add_message` has said in the run of `p`; of the host's comments clients get none."""
     return [line for line in getattr(p, "comments", ()) if line.startswith(_BEGINNINGS)]
 
 
@@ -56,17 +60,13 @@ def answer_to(p: Processing | None, error: SaidError) -> Answer:
     """
     if isinstance(error, Answer):
         return error
-    sentence = error.sentence
-    if not sentence.startswith(_BEGINNINGS):
-        sentence = f"{_NAME}: {sentence}"
-    said = told(p, sentence)
-    _log.error("%s", said)
+    _log.error("%s", worded_for(p, error.whole))
     kind: Any = type(error)
     if getattr(p, "is_api", False):
-        answer = _class_for_client(kind)(sentence)
+        answer = _class_for_client(kind)(error.sentence, quoted=error.quoted)
     else:
-        answer = _class_for_page(kind)(sentence)
-        answer.detail = said.removeprefix(f"{_NAME}: ").removeprefix(f"{_NAME} ")
+        answer = _class_for_page(kind)(error.sentence, quoted=error.quoted)
+        answer.detail = worded_for(p, error.whole).removeprefix(f"{NAME}: ").removeprefix(f"{NAME} ")
     answer.__cause__ = error if isinstance(error, HostError) else None  # whose log is to show where it happened
     answer.__suppress_context__ = True
     return answer
@@ -122,7 +122,7 @@ def _class_for_client(kind: type[SaidError]) -> type[Any]:
 
 @functools.lru_cache
 def _class_for_page(kind: type[SaidError]) -> type[Any]:
-    return type(_NAME, (kind, Answer), {})
+    return type(NAME, (kind, Answer), {})
 
 
 def _log_no_traceback_of(error: Answer) -> None:

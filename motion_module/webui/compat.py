@@ -38,7 +38,7 @@ class PromptScheduler:
         if not self.prompt_map:
             return cond
         keys = dict(sorted(self.prompt_map.items()))
-        return travelled(cond, Travel(keys, cond.shape[0], closed_loop).places())
+        return travelled(cond, Travel(keys, cond.shape[0], closed_loop).mixes())
 
 
 @dataclass
@@ -69,7 +69,7 @@ def get_animatediff_arg(p: Processing) -> VideoArgument | None:
     Raises:
         ParamError: nobody has read the request yet, and it is wrong.
     """
-    running = hooks.of(p)
+    running = hooks.run_of(p)
     if isinstance(running, FailedRun):
         return VideoArgument(enable=True)  # it will end with our sentence, and is nobody else's
     if running is not None:

@@ -38,10 +38,10 @@ class A1111:
         unet = self.unet(sd_model)
         return mounted(unet, model, call, norms_named(unet, _NORM))
 
-    def row_layout(self, frames: int, parts: int, announced: DenoiserCall, places: tuple[int, ...]) -> LayoutOf:
+    def row_layout(self, frames: int, parts: int, announced: DenoiserCall, moved_rows: tuple[int, ...]) -> LayoutOf:
         """The prompts of frame 0, of frame 1, ..., then the negative prompt of each frame; read from the rows, because
         the host may leave the negative prompt out, and other extensions stand between."""
-        return Announced(frames, parts, announced.x, announced.text_cond, announced.text_uncond, places).layout_of
+        return Announced(frames, parts, announced.x, announced.text_cond, announced.text_uncond, moved_rows).layout_of
 
     def branches_share_calls(self) -> bool:
         """A setting of the host's."""

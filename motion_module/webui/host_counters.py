@@ -99,8 +99,8 @@ class HostCounters:
         assign(shared.state, job_no=self._part)
 
     def _as_ever(self, original: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        told = original()
-        return told if self._is_over() else {**told, "job_count": self._jobs, "job_no": self._job}
+        counters = original()
+        return counters if self._is_over() else {**counters, "job_count": self._jobs, "job_no": self._job}
 
     def _whole_bar(self, steps: int) -> Callable[..., None]:
         def reset(original: Callable[[], None]) -> None:

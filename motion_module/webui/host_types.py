@@ -204,20 +204,20 @@ class Host(Protocol):
         """The UNet of ldm's shape (input_blocks, middle_block, output_blocks) whose layers are called."""
 
     def motion_layers(self, sd_model: Checkpoint, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
-        """The motion layers in their places, and the norms over frames where the motion module wants that.
+        """The motion layers in their slots, and the norms over frames where the motion module wants that.
 
         Raises:
             CheckpointError: the motion module is for another family of models.
         """
 
-    def row_layout(self, frames: int, parts: int, announced: DenoiserCall, places: tuple[int, ...]) -> LayoutOf:
+    def row_layout(self, frames: int, parts: int, announced: DenoiserCall, moved_rows: tuple[int, ...]) -> LayoutOf:
         """Which row of the coming call of the model is whose.
 
         Args:
             frames: N, frames of the video.
             parts: k, prompts joined with AND.
             announced: what the host hands to its denoiser callbacks, after these.
-            places: where they have moved the rows; see `RowLayout`.
+            moved_rows: where they have moved the rows; see `RowLayout`.
         """
 
     def branches_share_calls(self) -> bool:

@@ -65,7 +65,7 @@ class Amount:
 
     def before(self, kind: str, number: int) -> float:
         """Units of one kind in those passes of a video that come before one of them."""
-        return sum(one.calls * one.units for one in self.passes[:number] if one.kind == kind)
+        return sum(sampling.calls * sampling.units for sampling in self.passes[:number] if sampling.kind == kind)
 
     def sampled(self, kind: str) -> float:
         """Units of one kind in all passes of a video."""
@@ -90,7 +90,7 @@ class Progress:
         usual = {**_USUAL, self._save: _USUAL["save"], self._finish: _USUAL["finish"]}
         self._estimate = Estimate(lambda: time.time(), usual, _MEASURED, _RELATIVE)
         self._video = self._pass = self._saved = 0
-        self._step, self._place = 0, math.inf
+        self._step, self._steps_done = 0, math.inf
         self._decoded = 0.0
         self.expect(amount)
 
@@ -126,7 +126,7 @@ class Progress:
             video: its number, from 0.
             from_noise: it begins with nothing but noise.
         """
-        self._video, self._pass, self._place = video, -1, math.inf
+        self._video, self._pass, self._steps_done = video, -1, math.inf
         self.anything_made = not from_noise
         self._leave_out(video)
         self._estimate.begin()
@@ -141,7 +141,7 @@ class Progress:
 
     def step(self, step: int, steps: int) -> None:
         """A call of the denoiser begins, number `step` (from 0) of `steps` that there are in its pass."""
-        if step < self._place:  # a sampler has begun anew
+        if step < self._steps_done:  # a sampler has begun anew
             self._pass = min(self._pass + 1, len(self._amount.passes) - 1)
         if self._pass >= 0:
             self._expect_calls(self._amount.passes[self._pass].kind, steps)
@@ -149,12 +149,12 @@ class Progress:
 
     def window(self, number: int, windows: int) -> None:
         """Of this call, the model has been called `number` (from 1) of `windows` times."""
-        self._place = self._step + number / windows
+        self._steps_done = self._step + number / windows
         self.anything_made = self.anything_made or number == windows
         if self._pass >= 0:
-            one = self._amount.passes[self._pass]
-            before = self._video * self._amount.sampled(one.kind) + self._amount.before(one.kind, self._pass)
-            self._reach(one.kind, before + one.units * min(one.calls, self._place))
+            sampling = self._amount.passes[self._pass]
+            before = self._video * self._amount.sampled(sampling.kind) + self._amount.before(sampling.kind, self._pass)
+            self._reach(sampling.kind, before + sampling.units * min(sampling.calls, self._steps_done))
 
     def decoding(self) -> None:
         """Frames are decoded from now on."""
@@ -191,7 +191,9 @@ class Progress:
 
     def _expect_calls(self, kind: str, calls: int) -> None:
         """Some samplers call the denoiser twice in each step."""
-        passes = tuple(replace(one, calls=calls) if one.kind == kind else one for one in self._amount.passes)
+        passes = tuple(
+            replace(sampling, calls=calls) if sampling.kind == kind else sampling for sampling in self._amount.passes
+        )
         if passes != self._amount.passes:
             self.expect(replace(self._amount, passes=passes))
 
@@ -219,12 +221,12 @@ class Progress:
 
 def progress_of(p: Processing) -> Progress:
     """The progress of the run of `p`; one that tells nobody where there is none."""
-    found = getattr(p, NAME, None)
-    return found if isinstance(found, Progress) else Progress(Amount())
+    progress = getattr(p, NAME, None)
+    return progress if isinstance(progress, Progress) else Progress(Amount())
 
 
 @contextmanager
-def progress_told(p: Processing, amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
+def progress_shown(p: Processing, amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
     """The progress of a run inside the block, told to the host. Nothing of it is left when the block ends.
 
     Args:

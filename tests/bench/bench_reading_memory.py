@@ -43,8 +43,8 @@ def read(path: Path, frames: int, size: int) -> None:
     seconds = time.perf_counter() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    if len(found.places) != frames:
-        raise SystemExit(f"{len(found.places)} of {frames} frames were read")
+    if len(found.frame_numbers) != frames:
+        raise SystemExit(f"{len(found.frame_numbers)} of {frames} frames were read")
     print(
         f"{frames} frames of {size}x{size} in {seconds:.1f} s, {frames / seconds:.0f} frames/s; ffmpeg {child:.0f} MB; "
         f"peak above the start, in frames: {grown / (size**2 * 3):.1f}",

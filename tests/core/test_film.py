@@ -63,7 +63,7 @@ def test_no_gradients_are_kept(tmp_path):
 
 
 def test_another_network_s_answer(tmp_path):
-    with pytest.raises(CheckpointError, match="something else than one picture"):
+    with pytest.raises(CheckpointError, match="something other than one picture"):
         load_film(saved(Smaller(), tmp_path))(*torch.rand(2, 3, 64, 64), 0.5)
 
 
@@ -81,7 +81,7 @@ def test_what_is_no_torchscript(tmp_path, kind):
         path.write_bytes(path.read_bytes()[:-200])
     else:
         torch.save({"a": torch.ones(2)}, path)
-    with pytest.raises(CheckpointError, match=r"film_net_fp16.pt is damaged or no TorchScript file"):
+    with pytest.raises(CheckpointError, match=r"film_net_fp16.pt is damaged or not a TorchScript file"):
         load_film(path)
 
 
@@ -101,7 +101,9 @@ def bomb(path):
         archive.writestr("film/data.bin", bytes(100_000_000))
 
 
-@pytest.mark.parametrize(("change", "phrase"), [(fifo, "no ordinary file"), (two_disks, "damaged"), (bomb, "damaged")])
+@pytest.mark.parametrize(
+    ("change", "phrase"), [(fifo, "not an ordinary file"), (two_disks, "damaged"), (bomb, "damaged")]
+)
 def test_odd_film_files(tmp_path, change, phrase):
     path = saved(Mix(), tmp_path)
     change(path)

@@ -183,7 +183,7 @@ ALPHA = f"lora_unet_{FLAT}_to_q.alpha"
 def test_weights_that_cannot_be_added(changes, sentence):
     whole = lora(LAYOUTS["guoyww"])
     check_weights(whole, "pan")
-    with pytest.raises(CheckpointError, match=rf"^The LoRA pan (cannot be used: .*|is ){sentence}"):
+    with pytest.raises(CheckpointError, match=rf"^AnimateDiff: The LoRA pan (cannot be used: .*|is ){sentence}"):
         check_weights({**whole, **changes}, "pan")
 
 
@@ -206,5 +206,7 @@ def test_an_archive_that_unpacks_to_more_than_itself(tmp_path):
         check_archive(tmp_path / f"{harmless}.ckpt", harmless)
     with zipfile.ZipFile(tmp_path / "packed.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("packed/data.pkl", bytes(10_000_000))
-    with pytest.raises(CheckpointError, match=r"^The LoRA packed cannot be used: .* unpacks to 10,000,000, which no"):
+    with pytest.raises(
+        CheckpointError, match=r"^AnimateDiff: The LoRA packed cannot be used: .* unpacks to 10,000,000, which no"
+    ):
         check_archive(tmp_path / "packed.ckpt", "packed")

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_module.core.denoising.frame_rows import rows_of_call, sides_of_call
-from motion_module.core.denoising.row_order import Announced, Snapshot, UnknownRowsError, places_after
+from motion_module.core.denoising.frame_rows import rows_of_call, uncond_rows_of_call
+from motion_module.core.denoising.row_order import Announced, Snapshot, UnknownRowsError, find_moved_rows
 from motion_module.core.denoising.rows import RowLayout
 from motion_module.core.denoising.sliding import ModelCall
 
@@ -28,8 +28,8 @@ def moved(rows, order, frames, parts):
     return x[whole], cond[order], uncond
 
 
-def announced(rows, frames, parts, places=()):
-    return Announced(frames, parts, *rows, places)
+def announced(rows, frames, parts, moved_rows=()):
+    return Announced(frames, parts, *rows, moved_rows)
 
 
 def call(x, cond, uncond=None):
@@ -54,9 +54,9 @@ def test_any_order_of_the_prompts_rows(data, frames, parts, alike):
     rows = host_rows(frames, parts, alike=alike)
     order = data.draw(st.permutations(range(frames * parts)))
     after = moved(rows, order, frames, parts)
-    places = places_after(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), frames, parts)
+    moved_rows = find_moved_rows(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), frames, parts)
     x, cond = call(*after)
-    layout = announced(after, frames, parts, places).layout_of(x, cond)
+    layout = announced(after, frames, parts, moved_rows).layout_of(x, cond)
     assert sorted(row for branch in layout.branches() for row in branch) == list(range(frames * (parts + 1)))
     assert shown(layout, x, rows[0][-frames:])
     for branch in layout.branches():
@@ -76,14 +76,14 @@ def test_tiles_stacked_in_one_call(frames, parts, tiles, woven, skipped, regions
         else [*range(frames * parts)]
     )
     after = moved(rows, order, frames, parts)
-    places = places_after(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), frames, parts)
+    moved_rows = find_moved_rows(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), frames, parts)
     count = frames * parts if skipped else frames * (parts + 1)
     x, cond = call(after[0][:count], after[1], None if skipped else after[2])
     corners = [(tile % 3, tile // 3 + tile) for tile in range(tiles)]
     cut = [x[:, :, top : top + 3, left : left + 4] for top, left in corners]
     stack = (lambda values: torch.stack(values, dim=1).flatten(0, 1)) if woven else torch.cat
     text = stack([cond["c_crossattn"][0]] * tiles)
-    layout = announced(after, frames, parts, places).layout_of(stack(cut), {"c_crossattn": [text]})
+    layout = announced(after, frames, parts, moved_rows).layout_of(stack(cut), {"c_crossattn": [text]})
     assert (layout.rows, layout.copies * (layout.parts + layout.uncond)) == (tiles * count, tiles * count // frames)
     for branch in layout.branches():
         pieces = stack(cut)[branch]
@@ -95,7 +95,7 @@ def test_tiles_stacked_in_one_call(frames, parts, tiles, woven, skipped, regions
 
 def test_the_host_own_order_is_a_plain_layout():
     rows = host_rows(4, 2)
-    assert places_after(Snapshot.of(*rows[:2]), Snapshot.of(*rows[:2]), 4, 2) == ()
+    assert find_moved_rows(Snapshot.of(*rows[:2]), Snapshot.of(*rows[:2]), 4, 2) == ()
     assert announced(rows, 4, 2).layout_of(*call(*rows)) == RowLayout(4, 2, uncond=True)
     x, cond = call(rows[0][:8], rows[1])
     assert announced(rows, 4, 2).layout_of(x, cond) == RowLayout(4, 2, uncond=False)
@@ -123,17 +123,17 @@ def test_frames_that_are_alike_may_change_places():
     x, cond, uncond = host_rows(4, 1)
     x = x[:1].repeat(8, 1, 1, 1)
     before = Snapshot.of(x, cond)
-    assert places_after(before, Snapshot.of(x[[*range(7, -1, -1)]], cond), 4, 1) == ()
+    assert find_moved_rows(before, Snapshot.of(x[[*range(7, -1, -1)]], cond), 4, 1) == ()
 
 
 def test_latents_a_little_changed_are_known_again():
     x, cond, uncond = host_rows(4, 2)
     before = Snapshot.of(x, cond)
     noisy = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
-    assert places_after(before, Snapshot.of(noisy, cond), 4, 2) == ()
+    assert find_moved_rows(before, Snapshot.of(noisy, cond), 4, 2) == ()
     order = [frame * 2 + part for part in range(2) for frame in range(4)]
     after = moved((noisy, cond, uncond), order, 4, 2)
-    assert places_after(before, Snapshot.of(*after[:2]), 4, 2) == (0, 4, 1, 5, 2, 6, 3, 7, 8, 9, 10, 11)
+    assert find_moved_rows(before, Snapshot.of(*after[:2]), 4, 2) == (0, 4, 1, 5, 2, 6, 3, 7, 8, 9, 10, 11)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 9])
@@ -170,14 +170,14 @@ def test_what_is_held_for_a_frame_follows_its_rows():
     rows = host_rows(3, 2)
     order = [frame * 2 + part for part in range(2) for frame in range(3)]
     after = moved(rows, order, 3, 2)
-    places = places_after(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), 3, 2)
+    moved_rows = find_moved_rows(Snapshot.of(*rows[:2]), Snapshot.of(*after[:2]), 3, 2)
     x, cond = call(*after)
-    layout = announced(after, 3, 2, places).layout_of(x, cond)
+    layout = announced(after, 3, 2, moved_rows).layout_of(x, cond)
     branch = layout.branches()[1]
     assert branch == [3, 4, 5]
     assert rows_of_call(ModelCall(layout, branch, 3), 3) == [0, 1, 2]
     assert rows_of_call(ModelCall(layout, list(range(9)), 3), 6) == [0, 1, 2, 0, 1, 2, 3, 4, 5]
-    assert sides_of_call(ModelCall(layout, list(range(9)), 3)) == (False,) * 6 + (True,) * 3
+    assert uncond_rows_of_call(ModelCall(layout, list(range(9)), 3)) == (False,) * 6 + (True,) * 3
 
 
 @pytest.mark.parametrize("frames", [[1], [0], [0, 1, 2]])
@@ -186,7 +186,7 @@ def test_latents_that_are_no_numbers_blame_nobody(frames, value):
     rows = host_rows(3, 2)
     for frame in frames:
         rows[0][[2 * frame, 2 * frame + 1, 6 + frame]] = value
-    assert places_after(Snapshot.of(*rows[:2]), Snapshot.of(*rows[:2]), 3, 2) == ()
+    assert find_moved_rows(Snapshot.of(*rows[:2]), Snapshot.of(*rows[:2]), 3, 2) == ()
     layout = announced(rows, 3, 2).layout_of(*call(*rows))
     assert layout == RowLayout(3, 2, True)
 

@@ -9,7 +9,7 @@ from torch import nn
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.norm import norms_over_frames
-from motion_module.core.module.placement import mounted, places, unet_widths
+from motion_module.core.module.placement import layer_slots, mounted, unet_widths
 from motion_module.errors import CheckpointError, HostError
 from tests.core.builders import motion_model, norms_of, of_the_pocket, unet, unet_inputs
 
@@ -144,7 +144,7 @@ def test_another_family_is_named_and_nothing_is_touched():
         mounted(net, model, CallFrames(), norms_of(net)).__enter__()
     assert photograph(net) == before
     with pytest.raises(CheckpointError, match=r"32/64/64/64.*SD1.5 with widths 320/640/1280/1280"):
-        places(sd15_widths(), motion_model("v1"))
+        layer_slots(sd15_widths(), motion_model("v1"))
 
 
 def test_a_model_of_another_make():

@@ -32,7 +32,7 @@ def test_the_formula_over_the_whole_tensor():
 def test_frames_between_keys_with_and_parts():
     travel = parse("0: a\n2: b", 4, False)
     cond = torch.randn(8, 3, 5)
-    got = travelled(cond, travel.places(), parts=2)
+    got = travelled(cond, travel.mixes(), parts=2)
     assert torch.equal(got[0], cond[0]) and torch.equal(got[1], cond[1])
     assert torch.equal(got[4], cond[4]) and torch.equal(got[7], cond[5])  # frame 3 stays at the last key, frame 2
     torch.testing.assert_close(got[2], slerp(cond[0:1], cond[4:5], torch.tensor([0.5]))[0])
@@ -43,6 +43,6 @@ def test_sdxl_dicts():
     travel = parse("0: a\n3: b", 4, True)
     cond = {"crossattn": torch.randn(4, 77, 8), "vector": torch.randn(4, 6)}
     before = {key: value.clone() for key, value in cond.items()}
-    got = travelled(cond, travel.places())
+    got = travelled(cond, travel.mixes())
     assert got["crossattn"].shape == (4, 77, 8) and got["vector"].shape == (4, 6)
     assert all(torch.equal(cond[key], before[key]) for key in cond)

@@ -84,7 +84,7 @@ def test_a_folder_of_pictures_is_described_by_its_first(tmp_path, blind):
     assert (found.path, found.width, found.height, found.count, found.fps) == (folder, 20, 10, 5, None)
     assert describe_folder(folder, files, first=4).width == 8
     (folder / "0.png").write_bytes(b"hello")
-    with pytest.raises(PictureError, match="0.png cannot be read .it is no picture"):
+    with pytest.raises(PictureError, match="0.png cannot be read .it is not a picture"):
         describe_folder(folder, files)
 
 
@@ -119,7 +119,7 @@ def test_a_video_that_is_known_is_not_asked_again(tmp_path, monkeypatch):
     known = describe_video(path)
     monkeypatch.setattr(describe, "probe", None)
     (tmp_path / "out").mkdir()
-    assert len(extract(path, Selection(), tmp_path / "out", known=known).places) == 9
+    assert len(extract(path, Selection(), tmp_path / "out", known=known).frame_numbers) == 9
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_folders_that_will_not_do(tmp_path):
         "file.png": "is a file, not a folder",
         "empty": "has no pictures (bmp, jpeg, jpg, png, tif, tiff, webp)",
         "others": "has no pictures",
-        "masks only": "its frames belong into a folder image",
+        "masks only": "its frames belong in a folder named image",
         "no masks": "mask has no pictures",
     }
     for name, sentence in says.items():
@@ -94,7 +94,7 @@ def test_broken_pictures_are_named(tmp_path, monkeypatch):
     (tmp_path / "cut.jpg").write_bytes(whole["2.jpg"][: len(whole["2.jpg"]) * 2 // 3])
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello")
-    says = {"cut.png": "truncated", "cut.jpg": "truncated", "empty.png": "is empty", "text.png": "no picture"}
+    says = {"cut.png": "truncated", "cut.jpg": "truncated", "empty.png": "is empty", "text.png": "not a picture"}
     for name, sentence in says.items():
         with pytest.raises(ReaderError, match=sentence) as caught:
             check_picture(tmp_path / name)
@@ -142,7 +142,7 @@ def test_frames_that_are_not_those_are_made_anew(keep, change):
     if change == "a frame is gone":
         found.files[3].unlink()
     elif change == "the index is damaged":
-        (folder / "index.json").write_text(json.dumps({"places": 3}))
+        (folder / "index.json").write_text(json.dumps({"frame_numbers": 3}))
     elif change == "the film is another":
         film(path, range(9))
     else:

@@ -149,7 +149,7 @@ def test_blocks_leave_no_seam(monkeypatch, name, best):
             monkeypatch.setattr("motion_module.media.writing.planes._BLOCK", size)
             drawings.append(painter.draw(frame))
         first, second = drawings
-        assert (first.places == second.places).all()
+        assert (first.indices == second.indices).all()
         assert (first.table == second.table).all()
         assert first.keeps == second.keeps
 

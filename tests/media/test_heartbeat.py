@@ -65,7 +65,7 @@ def test_each_frame_is_told(tmp_path):
 def test_frames_that_are_dropped_are_told(tmp_path):
     path = film(tmp_path / "v.mp4", [4] * 60)
     heard = Heartbeat()
-    assert read(path, tmp_path / "out", heard, drop_duplicates=True).places == [0]
+    assert read(path, tmp_path / "out", heard, drop_duplicates=True).frame_numbers == [0]
     assert sum(kept == 1 for kept, _ in heard.told) >= 60  # one before each of the frames after the first, and the end
     heard = Heartbeat(lambda kept, met: kept == 1 and len(heard.told) > 20)
     with pytest.raises(EnoughError):
@@ -76,7 +76,7 @@ def test_frames_that_are_dropped_are_told(tmp_path):
 def test_frames_of_an_animation_before_the_first_that_is_wanted_are_told(tmp_path):
     path = gif(tmp_path / "a.gif", range(12), 100)
     heard = Heartbeat()
-    assert read(path, tmp_path / "out", heard, start=9).places == [9, 10, 11]
+    assert read(path, tmp_path / "out", heard, start=9).frame_numbers == [9, 10, 11]
     assert heard.told[:9] == [(0, met) for met in range(1, 10)]
     heard = Heartbeat(lambda kept, met: met == 4)
     with pytest.raises(EnoughError):
@@ -89,7 +89,7 @@ def test_many_frames_before_the_first_that_is_wanted(tmp_path, monkeypatch):
     monkeypatch.setattr(child, "BEAT_S", 0.001)
     path = film(tmp_path / "v.mp4", range(3000), size=(16, 16), options=["-preset", "ultrafast"])
     heard = Heartbeat()
-    assert read(path, tmp_path / "out", heard, start=2990).places == list(range(2990, 3000))
+    assert read(path, tmp_path / "out", heard, start=2990).frame_numbers == list(range(2990, 3000))
     searching = [met for kept, met in heard.told if not kept]
     assert searching and searching == sorted(searching)
     heard = Heartbeat(lambda kept, met: not kept and met < 2990)

@@ -158,7 +158,7 @@ def test_what_is_no_file_is_named(tmp_path, monkeypatch):
         with pytest.raises(PictureError, match=r"2\.png cannot be read"):
             pictures_in(folder)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(PictureError, match="it is no file, but a folder"):
+    with pytest.raises(PictureError, match="it is not a file but a folder"):
         read_rgb(tmp_path / "folder.png")
 
 
@@ -186,7 +186,7 @@ def test_names_that_are_not_utf8(tmp_path):
         read_rgb(found[1])
     assert r"caf\udce9/\udcff10.png" in str(caught.value).encode().decode()
     video = film(tmp_path / "v.mp4", range(3)).rename(folder / "\udcffv.mp4")
-    assert len(frames_of(video, tmp_path / "out").places) == 3
+    assert len(frames_of(video, tmp_path / "out").frame_numbers) == 3
 
 
 # Other files, named by a file
@@ -211,7 +211,7 @@ def test_a_file_that_names_others_is_no_video(tmp_path, kind, suffix):
     target = film(tmp_path / "secret.ts", range(3))
     path = tmp_path / f"{kind}{suffix}"
     playlist(path, target)
-    with pytest.raises(ReaderError, match="no video that can be read|no pictures in it"):
+    with pytest.raises(ReaderError, match="not a readable video|no pictures in it"):
         frames_of(path, tmp_path / "out")
 
 
@@ -302,4 +302,6 @@ def test_a_damaged_video_is_read_or_refused(tmp_path, name):
         except ReaderError as error:
             assert "\n" not in str(error)
         else:
-            assert found.places and all(np.asarray(Image.open(file)).ndim == 3 for file in (tmp_path / "out").glob("*"))
+            assert found.frame_numbers and all(
+                np.asarray(Image.open(file)).ndim == 3 for file in (tmp_path / "out").glob("*")
+            )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motion_module.media.writing.palette import COLOURS, PaletteTracker, dithered, exact_places, exact_table
+from motion_module.media.writing.palette import COLOURS, PaletteTracker, dithered, exact_indices, exact_table
 
 
 def picture(seed, colours=None, size=(96, 64)):
@@ -39,7 +39,7 @@ def test_tables_of_few_colours_are_exact(colours):
     image = picture(1, colours=colours, size=(97, 64))
     table = exact_table(planes(image), colours)
     assert table.shape == (256, 3)
-    assert (planes(image) == table[exact_places(planes(image), table)].T).all()
+    assert (planes(image) == table[exact_indices(planes(image), table)].T).all()
     assert exact_table(planes(image), colours - 1) is None
 
 

@@ -27,7 +27,7 @@ def read(tmp_path):
         folder.mkdir()
         found = extract(path, Selection(**selection), folder)
         files = sorted(file.name for file in folder.iterdir())
-        assert files == [file_name(number) for number in range(len(found.places))]
+        assert files == [file_name(number) for number in range(len(found.frame_numbers))]
         return found, [number_in(np.asarray(Image.open(folder / file))) for file in files]
 
     return _read
@@ -62,7 +62,7 @@ def test_15_duplicates_and_sound_cost_no_frame(tmp_path, read):
     assert numbers == DUPLICATES and found.fps == 25
     dropped, numbers = read(path, drop_duplicates=True)
     assert numbers == list(dict.fromkeys(DUPLICATES))
-    assert dropped.places == [DUPLICATES.index(number) for number in numbers]
+    assert dropped.frame_numbers == [DUPLICATES.index(number) for number in numbers]
     assert len(numbers) / dropped.fps == pytest.approx(37 / 25, abs=0.002)
 
 
@@ -124,9 +124,9 @@ def test_trim_and_every_nth(tmp_path, read, name, selection, numbers):
     path = tmp_path / name
     film(path, range(37), 20) if name == "v.mp4" else gif(path, range(37), 50)
     found, shown = read(path, **selection)
-    assert shown == list(numbers) == found.places
+    assert shown == list(numbers) == found.frame_numbers
     assert found.fps == pytest.approx(20 / selection.get("step", 1))
-    assert found.start == pytest.approx(found.places[0] / 20, abs=1e-4)
+    assert found.start == pytest.approx(found.frame_numbers[0] / 20, abs=1e-4)
 
 
 def test_a_rotated_film_stands_upright(tmp_path, read):
@@ -134,7 +134,7 @@ def test_a_rotated_film_stands_upright(tmp_path, read):
     ffmpeg("-display_rotation", 90, "-i", tmp_path / "flat.mp4", "-c", "copy", tmp_path / "phone.mp4")
     found, _ = read(tmp_path / "phone.mp4")
     picture = Image.open(tmp_path / "frames" / file_name(3))
-    assert (len(found.places), picture.size) == (5, (48, 64))
+    assert (len(found.frame_numbers), picture.size) == (5, (48, 64))
     assert number_in(np.asarray(picture.rotate(-90, expand=True))) == 3
 
 
@@ -215,7 +215,7 @@ def test_too_much_is_refused(tmp_path, monkeypatch):
         extract(path, Selection(), out, most=50)
     with pytest.raises(ReaderError, match="more than 58 frames"):  # found out only while reading
         extract(path, Selection(), out, most=58)
-    assert len(extract(path, Selection(limit=50), out, most=50).places) == 50
+    assert len(extract(path, Selection(limit=50), out, most=50).frame_numbers) == 50
     with pytest.raises(ReaderError, match="60 frames, so nothing is left from frame 60"):
         extract(path, Selection(start=60), out)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)

@@ -145,7 +145,7 @@ PLACES = {
                 | {"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": torch.ones(4, 2)}
             )
         ),
-        "nothing for any layer of tiny; it is a LoRA for another kind of model, or no LoRA",
+        "nothing for any layer of tiny; it is a LoRA for another kind of model, or not a LoRA",
     ),
     "embedding": (tensors(lambda: {"emb_params": torch.ones(2, 4)}), "nothing for any layer of tiny"),
     "unknown_kind": (tensors(lambda: {f"{QUERY}.hada_w1_a": torch.ones(2, 2)}), "kind of network"),

@@ -156,7 +156,7 @@ def test_the_page_is_told_what_held_too_few(pocket, folder):
     hooks.before_process(p, [video(**STILL, video_length=9)])
     assert p.batch_size == FRAMES
     assert any("5 frames instead of 9: the batch folder of ControlNet unit 0" in text for text in p.comments)
-    hooks.of(p).borrowed.end()
+    hooks.run_of(p).borrowed.end()
     assert p.batch_size == 1
 
 

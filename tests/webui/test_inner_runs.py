@@ -8,7 +8,7 @@ import pytest
 from neighbours import extension
 from runs import array, frames, make, run, video
 
-INNER = "are pictures, and no videos of their own"
+INNER = "do not become videos of their own"
 
 
 class Detailer:

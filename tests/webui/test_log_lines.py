@@ -88,7 +88,7 @@ def test_other_errors_are_reported_meanwhile(pocket, capfd):
     from motion_module.errors import ParamError
     from motion_module.webui import answers
 
-    answer = answers.answer_to(None, ParamError("AnimateDiff: no."))
+    answer = answers.answer_to(None, ParamError("no."))
     with pytest.raises(answers.Answer):
         answers.fail(answer)
     try:

@@ -80,6 +80,6 @@ def test_the_rate_of_a_source_can_be_pasted_again(pocket, tmp_path, fps, every_n
     fields = {"video_source": str(path), "every_nth": every_nth, "video_length": 2, "enable": True, "keep_sound": True}
     with video_source.opened(VideoParams.from_json(fields)) as opened:
         assert opened.fps == used and opened.sound is None
-        assert opened.messages[0].startswith(f"AnimateDiff: clip.mp4 {said}") and len(opened.messages) == 2
+        assert opened.messages[0].startswith(f"clip.mp4 {said}") and len(opened.messages) == 2
         entry = infotext.write(VideoParams(enable=True, fps=opened.fps))
     assert infotext.read(entry)["fps"] == used

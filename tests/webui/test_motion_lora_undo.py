@@ -68,7 +68,7 @@ def test_a_file_that_is_no_motion_lora(host, what):
     else:
         path.write_bytes(path.read_bytes()[:-9])
     expected = {
-        "module": "module is no LoRA for mm_tiny_v2",
+        "module": "module is not a LoRA for mm_tiny_v2",
         "half": "LoRA half is not whole",
         "torn": "the LoRA torn cannot be read",
     }[what]

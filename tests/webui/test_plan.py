@@ -55,7 +55,7 @@ def test_a_request_says_everything_at_once(pocket):
         stride=2,
         freeinit_ds=0.5,
     )
-    said = [for_client(message).removeprefix("AnimateDiff: ") for message in made.messages]
+    said = [for_client(message) for message in made.messages]
     assert [message.split(" ")[0] for message in said] == ["freeinit_ds", "motion_scale", "stride", "batch_size", "3"]
     assert made.fewer and made.frames == 3
 
@@ -66,7 +66,7 @@ def test_a_request_says_everything_at_once(pocket):
         ({}, {"lacks_picture": True, "tab": "img2img"}, "img2img has no picture to start from"),
         ({"last_frame": "x"}, {}, "last_frame"),
         ({"video_length": 4}, {"pictures": 3}, "img2img got 3 pictures"),
-        ({}, {"texts": {"prompt": ("\ud83d",)}}, "half a character"),
+        ({}, {"texts": {"prompt": ("\ud83d",)}}, "half of a surrogate pair"),
         ({}, {"read": {"prompt": ("0: a\n9: b",)}}, "9"),
     ],
 )
@@ -110,7 +110,7 @@ def test_nothing_is_decoded_before_the_request_is_known_to_be_possible(refused):
     ("fields", "said"),
     [
         ({"model": "nothing"}, "model is 'nothing'"),
-        ({"last_frame": "x"}, "last_frame needs a first one"),
+        ({"last_frame": "x"}, "last_frame needs a first frame"),
         ({"interp": "FILM"}, "interp is FILM, whose file is missing"),
     ],
 )
@@ -180,7 +180,7 @@ def plan_of(pocket, tab="txt2img", **fields):
     original = p.sample
 
     def sample(*args, **kwargs):
-        seen.append(hooks.of(p).plan)
+        seen.append(hooks.run_of(p).plan)
         return original(*args, **kwargs)
 
     p.sample = sample

@@ -12,7 +12,7 @@ from video_files import film, folder_of, gif
 from motion_module.media.writing import saving
 from motion_module.params import VideoParams
 from motion_module.webui import progress
-from motion_module.webui.progress import Amount, Pass, Progress, progress_told
+from motion_module.webui.progress import Amount, Pass, Progress, progress_shown
 from motion_module.webui.request import listening
 from motion_module.webui.request.video_source import opened
 
@@ -270,7 +270,7 @@ def moved(pocket, monkeypatch):
         tell(*args, **kwargs)
         told.append(hosts.fraction_done())
 
-    monkeypatch.setattr(listening, "tell_frame", telling)
+    monkeypatch.setattr(listening, "show_frame", telling)
     return told
 
 
@@ -289,7 +289,7 @@ def test_it_moves_while_a_source_is_read(tmp_path, moved, kind):
     amount = Amount(search=30, read=0.1, passes=(Pass("sample", 5, 0.01),))
     shared.state.begin(job="test")
     try:
-        with progress_told(amount, 1, 0) as told, opened(VideoParams(enable=True, **fields), None, None, told):
+        with progress_shown(amount, 1, 0) as told, opened(VideoParams(enable=True, **fields), None, None, told):
             pass
     finally:
         shared.state.end()

@@ -21,7 +21,7 @@ def test_one_object_for_each_field():
 
 
 def test_a_field_given_twice_is_refused():
-    with pytest.raises(ParamError, match="fps is given twice"):
+    with pytest.raises(ParamError, match="fps appears twice"):
         read_request([{"fps": 8}, {"fps": 9}])
 
 

@@ -70,7 +70,7 @@ def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     from motion_module.webui.sampling.loan import Loan
 
     told = []
-    borrower = SimpleNamespace(frames=4, options=SimpleNamespace(context=16), places=lambda hires: (None, None))
+    borrower = SimpleNamespace(frames=4, options=SimpleNamespace(context=16), mixes=lambda hires: (None, None))
     loan = Loan(borrower)
     loan._sliding = SimpleNamespace(begin=lambda step, parts, layout_of: told.append(parts))
     text = shared.sd_model.cond_stage_model_empty_prompt

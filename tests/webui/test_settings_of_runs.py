@@ -100,7 +100,7 @@ def test_people_on_the_page_read_the_settings_label(pocket):
     p.is_api = False
     with pytest.raises(ParamError) as caught:
         runs.run(p)
-    assert "the setting \"MP4: quality (crf), less is better\" is 'x'" in str(caught.value.detail)
+    assert "the setting \"MP4: quality (crf), lower is better\" is 'x'" in str(caught.value.detail)
 
 
 def test_what_a_request_changes_counts_before_the_host_takes_it_over(pocket):

@@ -177,7 +177,7 @@ def test_what_looks_like_a_key_gets_one_message(pocket, caplog, line, is_told):
 
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
 def test_half_a_character_is_refused(pocket, field):
-    with pytest.raises(ParamError, match=rf"{field} holds '\\ud83d', which is half a character"):
+    with pytest.raises(ParamError, match=rf"{field} holds '\\ud83d', half of a surrogate pair"):
         run(make(animatediff=video(), **{field: "0: a\n2: b \ud83d"}))
 
 

@@ -122,10 +122,10 @@ def wrong(base):
         ({source: base / "nowhere.mp4"}, "video_source", "nowhere.mp4", "there is none"),
         ({source: frames}, "video_source", "frames", "it is a folder"),
         ({source: base / "empty.mp4"}, "video_source", "empty.mp4", "it is empty"),
-        ({source: base / "corrupt.mp4"}, "video_source", "corrupt.mp4", "no video that can be read"),
+        ({source: base / "corrupt.mp4"}, "video_source", "corrupt.mp4", "not a readable video"),
         ({source: base / "sound.m4a"}, "video_source", "sound.m4a", "only sound"),
         ({source: frames / "3.txt"}, "video_source", "3.txt", "there is none"),
-        ({source: base / "others" / "notes.txt"}, "video_source", "notes.txt", "no video"),
+        ({source: base / "others" / "notes.txt"}, "video_source", "notes.txt", "not a readable video"),
         ({source: "data:video/mp4;base64," + "A" * 9000}, "video_source", "path of a video file on the server"),
         ({source: "AAAA" * 3000}, "video_source", "path of a video file on the server"),
         ({source: good, "video_start": 9}, "video_source", "good.mp4", "9 frames", "nothing is left", "video_start"),
@@ -140,7 +140,7 @@ def wrong(base):
         ({path: base / "others"}, "video_path", "others", "has no pictures"),
         ({path: base / "hole"}, "video_path", "4.png", "is empty"),
         ({path: base / "torn"}, "video_path", "4.png", "cannot be read"),
-        ({path: base / "text"}, "video_path", "4.png", "it is no picture"),
+        ({path: base / "text"}, "video_path", "4.png", "it is not a picture"),
         ({path: base / "uneven"}, "video_path", "4 masks", "one for each of the 9 frames"),
         ({path: base / "maskless"}, "video_path", "mask", "has no pictures"),
         ({path: frames, "video_start": 9}, "video_path", "9 pictures", "nothing is left"),
@@ -232,7 +232,7 @@ def test_an_interrupt_ends_reading(host, tmp_path):
 def texts(host, monkeypatch):
     """What is told while something is read; a button may be pressed when so many texts were told."""
     told, press = [], {}
-    tell = listening.tell_frame
+    tell = listening.show_frame
 
     def telling(*args, **kwargs):
         if len(told) == press.get("at"):
@@ -240,7 +240,7 @@ def texts(host, monkeypatch):
         tell(*args, **kwargs)
         told.append(host.state.textinfo)
 
-    monkeypatch.setattr(listening, "tell_frame", telling)
+    monkeypatch.setattr(listening, "show_frame", telling)
     told.append("")
     yield told, press
     host.state.interrupted = host.state.skipped = host.state.stopping_generation = False

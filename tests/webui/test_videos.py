@@ -128,7 +128,7 @@ def test_a_last_frame_that_is_no_picture_is_refused(pocket, value):
 
 
 def test_a_last_frame_needs_a_first_one(pocket):
-    with pytest.raises(Exception, match="last_frame needs a first one"):
+    with pytest.raises(Exception, match="last_frame needs a first frame"):
         run(make("txt2img", video(last_frame=base64_of(picture(9)))))
 
 

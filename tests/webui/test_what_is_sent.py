@@ -105,7 +105,7 @@ def test_what_is_no_file_is_said(client, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "circle.mp4").symlink_to(tmp_path / "circle.mp4")
     (tmp_path / "nowhere.mp4").symlink_to(tmp_path / "gone.mp4")
-    says = {"pipe": "it is no file, but a pipe", "circle": "symbolic links", "nowhere": "there is no such file"}
+    says = {"pipe": "it is not a file but a pipe", "circle": "symbolic links", "nowhere": "there is no such file"}
     for name, words in says.items():
         sentence = refused(client, {"video_source": str(tmp_path / f"{name}.mp4")})
         assert f"{name}.mp4" in sentence and words in sentence
@@ -114,7 +114,7 @@ def test_what_is_no_file_is_said(client, tmp_path):
     places = [({"video_path": str(folder)}, [unit()]), ({}, [batch(folder)]), ({"mask_path": str(folder)}, [])]
     for fields, units in places:
         sentence = refused(client, fields, units, init_images=[png_base64(np.zeros((8, 8, 3)))], path="img2img")
-        assert "2.png cannot be read (it is no file, but a pipe)" in sentence
+        assert "2.png cannot be read (it is not a file but a pipe)" in sentence
     with pytest.raises(UserError, match=r"2\.png cannot be read"):
         tab_batch(folder)
 
@@ -214,10 +214,10 @@ LAST = [
     ("file:///etc/passwd", "it is a URL"),
     ("no picture!", "it is no"),
     ("", None),
-    (base64.b64encode(b"hello world, this is no picture").decode(), "it is no picture"),
+    (base64.b64encode(b"hello world, this is no picture").decode(), "it is not a picture"),
     (base64.b64encode(png()[:60]).decode(), "truncated"),
     ("é" * 9, "ASCII"),
-    ("data:image/png;base64,", "it is no picture"),
+    ("data:image/png;base64,", "it is not a picture"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Text conditions of the two sides of the guidance, brought to one length."""
+"""Text conditions of the two branches, cond and uncond, brought to one length."""
 
 from __future__ import annotations
 

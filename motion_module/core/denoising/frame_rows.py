@@ -21,7 +21,7 @@ def rows_of_call(call: ModelCall, held: int) -> list[int]:
 
     Args:
         call: says which rows of the denoiser call, and so which frames, are in it.
-        held: how many rows are held: one for each frame, or one for each frame and side of the guidance, all of the
+        held: how many rows are held: one for each frame, or one for each frame and branch, all of the
             prompt before all of the negative prompt (as ControlNet stacks its hints). `AND` makes no difference:
             every part of a frame has the frame's row.
 
@@ -30,12 +30,12 @@ def rows_of_call(call: ModelCall, held: int) -> list[int]:
     """
     frames = call.layout.frames
     if held not in (frames, 2 * frames):
-        raise HostError(f"ControlNet holds {held} pictures for a video of {frames} frames.")
-    places = (call.layout.frame_of(row) for row in call.rows)
-    return [frame + frames * (uncond and held > frames) for frame, uncond in places]
+        raise HostError(f"ControlNet holds {held} pictures for a video of {frames} frames")
+    frame_numbers = (call.layout.frame_of(row) for row in call.rows)
+    return [frame + frames * (uncond and held > frames) for frame, uncond in frame_numbers]
 
 
-def sides_of_call(call: ModelCall) -> tuple[bool, ...]:
+def uncond_rows_of_call(call: ModelCall) -> tuple[bool, ...]:
     """For each row of a call, whether it belongs to the negative prompt."""
     return tuple(call.layout.frame_of(row)[1] for row in call.rows)
 

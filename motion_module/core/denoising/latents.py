@@ -15,8 +15,8 @@ def fade(frames: int, power: float, scale: float) -> Tensor:
     Returns:
         float32 tensor of shape (frames,), values in 0..1.
     """
-    places = torch.arange(frames, dtype=torch.float32)
-    return (1 - places**power / scale).clamp(min=0)
+    frame_numbers = torch.arange(frames, dtype=torch.float32)
+    return (1 - frame_numbers**power / scale).clamp(min=0)
 
 
 def shares(frames: int, first: Fade, last: Fade) -> tuple[Tensor, Tensor]:

@@ -55,12 +55,12 @@ class Snapshot:
 def text_of(cond: Any) -> Tensor:
     """The tokens `(rows, tokens, c)` of a condition: a tensor, SDXL's dict, or what the model gets."""
     if isinstance(cond, dict):
-        found = cond["crossattn"] if "crossattn" in cond else cond["c_crossattn"]
-        return found[0] if isinstance(found, list) else found
+        text = cond["crossattn"] if "crossattn" in cond else cond["c_crossattn"]
+        return text[0] if isinstance(text, list) else text
     return cond
 
 
-def places_after(before: Snapshot, after: Snapshot, frames: int, parts: int) -> tuple[int, ...]:
+def find_moved_rows(before: Snapshot, after: Snapshot, frames: int, parts: int) -> tuple[int, ...]:
     """Where callbacks have moved the rows of a denoiser call.
 
     Args:
@@ -69,7 +69,7 @@ def places_after(before: Snapshot, after: Snapshot, frames: int, parts: int) -> 
         parts: k, prompts joined with AND.
 
     Returns:
-        For each row of the host's order its place now; empty where all are in order.
+        For each row of the host's order the row that it is now; empty where all are in order.
 
     Raises:
         UnknownRowsError: the latents have become others, and they are in no order that can be told.
@@ -81,9 +81,9 @@ def places_after(before: Snapshot, after: Snapshot, frames: int, parts: int) -> 
     shown = _shown(before.x[-frames:], after.x, usual) if alike else None
     if shown is None or not _whole(shown, frames, parts):
         raise UnknownRowsError(len(after.x), frames)
-    placed = [place for frame in range(frames) for place in _parts_of(frame, shown, before, after, parts)]
-    places = (*placed, *(frames * parts + shown[frames * parts :].index(frame) for frame in range(frames)))
-    return () if places == tuple(range(len(usual))) else places
+    conds = [row for frame in range(frames) for row in _rows_showing(frame, shown, before, after, parts)]
+    moved_rows = (*conds, *(frames * parts + shown[frames * parts :].index(frame) for frame in range(frames)))
+    return () if moved_rows == tuple(range(len(usual))) else moved_rows
 
 
 def _shown(frames: Tensor, rows: Tensor, usual: Sequence[int]) -> list[int] | None:
@@ -98,8 +98,8 @@ def _shown(frames: Tensor, rows: Tensor, usual: Sequence[int]) -> list[int] | No
         return list(usual)
     nearest = torch.where(distance[each, own] <= least, own, distance.argmin(dim=1))
     second = distance.scatter(1, nearest[:, None], torch.inf).min(dim=1).values
-    told = (least == 0) | (least < _CLEARLY * second)
-    return [int(frame) for frame in nearest] if bool(told.all()) else None
+    clear = (least == 0) | (least < _CLEARLY * second)
+    return [int(frame) for frame in nearest] if bool(clear.all()) else None
 
 
 def _whole(shown: Sequence[int], frames: int, parts: int) -> bool:
@@ -108,20 +108,20 @@ def _whole(shown: Sequence[int], frames: int, parts: int) -> bool:
     return conds == sorted([*range(frames)] * parts) and unconds == [*range(frames)]
 
 
-def _parts_of(frame: int, shown: Sequence[int], before: Snapshot, after: Snapshot, parts: int) -> list[int]:
+def _rows_showing(frame: int, shown: Sequence[int], before: Snapshot, after: Snapshot, parts: int) -> list[int]:
     """The rows that show a frame: that of its first prompt, of its second, ...
 
     Rows whose conditions tell nothing (they are alike, or have been changed) are in the host's order.
     """
     rows = [row for row, other in enumerate(shown[: len(before.text)]) if other == frame]
-    free, found = list(range(parts)), {}
+    free, row_of = list(range(parts)), {}
     for row in rows:
         alike = [part for part in free if _equal(before.text[frame * parts + part], after.text[row])]
         if alike:
-            found[alike[0]] = row
+            row_of[alike[0]] = row
             free.remove(alike[0])
-    left = iter([row for row in rows if row not in found.values()])
-    return [found[part] if part in found else next(left) for part in range(parts)]
+    left = iter([row for row in rows if row not in row_of.values()])
+    return [row_of[part] if part in row_of else next(left) for part in range(parts)]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Announced:
         parts: k, prompts joined with AND.
         x: `(rows, c, h, w)`, without the sampler's scale.
         cond, uncond: the conditions of the prompts and of the negative prompt.
-        places: as in `RowLayout`.
+        moved_rows: as in `RowLayout`.
     """
 
     frames: int
@@ -141,7 +141,7 @@ class Announced:
     x: Tensor
     cond: Any
     uncond: Any
-    places: tuple[int, ...] = ()
+    moved_rows: tuple[int, ...] = ()
 
     def layout_of(self, x: Tensor, cond: Any) -> RowLayout:
         """The layout of a call of the model.
@@ -155,10 +155,12 @@ class Announced:
         """
         layouts = list(self._possible(x.shape[0]))
         text = text_of(cond)
-        seen = [self._shows(layout, x) for layout in layouts]
-        said = [self._says(layout, text) for layout in layouts]
+        frames_fit = [self._shows_frames_of(layout, x) for layout in layouts]
+        texts_fit = [self._has_texts_of(layout, text) for layout in layouts]
         for wanted in ((True, True), (True, False), (None, True)):
-            fitting = [layout for layout, *told in zip(layouts, seen, said, strict=True) if tuple(told) == wanted]
+            fitting = [
+                layout for layout, *fits in zip(layouts, frames_fit, texts_fit, strict=True) if tuple(fits) == wanted
+            ]
             if fitting and (wanted[0] or fitting[0].copies == 1 or len(fitting) == 1):
                 return fitting[0]
         raise UnknownRowsError(x.shape[0], self.frames)
@@ -170,27 +172,28 @@ class Announced:
             copies, rest = divmod(rows, block)
             if rest or copies == 0:
                 continue
-            usual, places = tuple(range(block)), self.places[:block]
-            orders = [places, usual] if places and sorted(places) == list(usual) else [usual]
+            usual, moved_rows = tuple(range(block)), self.moved_rows[:block]
+            orders = [moved_rows, usual] if moved_rows and sorted(moved_rows) == list(usual) else [usual]
             for order in orders:
-                stacked = tuple(copy * block + place for copy in range(copies) for place in order)
+                stacked = tuple(copy * block + row for copy in range(copies) for row in order)
                 in_order = stacked == tuple(range(rows))
                 yield RowLayout(self.frames, parts, uncond, copies, () if in_order else stacked)
                 if copies > 1:  # each row as often as there are tiles, instead of all rows for each tile
-                    woven = tuple(place * copies + copy for copy in range(copies) for place in order)
+                    woven = tuple(row * copies + copy for copy in range(copies) for row in order)
                     yield RowLayout(self.frames, parts, uncond, copies, woven)
 
-    def _shows(self, layout: RowLayout, x: Tensor) -> bool | None:
+    def _shows_frames_of(self, layout: RowLayout, x: Tensor) -> bool | None:
         """Whether the rows show the frames of the layout; None where they show none that are known."""
         latents = self.x[-self.frames :]
-        if self.places:
-            latents = latents[[place - self.frames * self.parts for place in self.places[-self.frames :]]]
-        found = [self._found(latents, x, branch) for branch in layout.branches()]
-        if all(found):
+        if self.moved_rows:
+            latents = latents[[row - self.frames * self.parts for row in self.moved_rows[-self.frames :]]]
+        shown = [self._shows(latents, x, branch) for branch in layout.branches()]
+        if all(shown):
             return True
-        return None if all(one is None for one in found) else False
+        return None if all(branch is None for branch in shown) else False
 
-    def _found(self, latents: Tensor, x: Tensor, branch: Sequence[int]) -> bool | None:
+    def _shows(self, latents: Tensor, x: Tensor, branch: Sequence[int]) -> bool | None:
+        """Whether the rows of one branch show these frames; None where that cannot be told."""
         rows = x[list(branch)]
         corner = _corner(latents, rows[0]) if rows.shape[1] == latents.shape[1] else None
         if corner is None:
@@ -200,19 +203,19 @@ class Announced:
         unlike = 1 - torch.cosine_similarity(_samples(rows).float(), _samples(shown).float())
         return bool((unlike.nan_to_num(nan=0.0) < _SAME).all())  # a row without numbers shows nothing else
 
-    def _says(self, layout: RowLayout, text: Tensor) -> bool:
+    def _has_texts_of(self, layout: RowLayout, text: Tensor) -> bool:
         """Whether the rows have the conditions of the layout."""
         if text.shape[0] != layout.rows:
             return False
         sides = [text_of(self.cond), text_of(self.uncond)]
         tokens = min(side.shape[1] for side in (text, *sides))
         announced = torch.cat([_samples(side[:, :tokens]) for side in sides]).to(text.device)
-        order = self.places or range(len(announced))
-        given = _samples(text[:, :tokens])[list(layout.places or range(layout.rows))]
+        order = self.moved_rows or range(len(announced))
+        called = _samples(text[:, :tokens])[list(layout.moved_rows or range(layout.rows))]
         alone = layout.parts == 1 and not layout.uncond  # others may ask for the negative prompt alone, too
         starts = [0, self.frames * self.parts] if alone else [0]
         usual = ([order[start + row % layout.block] for row in range(layout.rows)] for start in starts)
-        return any(_equal(announced[rows], given) for rows in usual)
+        return any(_equal(announced[rows], called) for rows in usual)
 
 
 def _corner(latents: Tensor, tile: Tensor) -> tuple[int, int] | None:
@@ -226,9 +229,9 @@ def _corner(latents: Tensor, tile: Tensor) -> tuple[int, int] | None:
     around = torch.cat([latents[:, :, top : top + height, left : left + width] for top, left in points], dim=1)
     unlike = 1 - torch.cosine_similarity(around.float(), probe[None, :, None, None], dim=1)
     for candidates in (unlike[:1], unlike):
-        place = int(candidates.argmin())
-        if float(candidates.flatten()[place]) < _SAME:
-            top, left = divmod(place % (height * width), width)
+        index = int(candidates.argmin())
+        if float(candidates.flatten()[index]) < _SAME:
+            top, left = divmod(index % (height * width), width)
             return top, left
     return None
 
@@ -239,8 +242,8 @@ def _samples(rows: Tensor) -> Tensor:
     return flat[:, :: max(1, flat.shape[1] // _SAMPLES)]
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def _equal(value: Tensor, other: Tensor) -> bool:
     """Whether all values are the same; what is no number is like what is no number."""
-    if one.shape != other.shape:
+    if value.shape != other.shape:
         return False
-    return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
+    return torch.equal(value, other) or torch.equal(value.nan_to_num(), other.nan_to_num())

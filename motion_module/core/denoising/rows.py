@@ -1,4 +1,4 @@
-"""The rows of one denoiser call: which belong to which frame, prompt part, and side of the guidance."""
+"""The rows of one denoiser call: which belong to which frame, part of an AND prompt, and branch (cond or uncond)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class RowLayout:
         parts: k, prompts joined with AND; 1 without.
         uncond: whether the rows of the negative prompt are there (the host may skip them in some steps).
         copies: how many of these blocks of rows are in one call: another extension's tiles of the picture.
-        places: where the rows of the host's order (one block behind the other) are; empty where they are in order.
+        moved_rows: where the rows of the host's order (one block behind the other) are; empty where they are in order.
     """
 
     frames: int
     parts: int
     uncond: bool
     copies: int = 1
-    places: tuple[int, ...] = ()
+    moved_rows: tuple[int, ...] = ()
 
     @classmethod
     def of_call(cls, rows: int, frames: int, parts: int) -> RowLayout:
@@ -42,7 +42,7 @@ class RowLayout:
         if frames > 0 and parts > 0 and rows in (frames * parts, frames * (parts + 1)):
             return cls(frames, parts, uncond=rows == frames * (parts + 1))
         expected = f"{frames * parts} or {frames * (parts + 1)}" if parts > 0 else f"at least {2 * frames}"
-        raise HostError(f"The host called the model with {rows} rows, but {frames} frames make {expected}.")
+        raise HostError(f"The host called the model with {rows} rows, but {frames} frames make {expected}")
 
     @property
     def block(self) -> int:
@@ -57,7 +57,7 @@ class RowLayout:
     @property
     def whole(self) -> bool:
         """Whether the frames of each branch lie one behind the other, one branch behind the other."""
-        return self.parts == 1 and not self.places
+        return self.parts == 1 and not self.moved_rows
 
     def branches(self) -> list[list[int]]:
         """For each copy of the video the row of each of its frames: part 0, part 1, ..., negative prompt."""
@@ -65,17 +65,17 @@ class RowLayout:
         first = self.frames * self.parts
         block = conds + [list(range(first, first + self.frames))] * self.uncond
         usual = [[copy * self.block + row for row in branch] for copy in range(self.copies) for branch in block]
-        return [[self.places[row] for row in branch] for branch in usual] if self.places else usual
+        return [[self.moved_rows[row] for row in branch] for branch in usual] if self.moved_rows else usual
 
     def frame_of(self, row: int) -> tuple[int, bool]:
         """Which frame a row belongs to, and whether it is a row of the negative prompt."""
-        row = (self._usual[row] if self.places else row) % self.block
+        row = (self._usual[row] if self.moved_rows else row) % self.block
         uncond = row >= self.frames * self.parts
         return (row - self.frames * self.parts if uncond else row // self.parts), uncond
 
     @cached_property
     def _usual(self) -> dict[int, int]:
-        return {place: row for row, place in enumerate(self.places)}
+        return {moved: row for row, moved in enumerate(self.moved_rows)}
 
 
 def take_rows(value: Any, index: Tensor, layout: RowLayout, device: torch.device | None = None) -> Any:
@@ -106,7 +106,7 @@ def _tensor_rows(value: Tensor, index: Tensor, layout: RowLayout) -> Tensor:
         return value
     longer = layout.frames * (layout.parts + 1)
     if value.shape[0] not in (layout.rows, layout.copies * longer):
-        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {layout.rows}.")
+        raise HostError(f"A condition of the model has {value.shape[0]} rows where the call has {layout.rows}")
     if value.shape[0] != layout.rows:
         index = index // layout.block * longer + index % layout.block
     return value.index_select(0, index.to(value.device))

@@ -38,25 +38,25 @@ def alphas_cumprod(schedule: str, timesteps: int) -> Tensor:
         ParamError: no such schedule.
     """
     if schedule not in SCHEDULES:
-        raise ParamError(f"There is no schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}.")
+        raise ParamError(f"There is no schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}")
     return torch.cumprod(1.0 - SCHEDULES[schedule](timesteps), dim=0)
 
 
 @contextmanager
-def lent_schedule(sd_model: Any, places: Sequence[str], schedule: str) -> Iterator[None]:
+def lent_schedule(sd_model: Any, attributes: Sequence[str], schedule: str) -> Iterator[None]:
     """The model with another schedule, which comes back as the very tensors it was.
 
     Samplers copy the schedule when they are made, so they must be made inside. `KEEP` changes nothing.
 
     Args:
         sd_model: the host's.
-        places: the attributes in which it holds cumprod(1 - betas), as far as it has them.
+        attributes: the attributes in which it holds cumprod(1 - betas), as far as it has them.
         schedule: one of `SCHEDULES`, or `KEEP`.
     """
-    put_schedule_right(sd_model, places)
+    put_schedule_right(sd_model, attributes)
     with ExitStack() as stack:
         if schedule != KEEP:
-            for name in places:
+            for name in attributes:
                 own = getattr(sd_model, name, None)
                 if own is not None:
                     lent = alphas_cumprod(schedule, own.shape[0]).to(own)
@@ -64,7 +64,7 @@ def lent_schedule(sd_model: Any, places: Sequence[str], schedule: str) -> Iterat
         yield
 
 
-def put_schedule_right(sd_model: Any, places: Sequence[str]) -> None:
+def put_schedule_right(sd_model: Any, attributes: Sequence[str]) -> None:
     """Take a schedule of ours that somebody has kept, and put back when its loan was over, off the model again."""
-    for name in places:
+    for name in attributes:
         put_right(sd_model, name)

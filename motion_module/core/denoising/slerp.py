@@ -8,29 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motion_module.travel import Between
+from motion_module.travel import KeyMix
 
 _NEARLY_PARALLEL = 0.9995
 
 
-def travelled(cond: Any, places: Sequence[Between], parts: int = 1) -> Any:
+def travelled(cond: Any, mixes: Sequence[KeyMix], parts: int = 1) -> Any:
     """Put the conditioning of every frame between its two keys.
 
     Args:
         cond: `(frames * parts, ...)`, frame-major, where the rows of a key's own frame hold that key's prompt; or a
             dict of such (SDXL).
-        places: for every frame the keys it lies between.
+        mixes: for every frame the keys it lies between.
         parts: prompts of each frame, joined with AND.
 
     Returns:
         The same form; nothing is changed in place. Frames at their key keep its values bit for bit.
     """
     if isinstance(cond, dict):
-        return type(cond)({key: travelled(value, places, parts) for key, value in cond.items()})
-    rows = [(place, part) for place in places for part in range(parts)]
-    left = cond[[place.left * parts + part for place, part in rows]]
-    right = cond[[place.right * parts + part for place, part in rows]]
-    share = torch.tensor([place.share for place, _ in rows], device=cond.device)
+        return type(cond)({key: travelled(value, mixes, parts) for key, value in cond.items()})
+    rows = [(mix, part) for mix in mixes for part in range(parts)]
+    left = cond[[mix.left * parts + part for mix, part in rows]]
+    right = cond[[mix.right * parts + part for mix, part in rows]]
+    share = torch.tensor([mix.share for mix, _ in rows], device=cond.device)
     return slerp(left, right, share)
 
 

@@ -152,10 +152,10 @@ class _Blend:
             self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1))
         out = out.cpu()  # what is done waits there, so that the accelerator's memory does not grow with the video
         if self.name == "overwrite":
-            last = {row: place for place, row in enumerate(rows)}  # a window with a stride may hold a frame twice
-            kept = torch.tensor(list(last), device=out.device)
-            self.total[kept] = out[list(last.values())].float()
-            self.weight[kept] = 1.0
+            last = {row: position for position, row in enumerate(rows)}  # a window with a stride may hold a frame twice
+            last_positions = torch.tensor(list(last), device=out.device)
+            self.total[last_positions] = out[list(last.values())].float()
+            self.weight[last_positions] = 1.0
             return
         weights = window_weights(self.name, frames, resolve_overlap(self.overlap, frames))
         factor = torch.tensor(weights * (len(rows) // frames), device=out.device).view(-1, *[1] * (out.dim() - 1))

@@ -42,7 +42,7 @@ class Positions(nn.Module):
         if frames > learnt:
             raise ParamError(
                 f"This motion module has learnt {learnt} frames at a time, but the context window has {frames}: "
-                f"set {mention('batch_size')} to {learnt} or less."
+                f"set {mention('batch_size')} to {learnt} or less"
             )
         return x + self.pe[0, :frames].to(x.dtype)
 

@@ -39,7 +39,7 @@ class CallFrames:
             HostError: no call is running, or the rows are not whole copies.
         """
         if self.frames < 1:
-            raise HostError("A motion layer ran although no frames were announced; the model was called from outside.")
+            raise HostError("A motion layer ran although no frames were announced; the model was called from outside")
         if rows % self.frames:
-            raise HostError(f"The UNet was called with {rows} rows, not with whole copies of {self.frames} frames.")
+            raise HostError(f"The UNet was called with {rows} rows, not with whole copies of {self.frames} frames")
         return rows // self.frames

@@ -73,14 +73,14 @@ class MotionFile:
         values = values if values.element_size() > 1 else values.float()  # nothing is computed with float8
         if not _all_finite(values):
             raise CheckpointError(
-                f"{self.name} is damaged: {key:.200} holds values that are no numbers (NaN or infinite); "
-                "please download it again or use another motion module."
+                f"{self.name} is damaged: {key:.200} holds values that are not numbers (NaN or infinite); "
+                "please download it again or use another motion module"
             )
         converted = values if dtype is None else values.to(dtype)
         if converted is not values and not _all_finite(converted):
             raise CheckpointError(
                 f"{self.name} holds values in {key:.200} that are too large for {name_of(converted.dtype)}; please "
-                "use another motion module, or start the WebUI with --no-half."
+                "use another motion module, or start the WebUI with --no-half"
             )
         return converted
 
@@ -96,13 +96,13 @@ def open_motion_file(path: Path | str) -> Iterator[MotionFile]:
         motion = {key: tensor for key, tensor in tensors.items() if is_motion_key(key)}
         stranger = seems_to_be(tensors)
         if stranger is not None:
-            raise CheckpointError(f"{name} {stranger}, {EXPECTED}.")
+            raise CheckpointError(f"{name} {stranger}, {EXPECTED}")
         _check_kinds(motion, name)
         check_total(motion.values(), size)
         weights = normalise_keys({key: tensor.without_values() for key, tensor in motion.items()}, name)
         spec = inspect(weights)
         if spec is None:
-            raise CheckpointError(f"{name} {_oddity(weights)}, {EXPECTED}.")
+            raise CheckpointError(f"{name} {_oddity(weights)}, {EXPECTED}")
         if len(tensors) > len(motion):
             left_out = len(tensors) - len(motion)
             _log.info("%s: %d weights that do not belong to the motion module are left out.", name, left_out)
@@ -130,7 +130,7 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     with _opened(Path(path)) as (name, tensors, size):
         for key, tensor in tensors.items():
             if tensor.storage is None:
-                raise CheckpointError(f"{name} holds {key:.200} as {tensor.kind}, {EXPECTED}.")
+                raise CheckpointError(f"{name} holds {key:.200} as {tensor.kind}, {EXPECTED}")
         check_total(tensors.values(), size)
         shared = shared_storages(tensors.values())
         return {key: tensor.read(shared) for key, tensor in tensors.items()}
@@ -148,7 +148,7 @@ def _opened(path: Path) -> Iterator[tuple[str, dict[str, StoredTensor], int]]:
                 raise UnreadableError("holds no weights")
             yield name, tensors, size
     except MissingError as error:
-        raise CheckpointError(f"There is no file {name}, {EXPECTED}.") from error
+        raise CheckpointError(f"There is no file {name}, {EXPECTED}") from error
     except UnreadableError as error:
         raise _refusal(name, error) from error
     except OSError as error:
@@ -173,7 +173,7 @@ def _header(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
 
 
 def _refusal(name: str, error: UnreadableError) -> CheckpointError:
-    return CheckpointError(f"{name} {error.phrase}, {EXPECTED}{'; ' * bool(error.advice)}{error.advice}.")
+    return CheckpointError(f"{name} {error.phrase}, {EXPECTED}{'; ' * bool(error.advice)}{error.advice}")
 
 
 def _check_kinds(tensors: Mapping[str, StoredTensor], name: str) -> None:
@@ -185,7 +185,7 @@ def _check_kinds(tensors: Mapping[str, StoredTensor], name: str) -> None:
     for key, tensor in tensors.items():
         if tensor.dtype is None or not tensor.dtype.is_floating_point:
             raise CheckpointError(
-                f"{name} holds {key:.200} as {tensor.kind}, but weights are ordinary tensors of floating point numbers."
+                f"{name} holds {key:.200} as {tensor.kind}, but weights are ordinary tensors of floating point numbers"
             )
 
 
@@ -201,7 +201,7 @@ def _oddity(weights: Collection[str]) -> str:
 
 def _stranger(head: bytes) -> str:
     is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    return "a text file or web page (a download that went wrong?)" if is_text else "no file of weights"
+    return "a text file or web page (did the download fail?)" if is_text else "no file of weights"
 
 
 def _shown(name: str) -> str:

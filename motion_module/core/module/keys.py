@@ -19,15 +19,15 @@ from motion_module.core.module.arch import (
 from motion_module.errors import CheckpointError
 
 # "module.unet.down_blocks.0.motion_modules.1.<part>"; HotShot-XL says temporal_attentions.
-_PLACE = re.compile(
+_LAYER = re.compile(
     r"(?:^|\.)(?P<block>down_blocks\.\d+|up_blocks\.\d+|mid_block)\.(?:motion_modules|temporal_attentions)\."
     r"(?P<index>\d+)\.(?:temporal_transformer\.)?(?P<part>.+)$"
 )
 _RENAMES = (  # diffusers' and HotShot-XL's names of the parts
-    (re.compile(r"\battn([12])\."), lambda found: f"attention_blocks.{int(found[1]) - 1}."),
-    (re.compile(r"(?<=\d\.)norm([12])\."), lambda found: f"norms.{int(found[1]) - 1}."),
-    (re.compile(r"(?<=\d\.)norm3\."), lambda found: "ff_norm."),
-    (re.compile(r"pos_encoder\.positional_encoding$"), lambda found: "pos_encoder.pe"),
+    (re.compile(r"\battn([12])\."), lambda match: f"attention_blocks.{int(match[1]) - 1}."),
+    (re.compile(r"(?<=\d\.)norm([12])\."), lambda match: f"norms.{int(match[1]) - 1}."),
+    (re.compile(r"(?<=\d\.)norm3\."), lambda match: "ff_norm."),
+    (re.compile(r"pos_encoder\.positional_encoding$"), lambda match: "pos_encoder.pe"),
 )
 _SHARED_POSITIONS = re.compile(r"^(transformer_blocks\.\d+\.)pos_embed\.pe$")
 _FIRST_NORM = re.compile(r"down_blocks\.\d+\.motion_modules\.0\.temporal_transformer\.norm\.weight")
@@ -37,7 +37,7 @@ _GROUPS = 32  # of the GroupNorm before the temporal transformer
 
 def is_motion_key(key: str) -> bool:
     """Whether a name in a file means a part of a motion module."""
-    return _PLACE.search(key) is not None
+    return _LAYER.search(key) is not None
 
 
 def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[str, Tensor]:
@@ -53,21 +53,21 @@ def normalise_keys(state: Mapping[str, Tensor], name: str = "The file") -> dict[
     Raises:
         CheckpointError: two names mean the same part.
     """
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
     for key, value in state.items():
-        place = _PLACE.search(key)
-        if place is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
+        layer = _LAYER.search(key)
+        if layer is None or not value.dim() or not value.numel():  # no part of a motion module is a single number
             continue
-        head = f"{place['block']}.motion_modules.{place['index']}.temporal_transformer."
-        for part in _published_parts(place["part"]):
+        head = f"{layer['block']}.motion_modules.{layer['index']}.temporal_transformer."
+        for part in _published_parts(layer["part"]):
             if head + part in origin:
                 raise CheckpointError(
-                    f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}."
+                    f"{name} holds {head + part:.200} twice, as {origin[head + part]:.200} and as {key:.200}"
                 )
             origin[head + part] = key
-            found[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value
-    return found
+            renamed[head + part] = value.reshape(1, -1, value.shape[-1]) if part.endswith(_POSITIONS) else value
+    return renamed
 
 
 def inspect(weights: Mapping[str, Tensor]) -> ModuleSpec | None:
@@ -113,4 +113,4 @@ def _published_parts(part: str) -> list[str]:
 def _count(keys: Iterable[str], list_name: str) -> int:
     """How many there are; that they are numbered from 0 shows when the names are compared with those of the kind."""
     pattern = re.compile(rf"\.{list_name}\.(\d+)\.")
-    return len({found[1] for key in keys if (found := pattern.search(key))})
+    return len({match[1] for key in keys if (match := pattern.search(key))})

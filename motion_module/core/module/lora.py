@@ -59,7 +59,7 @@ def check_archive(path: Path | str, name: str) -> None:
     size = Path(path).stat().st_size
     if unpacked > size:
         raise CheckpointError(
-            f"The LoRA {name} cannot be used: its file of {size:,} bytes unpacks to {unpacked:,}, which no LoRA does."
+            f"The LoRA {name} cannot be used: its file of {size:,} bytes unpacks to {unpacked:,}, which no LoRA does"
         )
 
 
@@ -80,7 +80,7 @@ def check_weights(state: Mapping[str, Tensor], name: str) -> None:
         if host.startswith("lora_"):
             fault = weights_fault(value) or _oddity(host, value, seen.get(host))
             if fault:
-                raise CheckpointError(f"The LoRA {name} cannot be used: its {key:.200} {fault}.")
+                raise CheckpointError(f"The LoRA {name} cannot be used: its {key:.200} {fault}")
             seen[host] = value
     for layer, parts in _layers(seen).items():
         _check_halves(layer, parts, name)
@@ -113,13 +113,13 @@ def motion_low_ranks(state: Mapping[str, Tensor], name: str) -> dict[str, LowRan
     Raises:
         CheckpointError: one half of a layer is missing, or the two have different ranks.
     """
-    found = {}
+    low_ranks = {}
     for layer, parts in _layers(host_keys(state)).items():
         if MOTION in layer and parts.keys() & {*_HALVES}:
             _check_halves(layer, parts, name)
             down, up = (parts[half] for half in _HALVES)
-            found[layer.removeprefix(UNET)] = LowRank(down, up, float(parts["alpha"]) if "alpha" in parts else None)
-    return found
+            low_ranks[layer.removeprefix(UNET)] = LowRank(down, up, float(parts["alpha"]) if "alpha" in parts else None)
+    return low_ranks
 
 
 def linear_layers(model: MotionModel) -> dict[str, nn.Linear]:
@@ -141,17 +141,17 @@ def check_fits(low_ranks: Mapping[str, LowRank], model: MotionModel, name: str) 
             has = "has no such layer" if layer is None else f"has one of another size ({_by(layer.weight.shape)})"
             raise CheckpointError(
                 f"The motion LoRA {name} changes {module} ({_by(shape)}), but {model.name} "
-                f"({model.spec.kind.name}) {has}: use a motion module of the kind that the LoRA was made for."
+                f"({model.spec.kind.name}) {has}: use a motion module of the kind that the LoRA was made for"
             )
 
 
 def _layers(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The tensors of each layer by part, from the host's names."""
-    found: dict[str, dict[str, Tensor]] = {}
+    layers: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
         layer, _, part = key.partition(".")
-        found.setdefault(layer, {})[part] = value
-    return found
+        layers.setdefault(layer, {})[part] = value
+    return layers
 
 
 def _check_halves(layer: str, parts: Mapping[str, Tensor], name: str) -> None:
@@ -159,20 +159,20 @@ def _check_halves(layer: str, parts: Mapping[str, Tensor], name: str) -> None:
     halves = [parts[half] for half in _HALVES if half in parts]
     if not halves:
         return
-    place = layer.removeprefix(UNET)
+    slot = layer.removeprefix(UNET)
     if len(halves) == 1:
         has = ", ".join(sorted(part.removesuffix(".weight") for part in parts))
-        raise CheckpointError(f"The LoRA {name} is not whole: {place} has only {has}.")
+        raise CheckpointError(f"The LoRA {name} is not whole: {slot} has only {has}")
     down, up = halves
     if min(down.dim(), up.dim()) < 2 or ("lora_mid.weight" not in parts and down.shape[0] != up.shape[1]):
         raise CheckpointError(
-            f"The LoRA {name} cannot be used: in {place} its two halves ({_by(up.shape)} and {_by(down.shape)}) "
-            "do not belong together."
+            f"The LoRA {name} cannot be used: in {slot} its two halves ({_by(up.shape)} and {_by(down.shape)}) "
+            "do not belong together"
         )
     if up.shape[0] * down[0].numel() > _LARGEST:
         raise CheckpointError(
-            f"The LoRA {name} cannot be used: it changes {place} as if it were {up.shape[0]}x{down[0].numel()} "
-            "numbers large, which no model's layer is."
+            f"The LoRA {name} cannot be used: it changes {slot} as if it were {up.shape[0]}x{down[0].numel()} "
+            "numbers large, which no model's layer is"
         )
 
 
@@ -190,8 +190,8 @@ def _finite(value: Tensor) -> bool:
     return bool((value.float() if value.is_floating_point() else value).isfinite().all())
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool((one.float() == other.float()).all())
+def _same(weight: Tensor, other: Tensor) -> bool:
+    return weight.shape == other.shape and bool((weight.float() == other.float()).all())
 
 
 def _by(shape: torch.Size | tuple[int, ...]) -> str:

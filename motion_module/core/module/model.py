@@ -1,4 +1,4 @@
-"""A motion module as a whole: the layers for every place in a UNet."""
+"""A motion module as a whole: the layers for every layer slot of a UNet."""
 
 from __future__ import annotations
 
@@ -124,30 +124,30 @@ def _without_values(spec: ModuleSpec, name: str) -> MotionModel:
 @lru_cache(maxsize=16)
 def expected_shapes(spec: ModuleSpec) -> Mapping[str, tuple[int, ...]]:
     """The shape of every tensor in the state dict of a `MotionModel`, without building all of it."""
-    places = [(f"down_blocks.{i}", width, DOWN_MODULES) for i, width in enumerate(spec.widths)]
+    levels = [(f"down_blocks.{i}", width, DOWN_MODULES) for i, width in enumerate(spec.widths)]
     if spec.has_up:
-        places += [(f"up_blocks.{i}", width, UP_MODULES) for i, width in enumerate(spec.widths[::-1])]
+        levels += [(f"up_blocks.{i}", width, UP_MODULES) for i, width in enumerate(spec.widths[::-1])]
     if spec.has_mid:
-        places.append(("mid_block", spec.widths[-1], 1))
+        levels.append(("mid_block", spec.widths[-1], 1))
     with torch.device("meta"):
         layers = {width: MotionModule(width, spec).state_dict() for width in set(spec.widths)}
     return {
         f"{block}.motion_modules.{i}.{key}": tuple(value.shape)
-        for block, width, count in places
+        for block, width, count in levels
         for i in range(count)
         for key, value in layers[width].items()
     }
 
 
-def _check_shapes(spec: ModuleSpec, found: Mapping[str, tuple[int, ...]], name: str) -> None:
+def _check_shapes(spec: ModuleSpec, shapes: Mapping[str, tuple[int, ...]], name: str) -> None:
     expected = expected_shapes(spec)
-    if not any(key.endswith(_POSITIONS) for key in found):  # they are made
+    if not any(key.endswith(_POSITIONS) for key in shapes):  # they are made
         expected = {key: shape for key, shape in expected.items() if not key.endswith(_POSITIONS)}
     for problem, keys in (
-        ("lacks", expected.keys() - found.keys()),
-        ("has an unknown part", found.keys() - expected.keys()),
-        ("has an unexpected shape in", {k for k in expected.keys() & found.keys() if expected[k] != found[k]}),
+        ("lacks", expected.keys() - shapes.keys()),
+        ("has an unknown part", shapes.keys() - expected.keys()),
+        ("has an unexpected shape in", {k for k in expected.keys() & shapes.keys() if expected[k] != shapes[k]}),
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise CheckpointError(f"{name} looks like {spec.kind.name}, but {problem} {min(keys):.200}{more}.")
+            raise CheckpointError(f"{name} looks like {spec.kind.name}, but {problem} {min(keys):.200}{more}")

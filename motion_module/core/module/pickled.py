@@ -235,9 +235,9 @@ def _dictionary(items: Any = (), *_: Any) -> dict[Any, Any]:
     """An OrderedDict; the list it is made from is emptied, or it could be handed over without an end."""
     if not isinstance(items, list):
         return {}
-    found = {key: value for key, value in items if isinstance(key, _Key)}
+    weights = {key: value for key, value in items if isinstance(key, _Key)}
     items.clear()
-    return found
+    return weights
 
 
 _CALLS: dict[str, Callable[..., Any]] = {

@@ -16,7 +16,7 @@ from motion_module.core.module.norm import norms_over_frames
 from motion_module.errors import CheckpointError
 from motion_module.patching import inserted
 
-Place = tuple[nn.Sequential, int, MotionModule]
+LayerSlot = tuple[nn.Sequential, int, MotionModule]
 
 # input_blocks: the first conv or a Downsample, then two with layers; output_blocks: three with layers
 _BLOCKS_PER_LEVEL = 3
@@ -27,7 +27,7 @@ _LENT: weakref.WeakKeyDictionary[MotionModule, weakref.ref[LentLayer]] = weakref
 
 @contextmanager
 def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterable[nn.Module]) -> Iterator[None]:
-    """The UNet with the motion layers in their places, as it was afterwards.
+    """The UNet with the motion layers in their slots, as it was afterwards.
 
     Args:
         unet: `UNetModel` of ldm or sgm, or of their shape.
@@ -39,9 +39,9 @@ def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterab
         CheckpointError: the module is for another family of models; nothing has been changed then.
     """
     _drop_empty(unet)
-    found = places(unet, model)
+    slots = layer_slots(unet, model)
     with ExitStack() as stack:
-        for block, index, layer in found:
+        for block, index, layer in slots:
             stack.enter_context(inserted(block, index, stack.enter_context(_lent(layer, call))))
         if model.spec.kind.groupnorm_over_frames:
             stack.enter_context(norms_over_frames(norms, call))
@@ -70,24 +70,24 @@ def _drop_empty(unet: nn.Module) -> None:
                 del block[index]
 
 
-def places(unet: nn.Module, model: MotionModel) -> list[Place]:
+def layer_slots(unet: nn.Module, model: MotionModel) -> list[LayerSlot]:
     """Which layer goes where: (block, index in the block, layer).
 
     Raises:
         CheckpointError: the UNet has other levels or widths than the module; the sentence names both families.
     """
     _check_widths(unet, model)
-    found: list[Place] = []
+    slots: list[LayerSlot] = []
     for level, motion in enumerate(model.down_levels()):
         for j, layer in enumerate(motion):
             block = _blocks(unet, "input_blocks")[level * _BLOCKS_PER_LEVEL + 1 + j]
-            found.append((block, len(block), layer))
+            slots.append((block, len(block), layer))
     for level, motion in enumerate(model.up_levels()):
         for j, layer in enumerate(motion):
             block = _blocks(unet, "output_blocks")[level * _BLOCKS_PER_LEVEL + j]
-            found.append((block, len(block) - _ends_in_upsample(block), layer))
+            slots.append((block, len(block) - _ends_in_upsample(block), layer))
     middle: Any = unet.middle_block
-    return found + [(middle, len(middle) - 1, layer) for layer in model.middle()]
+    return slots + [(middle, len(middle) - 1, layer) for layer in model.middle()]
 
 
 def unet_widths(unet: nn.Module) -> tuple[int, ...]:
@@ -109,14 +109,14 @@ def _check_widths(unet: nn.Module, model: MotionModel) -> None:
         raise CheckpointError(
             f"{model.name} is a motion module ({model.spec.kind.name}) for {model.spec.kind.family} models with widths "
             f"{_listed(of_model)}, but the loaded checkpoint is {family} with widths {_listed(of_unet)}: "
-            f"choose a motion module for {family} or another checkpoint."
+            f"choose a motion module for {family} or another checkpoint"
         )
 
 
 def _blocks(unet: nn.Module, name: str) -> Any:
     blocks = getattr(unet, name, None)
     if not isinstance(blocks, nn.ModuleList):
-        raise CheckpointError(f"The loaded checkpoint's UNet ({type(unet).__name__}) has no place for a motion module.")
+        raise CheckpointError(f"The loaded checkpoint's UNet ({type(unet).__name__}) has no place for a motion module")
     return blocks
 
 

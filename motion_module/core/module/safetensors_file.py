@@ -58,21 +58,21 @@ def _parsed(header: bytes) -> dict[str, Any]:
     ):
         raise UnreadableError("has a header of far more tensors than a model has")
     try:
-        found = json.loads(header, object_pairs_hook=_once_each)
+        entries = json.loads(header, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
         raise damaged() from error
-    if not isinstance(found, dict):
+    if not isinstance(entries, dict):
         raise damaged()
-    return found
+    return entries
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        again = next(name for name in found if names.count(name) > 1)
+        again = next(name for name in members if names.count(name) > 1)
         raise UnreadableError(f"holds {again:.200} twice")
-    return found
+    return members
 
 
 def _stored(file: BinaryIO, entry: Any, start: int) -> StoredTensor:

@@ -68,7 +68,7 @@ def _spec_of(weights: Mapping[str, Tensor]) -> ModuleSpec:
     widths = [weights[key].shape[0] for i in range(4) if (key := _FIRST_NORM.format(i)) in weights]
     positions = [value for key, value in weights.items() if key.endswith(_POSITIONS)]
     if len(widths) != len(SPARSE_CTRL_SPEC.widths) or not positions:
-        raise CheckpointError("The control model has motion layers, but not those of SparseCtrl.")
+        raise CheckpointError("The control model has motion layers, but not those of SparseCtrl")
     return dataclasses.replace(SPARSE_CTRL_SPEC, widths=tuple(widths), frames=positions[0].shape[1])
 
 

@@ -113,11 +113,11 @@ class Span:
         Raises:
             UnreadableError: the file has become shorter.
         """
-        found = bytearray(self.nbytes)
+        data = bytearray(self.nbytes)
         self.file.seek(self.start)
-        if self.file.readinto(found) != self.nbytes:  # type: ignore[attr-defined]
+        if self.file.readinto(data) != self.nbytes:  # type: ignore[attr-defined]
             raise damaged()
-        return found
+        return data
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,10 @@ class StoredTensor:
         """
         if self.storage is None or self.dtype is None:
             raise damaged()
-        found = (shared or {}).get(self.storage) or self.storage.read()
+        data = (shared or {}).get(self.storage) or self.storage.read()
         if shared is not None and self.storage in shared:
-            shared[self.storage] = found
-        values = torch.frombuffer(found, dtype=torch.uint8).view(self.dtype)
+            shared[self.storage] = data
+        values = torch.frombuffer(data, dtype=torch.uint8).view(self.dtype)
         return values[: math.prod(self.shape)].view(self.shape) if self.stride is None else self._strided(values)
 
     def _strided(self, values: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ def _check_ordinary(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableError("is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableError("is no ordinary file")
+        raise UnreadableError("is not an ordinary file")
 
 
 def check_total(tensors: Iterable[StoredTensor], size: int) -> None:

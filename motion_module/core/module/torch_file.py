@@ -59,14 +59,14 @@ class _Entry:
         Raises:
             zipfile.BadZipFile: damaged.
         """
-        found, done = bytearray(self.nbytes), 0
+        data, done = bytearray(self.nbytes), 0
         with self.archive.open(self.info) as entry:
             while block := entry.read(_LARGEST_DIRECTORY):
-                found[done : done + len(block)] = block
+                data[done : done + len(block)] = block
                 done += len(block)
-        if done != self.nbytes or len(found) != self.nbytes:
+        if done != self.nbytes or len(data) != self.nbytes:
             raise damaged()
-        return found
+        return data
 
 
 def read_zip(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
@@ -132,21 +132,21 @@ def read_old(file: BinaryIO, size: int) -> dict[str, StoredTensor]:
         raise damaged()
     sizes = {storage.key: storage for storage in _storages(content)}
     spans: dict[str, Span] = {}
-    place = head.tell()
+    start = head.tell()
     for key in keys:
         if not isinstance(key, str) or key not in sizes:
             raise damaged()
         nbytes = sizes[key].size * _itemsize_of(sizes[key].dtype)
-        if not 0 <= nbytes <= size - place - 8:
+        if not 0 <= nbytes <= size - start - 8:
             raise damaged()
-        spans[key] = Span(file, place + 8, nbytes)
-        place += 8 + nbytes
+        spans[key] = Span(file, start + 8, nbytes)
+        start += 8 + nbytes
     return _tensors(content, lambda storage: spans[storage.key])
 
 
 def _storages(content: Any) -> list[PickledStorage]:
     """Every storage that is used by tensors anywhere in an old file's content."""
-    found: dict[int, PickledStorage] = {}
+    storages: dict[int, PickledStorage] = {}
     seen: set[int] = set()
     waiting = [content]
     while waiting:
@@ -155,14 +155,14 @@ def _storages(content: Any) -> list[PickledStorage]:
             continue
         seen.add(id(value))
         if isinstance(value, PickledTensor) and isinstance(value.storage, PickledStorage):
-            found[id(value.storage)] = value.storage
+            storages[id(value.storage)] = value.storage
         elif isinstance(value, PickledStorage):
-            found[id(value)] = value
+            storages[id(value)] = value
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
         elif isinstance(value, Mapping):
             waiting.extend(value.values())
-    return list(found.values())
+    return list(storages.values())
 
 
 def _tensors(content: Any, find: Callable[[PickledStorage], Storage]) -> dict[str, StoredTensor]:

@@ -66,31 +66,31 @@ class Animation:
         timeline, clock, last = self.timeline, Fraction(0), self._selection.last
         if self._picture.format == "GIF":
             timeline.tick = Fraction(1, 100)
-        for place, frame in enumerate(self._decoded()):
+        for number, frame in enumerate(self._decoded()):
             timeline.starts.append(clock)
             clock += _seconds(self._picture)
-            self._on_met(place + 1)
-            if last is not None and place > last:
+            self._on_met(number + 1)
+            if last is not None and number > last:
                 return
-            if self._selection.wants(place):
+            if self._selection.wants(number):
                 yield frame
         timeline.end = clock
 
-    def stop(self, place: int) -> None:
+    def stop(self, number: int) -> None:
         """There is enough; the time of a frame is known as soon as that is decoded."""
 
     def _decoded(self) -> Iterator[Image.Image]:
         picture = self._picture
         hidden = hidden_frames(picture)
-        place = 0
+        number = 0
         try:
-            for place in range(hidden, getattr(picture, "n_frames", 1)):
-                picture.seek(place)
+            for number in range(hidden, getattr(picture, "n_frames", 1)):
+                picture.seek(number)
                 check_size(*picture.size)  # a GIF grows with the frames that are larger than itself
                 picture.load()  # only then the frame's duration is there
                 yield as_rgb(picture)
         except (ReaderError, *DAMAGE) as error:
-            if isinstance(error, (ReaderError, Image.DecompressionBombError)) or place <= hidden:
+            if isinstance(error, (ReaderError, Image.DecompressionBombError)) or number <= hidden:
                 raise ReaderError(f"it cannot be decoded ({reason_of(error)})") from error
             self.complaints.append(reason_of(error))
 

@@ -80,9 +80,9 @@ class Decoding:
             yield frame
         self._child.wait(self._beat)
 
-    def stop(self, place: int) -> None:
+    def stop(self, number: int) -> None:
         """There is enough, once the time of a frame is noted: ffmpeg may note it later than it hands out the frame."""
-        while self._notes.met() <= place and self._next() is not None:
+        while self._notes.met() <= number and self._next() is not None:
             pass
 
     def _next(self) -> Image.Image | None:
@@ -117,9 +117,9 @@ class Decoding:
 
     def _end(self, duration: Fraction) -> Fraction:
         """When the last frame ends: as it says itself, as the file says where no sound may outlast it, or as usual."""
-        start, told = self.timeline.starts[-1], Fraction(self._probe.seconds or 0)
-        if told > start and not self._probe.sound and not self.complaints:
-            return told
+        start, length = self.timeline.starts[-1], Fraction(self._probe.seconds or 0)
+        if length > start and not self._probe.sound and not self.complaints:
+            return length
         return start + (duration if duration > 1 / Fraction(1000) else self.timeline.usual_gap())
 
 
@@ -172,7 +172,7 @@ def _passthrough(ffmpeg: str) -> tuple[str, str]:
     """ffmpeg's option for "every frame once"; its name changed with version 5.1."""
     command = [ffmpeg, "-hide_banner", "-h", "long"]
     try:
-        told = finished(command, 60)
+        help_text = finished(command, 60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ReaderError(f"ffmpeg does not start: {reason_of(error)}") from error
-    return ("-fps_mode", "passthrough") if b"-fps_mode" in told.stdout else ("-vsync", "0")
+    return ("-fps_mode", "passthrough") if b"-fps_mode" in help_text.stdout else ("-vsync", "0")

@@ -76,9 +76,9 @@ def describe_folder(folder: Path, pictures: Sequence[Path], first: int = 0) -> D
 
 
 def _film(path: Path, beat: Beat) -> Description:
-    found = probe(path, beat)
-    check_size(*found.size)
-    return Description(path, *found.size, None, round(found.frames) or None, found.fps, found.sound, found)
+    film = probe(path, beat)
+    check_size(*film.size)
+    return Description(path, *film.size, None, round(film.frames) or None, film.fps, film.sound, film)
 
 
 def _animation(path: Path) -> Description:

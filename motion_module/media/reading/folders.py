@@ -74,7 +74,9 @@ def frames_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
     if os.path.isdir(images):
         return pictures_in(images), pictures_in(masks) if os.path.exists(masks) else []
     if os.path.isdir(masks):
-        raise ReaderError(f"the folder {folder} has masks in mask; its frames belong into a folder image beside that")
+        raise ReaderError(
+            f"the folder {folder} has masks in mask; its frames belong in a folder named image next to it"
+        )
     return pictures_in(folder), []
 
 
@@ -91,7 +93,7 @@ def check_regular(file: Path) -> None:
         why = "it is a link that leads nowhere" if link else reason_of(error)
         raise PictureError(file, why) from error
     if not stat.S_ISREG(mode):
-        raise PictureError(file, f"it is no file, but {kind_of(mode)}")
+        raise PictureError(file, f"it is not a file but {kind_of(mode)}")
 
 
 def check_size(width: int, height: int) -> None:
@@ -152,7 +154,7 @@ def open_small(source: Path | IO[bytes], formats: Sequence[str] | None = None) -
 
     Raises:
         ReaderError: it is empty or too large.
-        Exception: one of `DAMAGE`: it is no picture.
+        Exception: one of `DAMAGE`: it is not a picture.
     """
     if isinstance(source, Path) and not source.stat().st_size:
         raise ReaderError("it is empty")

@@ -85,9 +85,9 @@ def stored(
         Exception: whatever `make` raises; nothing is left behind then.
     """
     with _claimed(root, _name(source, wanted), remove, bounds) as folder:
-        found = _whole(folder, beat) or _made(folder, make)
+        extract = _whole(folder, beat) or _made(folder, make)
         try:
-            yield found
+            yield extract
         finally:
             if remove:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -120,15 +120,15 @@ def scratch(root: Path, name: str, bounds: Bounds = _UNBOUNDED) -> Iterator[Path
 
 def sweep(root: Path, finished: bool, bounds: Bounds = _UNBOUNDED) -> None:
     """Remove what nobody uses in `root`: unfinished folders, whole ones if `finished`, and what is out of bounds."""
-    kept: list[tuple[float, int, Path]] = []
+    folders: list[tuple[float, int, Path]] = []
     for lock in root.glob("*.lock"):
         if _OURS.fullmatch(lock.name):
             with file_lock.held(lock) as ours:
                 if ours and _stays(lock, finished, bounds):
                     folder = lock.with_suffix("")
-                    kept.append((_last_use(folder), _size(folder), lock))
+                    folders.append((_last_use(folder), _size(folder), lock))
     if bounds.size is not None:
-        _shrink(kept, bounds.size)
+        _shrink(folders, bounds.size)
 
 
 def _stays(lock: Path, finished: bool, bounds: Bounds) -> bool:
@@ -147,10 +147,10 @@ def _remove(lock: Path) -> None:
     file_lock.remove(lock)
 
 
-def _shrink(kept: list[tuple[float, int, Path]], most: int) -> None:
+def _shrink(folders: list[tuple[float, int, Path]], most: int) -> None:
     """Remove the folders that were not used for longest, until the rest is small enough."""
-    total = sum(size for _, size, _ in kept)
-    for _, size, lock in sorted(kept):
+    total = sum(size for _, size, _ in folders)
+    for _, size, lock in sorted(folders):
         if total <= most:
             return
         with file_lock.held(lock) as ours:
@@ -210,8 +210,8 @@ def _whole(folder: Path, beat: Beat) -> Stored | None:
     if not private_folder.is_private(folder):
         return None
     try:
-        told, digests = _read_index(folder)
-        extract = Extract(**told)
+        fields, digests = _read_index(folder)
+        extract = Extract(**fields)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     files = _files(folder, extract)
@@ -242,7 +242,7 @@ def _made(folder: Path, make: Callable[[Path], Extract]) -> Stored:
 
 
 def _files(folder: Path, extract: Extract) -> tuple[Path, ...]:
-    return tuple(folder / file_name(number) for number in range(len(extract.places)))
+    return tuple(folder / file_name(number) for number in range(len(extract.frame_numbers)))
 
 
 def _write_index(folder: Path, extract: Extract) -> None:
@@ -257,8 +257,8 @@ def _read_index(folder: Path) -> tuple[dict[str, Any], list[str]]:
     digest, _, text = (folder / _INDEX).read_bytes().decode("utf-8").partition("\n")
     if digest != _digest(text.encode()):
         raise ValueError("the index is damaged")
-    told = json.loads(text)
-    return told["extract"], told["digests"]
+    index = json.loads(text)
+    return index["extract"], index["digests"]
 
 
 def _differs(file: Path, digest: str) -> bool:

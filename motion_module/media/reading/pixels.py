@@ -150,9 +150,9 @@ def _with_key(picture: Image.Image, values: np.ndarray, key: Any) -> Image.Image
         return picture
     same = values == np.asarray(key)
     hidden = same.all(axis=2) if same.ndim == 3 else same
-    found = picture.convert("RGBA")
-    found.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
-    return found
+    rgba = picture.convert("RGBA")
+    rgba.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
+    return rgba
 
 
 def _scaled(picture: Image.Image) -> Image.Image:

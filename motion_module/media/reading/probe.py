@@ -102,37 +102,37 @@ def probe(path: Path, beat: Beat = silent) -> Probe:
     Raises:
         ReaderError: it is no video, or holds no pictures.
     """
-    return _read(_told(path, beat))
+    return _read(_ffmpeg_says(path, beat))
 
 
-def _told(path: Path, beat: Beat) -> str:
+def _ffmpeg_says(path: Path, beat: Beat) -> str:
     command = [reading_ffmpeg(), "-hide_banner", "-nostdin", *size_limit(), *input_options(path)]
     try:
         done = finished(command, _TIMEOUT_S, beat)
     except subprocess.TimeoutExpired as error:
-        raise ReaderError(f"ffmpeg did not find out within {_TIMEOUT_S} seconds what it is") from error
+        raise ReaderError(f"ffmpeg could not tell within {_TIMEOUT_S} seconds what it is") from error
     except OSError as error:
         raise ReaderError(f"ffmpeg does not start: {system_says(error)}") from error
     return done.stderr.decode("utf-8", errors="replace")
 
 
-def _read(told: str) -> Probe:
-    if not told.startswith("Input #0") and "\nInput #0" not in told:
-        raise ReaderError(f"it is no video that can be read ({_reason(told)})")
-    streams = [(kind, text) for _, kind, text in _STREAM.findall(told)]
-    films = [text for kind, text in streams if kind == "Video"]
-    moving = [place for place, text in enumerate(films) if "(attached pic)" not in text and _SIZE.search(text)]
+def _read(text: str) -> Probe:
+    if not text.startswith("Input #0") and "\nInput #0" not in text:
+        raise ReaderError(f"it is not a readable video ({_reason(text)})")
+    streams = [(kind, line) for _, kind, line in _STREAM.findall(text)]
+    films = [line for kind, line in streams if kind == "Video"]
+    moving = [index for index, line in enumerate(films) if "(attached pic)" not in line and _SIZE.search(line)]
     if not moving:
-        for width, height in _REFUSED.findall(told):
+        for width, height in _REFUSED.findall(text):
             check_size(int(width), int(height))
         raise ReaderError("it has no pictures in it, only sound" if streams else "it has no pictures in it")
     # A phone's film comes first; an animated AVIF begins with a still picture of its first frame.
-    best = max(moving, key=lambda place: (_number(_RATE, films[place]) > 0, _number(_UNIT, films[place]) > 1, -place))
+    best = max(moving, key=lambda index: (_number(_RATE, films[index]) > 0, _number(_UNIT, films[index]) > 1, -index))
     return Probe(
         stream=best,
         size=_shown_size(films[best]),
         alpha=bool(_ALPHA.search(films[best])),
-        seconds=_seconds(told),
+        seconds=_seconds(text),
         rate=_number(_RATE, films[best]) or None,
         tick=1 / (_number(_UNIT, films[best]) or Fraction(1000)),
         sound=any(kind == "Audio" for kind, _ in streams),
@@ -151,20 +151,20 @@ def _shown_size(stream: str) -> tuple[int, int]:
 
 def _number(pattern: re.Pattern[str], stream: str) -> Fraction:
     """A number of a stream's line, such as `29.97 fps` or `30k tbn`; 0 where there is none."""
-    found = pattern.search(stream)
-    return Fraction(found.group(1)) * (1000 if found.group(2) else 1) if found else Fraction(0)
+    match = pattern.search(stream)
+    return Fraction(match.group(1)) * (1000 if match.group(2) else 1) if match else Fraction(0)
 
 
-def _seconds(told: str) -> float | None:
-    clock = _CLOCK.search(told)
+def _seconds(text: str) -> float | None:
+    clock = _CLOCK.search(text)
     if not clock:
         return None
     hours, minutes, seconds = clock.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def _reason(told: str) -> str:
+def _reason(text: str) -> str:
     """The first thing that ffmpeg complained about."""
-    lines = [_REASON.sub(r"\1", line.strip()) for line in told.splitlines() if line.strip()]
+    lines = [_REASON.sub(r"\1", line.strip()) for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "misdetection" not in line]
     return (telling or ["it gave no reason"])[0]

@@ -28,21 +28,21 @@ class Extract:
     """The wanted frames of a video, as they were written.
 
     Attributes:
-        places: of each frame in the source, ascending.
+        frame_numbers: those of the frames in the source, ascending.
         frames: how many frames the source has; None where it was not read to its end.
         fps: at which these frames last as long as in the source; None for a single picture.
         start: seconds from the source's beginning to the first of them.
         complaint: what is wrong with the source, though it could be read; "" for nothing.
     """
 
-    places: list[int]
+    frame_numbers: list[int]
     frames: int | None
     fps: float | None
     start: float
     complaint: str = ""
 
 
-def _unheard(kept: int, met: int) -> None:
+def _unheard(written: int, met: int) -> None:
     """A heartbeat that nobody listens to."""
 
 
@@ -68,28 +68,28 @@ def extract(
         ReaderError: it is no video, is damaged from its first frame on, has none of the wanted frames, or too many.
         OSError: the frames cannot be written.
     """
-    places: list[int] = []
+    frame_numbers: list[int] = []
 
     def on_met(met: int) -> None:
-        heartbeat(len(places), met)
+        heartbeat(len(frame_numbers), met)
 
     known = known or describe_video(path, lambda: on_met(0))
     source = _opened(known, selection, most, folder / "times.txt", on_met)
     with source:
-        looked_at = _write(source, selection, folder, most, places)
-    if not places:
+        looked_at = _write(source, selection, folder, most, frame_numbers)
+    if not frame_numbers:
         raise ReaderError(_nothing_read(selection, len(source.timeline.starts), source.complaints))
-    return _extract_of(source, places, selection.step, looked_at)
+    return _extract_of(source, frame_numbers, selection.step, looked_at)
 
 
-def _extract_of(source: Animation | Decoding, places: list[int], step: int, looked_at: int) -> Extract:
+def _extract_of(source: Animation | Decoding, frame_numbers: list[int], step: int, looked_at: int) -> Extract:
     timeline = source.timeline
-    fps = rate_of(timeline, places, step, looked_at)
+    fps = rate_of(timeline, frame_numbers, step, looked_at)
     return Extract(
-        places,
+        frame_numbers,
         len(timeline.starts) if timeline.end is not None else None,
         float(fps) if fps else None,
-        float(timeline.starts[places[0]] if places[0] < len(timeline.starts) else 0),
+        float(timeline.starts[frame_numbers[0]] if frame_numbers[0] < len(timeline.starts) else 0),
         "; ".join(source.complaints),
     )
 
@@ -112,18 +112,20 @@ def sound_in(path: Path, start: float, seconds: float, beat: Beat = silent) -> b
     return heard.returncode == 0 and len(heard.stdout) > 0
 
 
-def _write(source: Animation | Decoding, selection: Selection, folder: Path, most: int, places: list[int]) -> int:
-    """Write the frames and put the place of each in the source into `places`; returns how many were looked at."""
+def _write(
+    source: Animation | Decoding, selection: Selection, folder: Path, most: int, frame_numbers: list[int]
+) -> int:
+    """Write the frames and add their numbers in the source to `frame_numbers`; returns how many were looked at."""
     looked_at = 0
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
     for frame in source.frames():
         if duplicates is None or duplicates.is_new(frame):
-            if len(places) == most:
+            if len(frame_numbers) == most:
                 raise ReaderError(too_many(f"more than {most}", most))
-            frame.save(folder / file_name(len(places)), compress_level=_FAST)
-            places.append(selection.start + looked_at * selection.step)
+            frame.save(folder / file_name(len(frame_numbers)), compress_level=_FAST)
+            frame_numbers.append(selection.start + looked_at * selection.step)
         looked_at += 1
-        if duplicates is not None and len(places) == selection.limit:
+        if duplicates is not None and len(frame_numbers) == selection.limit:
             source.stop(selection.start + looked_at * selection.step)
             break
     return looked_at

@@ -42,9 +42,11 @@ class Selection:
         last = frames - 1 if self.last is None else min(frames - 1, self.last)
         return max(0, last - self.start + self.step) // self.step
 
-    def wants(self, place: int) -> bool:
+    def wants(self, number: int) -> bool:
         """Whether a frame of the source is among them (duplicates aside)."""
-        return place >= self.start and (place - self.start) % self.step == 0 and (self.end is None or place <= self.end)
+        return (
+            number >= self.start and (number - self.start) % self.step == 0 and (self.end is None or number <= self.end)
+        )
 
 
 @dataclass
@@ -63,10 +65,10 @@ class Timeline:
     declared: Fraction | None = None
     end: Fraction | None = None
 
-    def time_of(self, place: int) -> Fraction:
+    def time_of(self, number: int) -> Fraction:
         """When a frame starts, or where there is none any more, when the last one ends."""
-        if place < len(self.starts):
-            return self.starts[place]
+        if number < len(self.starts):
+            return self.starts[number]
         return self.end if self.end is not None else self.starts[-1] + self.usual_gap()
 
     def usual_gap(self) -> Fraction:
@@ -76,12 +78,12 @@ class Timeline:
         return middle or (1 / self.declared if self.declared else Fraction(0))
 
 
-def rate_of(timeline: Timeline, kept: Sequence[int], step: int, looked_at: int) -> Fraction | None:
+def rate_of(timeline: Timeline, frame_numbers: Sequence[int], step: int, looked_at: int) -> Fraction | None:
     """Frames per second at which the kept frames last as long as they did; exact for a constant rate.
 
     Args:
         timeline: of the whole source, as far as read.
-        kept: places of the kept frames in the source.
+        frame_numbers: those of the frames that were taken of the source.
         step: every how many-th frame was wanted.
         looked_at: how many frames were wanted before duplicates were left out.
 
@@ -91,10 +93,10 @@ def rate_of(timeline: Timeline, kept: Sequence[int], step: int, looked_at: int) 
     if not timeline.starts:
         return timeline.declared and timeline.declared / step
     constant = constant_rate(timeline)
-    if constant is not None and len(kept) == looked_at:
+    if constant is not None and len(frame_numbers) == looked_at:
         return constant / step
-    span = timeline.time_of(kept[0] + looked_at * step) - timeline.time_of(kept[0])
-    return len(kept) / span if span > 0 else None
+    span = timeline.time_of(frame_numbers[0] + looked_at * step) - timeline.time_of(frame_numbers[0])
+    return len(frame_numbers) / span if span > 0 else None
 
 
 def constant_rate(timeline: Timeline) -> Fraction | None:
@@ -111,7 +113,7 @@ def constant_rate(timeline: Timeline) -> Fraction | None:
             return None
         mean = len(starts) / (timeline.end - starts[0])
     for rate in _likely(mean, timeline.declared):
-        if all(abs(start - starts[0] - place / rate) <= tick for place, start in enumerate(starts)):
+        if all(abs(start - starts[0] - number / rate) <= tick for number, start in enumerate(starts)):
             return rate
     return None
 

@@ -77,8 +77,8 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and data of each chunk of a PNG file."""
-    place = len(_SIGNATURE)
-    while place < len(png):
-        length = struct.unpack_from(">I", png, place)[0]
-        yield png[place + 4 : place + 8], png[place + 8 : place + 8 + length]
-        place += 12 + length
+    offset = len(_SIGNATURE)
+    while offset < len(png):
+        length = struct.unpack_from(">I", png, offset)[0]
+        yield png[offset + 4 : offset + 8], png[offset + 8 : offset + 8 + length]
+        offset += 12 + length

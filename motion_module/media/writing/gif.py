@@ -89,23 +89,23 @@ def _delay(frame: int, fps: float) -> int:
 def _encoded(drawing: Drawing) -> tuple[bytes, bytes]:
     """Colour table and compressed pixels of a drawing, as Pillow writes them for a GIF of one frame."""
     buffer = io.BytesIO()
-    image = Image.fromarray(drawing.places, "P")
+    image = Image.fromarray(drawing.indices, "P")
     image.putpalette(drawing.table.tobytes())
     image.save(buffer, "GIF", optimize=False, interlace=False)
     data = buffer.getvalue()
     table_end = 13 + 3 * (2 << (data[10] & 7))
-    place = table_end
-    while data[place] == _EXTENSION:
-        place = _after_blocks(data, place + 2)
-    start = place + 10
+    offset = table_end
+    while data[offset] == _EXTENSION:
+        offset = _after_blocks(data, offset + 2)
+    start = offset + 10
     return data[13:table_end], data[start : _after_blocks(data, start + 1)]
 
 
-def _after_blocks(data: bytes, place: int) -> int:
-    """Where a chain of length-prefixed blocks that begins at `place` ends."""
-    while data[place]:
-        place += 1 + data[place]
-    return place + 1
+def _after_blocks(data: bytes, offset: int) -> int:
+    """Where a chain of length-prefixed blocks that begins at `offset` ends."""
+    while data[offset]:
+        offset += 1 + data[offset]
+    return offset + 1
 
 
 def _header(size: tuple[int, int], table: bytes) -> bytes:

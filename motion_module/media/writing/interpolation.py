@@ -13,7 +13,7 @@ from motion_module.media.errors import WriterError
 from motion_module.media.ffmpeg import FrameProcess, require_filter
 
 Predictor = Callable[[Image.Image, Image.Image, float], Image.Image]
-"""The picture at a place, above 0 and below 1, on the way from one picture to another."""
+"""The picture at a time, above 0 and below 1, on the way from one picture to another."""
 
 _FILTER = "minterpolate"
 _SEARCH = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
@@ -59,13 +59,13 @@ def motion_compensated(frames: Sequence[Image.Image], between: int, closed: bool
     filters = f"{_SCALE},format=yuv444p,{_FILTER}=fps={step}:{_SEARCH},{_SCALE},format=rgb24"
     arguments = ["-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
     process = FrameProcess(require_filter(_FILTER), (width, height), "1", arguments, reads_back=True)
-    with _fed(process, (_padded_bytes(frames[place]) for place in order)):
+    with _fed(process, (_padded_bytes(frames[index]) for index in order)):
         for _ in range(step if closed else 0):  # the way from the last frame to the first comes at the end
             process.read(width * height * 3)
         for number in range(interpolated_count(count, between, closed)):
             pixels = process.read(width * height * 3)
-            place, beyond = divmod(number, step)
-            yield Image.frombytes("RGB", (width, height), pixels).crop((0, 0, *size)) if beyond else frames[place]
+            index, beyond = divmod(number, step)
+            yield Image.frombytes("RGB", (width, height), pixels).crop((0, 0, *size)) if beyond else frames[index]
 
 
 def pairwise(
@@ -82,9 +82,9 @@ def pairwise(
     Yields:
         `interpolated_count` pictures; about log2(between) are held at a time.
     """
-    for place, frame in enumerate(frames):
+    for index, frame in enumerate(frames):
         yield frame
-        after = (place + 1) % len(frames)
+        after = (index + 1) % len(frames)
         if after or (closed and len(frames) > 1):
             yield from _halved(frame, frames[after], between + 1, predict)
 

@@ -37,8 +37,8 @@ def with_exif(data: bytes, exif: bytes) -> bytes:
     return described + _box(b"mdat", payload)
 
 
-def _describe_picture(data: bytes, place: int, length: int) -> bytes:
-    """The file's own meta with one item more, EXIF of the picture, of `length` bytes at `place`."""
+def _describe_picture(data: bytes, offset: int, length: int) -> bytes:
+    """The file's own meta with one item more, EXIF of the picture, of `length` bytes at `offset`."""
     if _find(data, *_META, b"iref"):
         raise ValueError("There is a box iref already.")
     item = max(number for number, *_ in _locations(data, _META)) + 1
@@ -48,16 +48,16 @@ def _describe_picture(data: bytes, place: int, length: int) -> bytes:
         (count,) = struct.unpack_from(">H", data, counter)
         data = data[:counter] + struct.pack(">H", count + 1) + data[counter + 2 :]
     data = _appended(data, (*_META, b"iinf"), _exif_info(item))
-    data = _appended(data, (*_META, b"iloc"), _ITEM.pack(item, 0, 1, place, length))
+    data = _appended(data, (*_META, b"iloc"), _ITEM.pack(item, 0, 1, offset, length))
     describes = _box(b"cdsc", struct.pack(">HHH", item, 1, _PICTURE))
     return _appended(data, _META, _box(b"iref", bytes(_FULL) + describes))
 
 
-def _describe_track(data: bytes, place: int, length: int) -> bytes:
+def _describe_track(data: bytes, offset: int, length: int) -> bytes:
     """The track with a meta of its own that has one item, EXIF."""
     handler = _box(b"hdlr", struct.pack(">II4s12xx", 0, 0, b"pict"))
     info = _box(b"iinf", struct.pack(">IH", 0, 1) + _exif_info(1))
-    location = _box(b"iloc", _ILOC.pack(0, _PLAIN_ILOC, 1) + _ITEM.pack(1, 0, 1, place, length))
+    location = _box(b"iloc", _ILOC.pack(0, _PLAIN_ILOC, 1) + _ITEM.pack(1, 0, 1, offset, length))
     return _appended(data, _TRACK_META[:2], _box(b"meta", bytes(_FULL) + handler + location + info))
 
 
@@ -66,12 +66,12 @@ def _exif_info(item: int) -> bytes:
 
 
 def _moved(data: bytes, growth: int) -> bytes:
-    """The file with all places that it names moved by `growth`; all of them lie behind meta and moov."""
+    """The file with all offsets that it names moved by `growth`; all of them lie behind meta and moov."""
     moved = bytearray(data)
     start, _ = _body(data, *_META, b"iloc")
-    for index, (number, reference, extents, place, length) in enumerate(_locations(data, _META)):
+    for index, (number, reference, extents, offset, length) in enumerate(_locations(data, _META)):
         _ITEM.pack_into(
-            moved, start + _ILOC.size + index * _ITEM.size, number, reference, extents, place + growth, length
+            moved, start + _ILOC.size + index * _ITEM.size, number, reference, extents, offset + growth, length
         )
     if _find(data, b"moov"):
         start, end = _body(data, *_STCO)
@@ -79,7 +79,7 @@ def _moved(data: bytes, growth: int) -> bytes:
         table, first = struct.Struct(f">{count}I"), start + _FULL + 4
         if first + table.size != end:
             raise ValueError("The box stco does not hold what it says.")
-        table.pack_into(moved, first, *(place + growth for place in table.unpack_from(data, first)))
+        table.pack_into(moved, first, *(offset + growth for offset in table.unpack_from(data, first)))
     return bytes(moved)
 
 
@@ -93,7 +93,7 @@ def _locations(data: bytes, meta: tuple[bytes, ...]) -> list[tuple[int, int, int
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the body, and end of each box between two places."""
+    """Name, start of the body, and end of each box between two offsets."""
     while start + 8 <= end:
         length, name = struct.unpack_from(">I4s", data, start)
         if not 8 <= length <= end - start:
@@ -106,19 +106,19 @@ def _find(data: bytes, *path: bytes) -> tuple[int, int] | None:
     """Start and end of the body of the first box that `path` leads to, from the outermost on."""
     start, end = 0, len(data)
     for depth, name in enumerate(path):
-        found = next((box for box in _boxes(data, start, end) if box[0] == name), None)
-        if found is None:
+        box = next((box for box in _boxes(data, start, end) if box[0] == name), None)
+        if box is None:
             return None
         inside_meta = name == b"meta" and depth < len(path) - 1
-        start, end = found[1] + (_FULL if inside_meta else 0), found[2]
+        start, end = box[1] + (_FULL if inside_meta else 0), box[2]
     return start, end
 
 
 def _body(data: bytes, *path: bytes) -> tuple[int, int]:
-    found = _find(data, *path)
-    if found is None:
+    box = _find(data, *path)
+    if box is None:
         raise ValueError(f"There is no box {b'/'.join(path).decode()}.")
-    return found
+    return box
 
 
 def _appended(data: bytes, path: tuple[bytes, ...], extra: bytes) -> bytes:

@@ -31,8 +31,8 @@ def exif_comment(text: str) -> bytes:
     By hand, because `PIL.Image.Exif` calls the comment a list of numbers, and the WebUI then cannot read it.
     """
     comment = _UNICODE + text.encode("utf-16-be", errors="replace")
-    place = 8 + 18  # behind the header and a directory of one entry
+    offset = 8 + 18  # behind the header and a directory of one entry
     header = b"MM\0*" + struct.pack(">I", 8)
-    first = struct.pack(">HHHIII", 1, _EXIF_IFD, _LONG, 1, place, 0)
-    second = struct.pack(">HHHIII", 1, _USER_COMMENT, _UNDEFINED, len(comment), place + 18, 0)
+    first = struct.pack(">HHHIII", 1, _EXIF_IFD, _LONG, 1, offset, 0)
+    second = struct.pack(">HHHIII", 1, _USER_COMMENT, _UNDEFINED, len(comment), offset + 18, 0)
     return header + first + second + comment

@@ -14,7 +14,7 @@ from motion_module.media.writing.cells import Cells, joined, occupied_cells
 from motion_module.media.writing.planes import IN_RANGE, Planes, blocks
 
 MOST_COLOURS = 256  # in the colour table of a picture
-COLOURS = MOST_COLOURS - 1  # of a tracked palette: the last place is free, for "as in the frame before"
+COLOURS = MOST_COLOURS - 1  # of a tracked palette: the last index is free, for "as in the frame before"
 
 _MANY_CELLS = 4_000  # more than are needed to move a palette
 _FIRST_STEPS, _LAST_STEPS = 6, 3
@@ -53,11 +53,11 @@ class PaletteTracker:
         return _table(np.clip(self._palette + 0.5, 0, 255).astype(np.uint8))
 
     def follow(self, planes: Planes, counting: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-        """Move the palette to these pixels and return the place of the nearest colour for each, (n,).
+        """Move the palette to these pixels and return the index of the nearest colour for each, (n,).
 
         Args:
             planes: red, green and blue of the pixels, (3, n).
-            counting: which of them count, (n,), at least one; None for all. The place of the others is 255.
+            counting: which of them count, (n,), at least one; None for all. The index of the others is 255.
         """
         cells = occupied_cells(planes, counting)
         enough = cells if len(cells.colours) <= _MANY_CELLS else joined(cells)
@@ -83,7 +83,7 @@ def exact_table(planes: Planes, most: int) -> NDArray[np.uint8] | None:
     return None if colours is None else _table(np.array(sorted(colour for _, colour in colours), np.uint8))
 
 
-def exact_places(planes: Planes, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def exact_indices(planes: Planes, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Where in a table of `exact_table` the colour of each pixel stands, (n,)."""
     return np.searchsorted(np.maximum.accumulate(_packed(table.T)), _packed(planes)).astype(np.uint8)
 
@@ -99,12 +99,12 @@ def _packed(planes: Planes) -> NDArray[np.int32]:
 
 
 def _spread(nearest: NDArray[np.intp], of_pixel: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """The place for every pixel, from those for cells."""
+    """The index for every pixel, from those for cells."""
     of_cell = np.append(nearest, COLOURS).astype(np.uint8)
-    places = np.empty(len(of_pixel), np.uint8)
+    indices = np.empty(len(of_pixel), np.uint8)
     for block in blocks(len(of_pixel)):
-        of_cell.take(of_pixel[block], out=places[block], mode=IN_RANGE)
-    return places
+        of_cell.take(of_pixel[block], out=indices[block], mode=IN_RANGE)
+    return indices
 
 
 def _first_palette(planes: Planes) -> NDArray[np.float32]:
@@ -113,8 +113,8 @@ def _first_palette(planes: Planes) -> NDArray[np.float32]:
     chosen = np.random.default_rng(0).integers(0, count, _SAMPLE) if count > _SAMPLE else slice(None)
     sample = planes[:, chosen]
     picture = Image.fromarray(np.ascontiguousarray(sample.T)[None])
-    found = np.array(picture.quantize(COLOURS).getpalette() or [], np.float32).reshape(-1, 3)[:COLOURS]
-    return np.concatenate([found, np.zeros((COLOURS - len(found), 3), np.float32)])
+    colours = np.array(picture.quantize(COLOURS).getpalette() or [], np.float32).reshape(-1, 3)[:COLOURS]
+    return np.concatenate([colours, np.zeros((COLOURS - len(colours), 3), np.float32)])
 
 
 def _refined(palette: NDArray[np.float32], cells: Cells, steps: int) -> NDArray[np.float32]:
@@ -183,10 +183,10 @@ def _nearest_others(palette: NDArray[np.float32]) -> tuple[NDArray[np.float32], 
 
 
 def dithered(image: Image.Image, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An RGB picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the places, (h * w,)."""
+    """A picture drawn with the first 255 colours of a table by Floyd-Steinberg dithering: the indices, (h * w,)."""
     palette = Image.new("P", (1, 1))
-    # The last colour is not for use: it repeats the first, whose place is taken instead.
+    # The last colour is not for use: it repeats the first, whose index is taken instead.
     palette.putpalette(np.concatenate([table[:COLOURS], table[:1]]).tobytes())
-    places = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
-    places[places == COLOURS] = 0
-    return places
+    indices = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)).reshape(-1)
+    indices[indices == COLOURS] = 0
+    return indices

@@ -31,9 +31,9 @@ def blocks(count: int) -> Iterator[slice]:
     return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
 
 
-def distances(one: Planes, other: Planes) -> NDArray[np.int32]:
+def distances(first: Planes, second: Planes) -> NDArray[np.int32]:
     """How far apart the colours of pixels are, as the sum of the squared differences in their channels, (n,)."""
-    steps = differences(one, other).astype(np.uint16)
+    steps = differences(first, second).astype(np.uint16)
     steps *= steps
     total = steps[0].astype(np.int32)
     total += steps[1]
@@ -41,30 +41,30 @@ def distances(one: Planes, other: Planes) -> NDArray[np.int32]:
     return total
 
 
-def differences(one: Planes, other: Planes) -> Planes:
+def differences(first: Planes, second: Planes) -> Planes:
     """How many levels the channels of pixels differ."""
-    steps = np.maximum(one, other)
-    steps -= np.minimum(one, other)
+    steps = np.maximum(first, second)
+    steps -= np.minimum(first, second)
     return steps
 
 
-def unlike(one: Planes, other: Planes) -> NDArray[np.bool_]:
+def unlike(first: Planes, second: Planes) -> NDArray[np.bool_]:
     """Which pixels are not the same, (n,)."""
-    different = np.empty(one.shape[1], np.bool_)
+    different = np.empty(first.shape[1], np.bool_)
     for block in blocks(len(different)):
-        (one[:, block] != other[:, block]).any(axis=0, out=different[block])
+        (first[:, block] != second[:, block]).any(axis=0, out=different[block])
     return different
 
 
-def looked_up(table: NDArray[np.uint8], places: NDArray[np.uint8]) -> Planes:
-    """The colours that stand at these places, (n,), of a table, (256, 3)."""
-    return np.ascontiguousarray(table.T).take(places.astype(np.intp), axis=1, mode=IN_RANGE)
+def looked_up(table: NDArray[np.uint8], indices: NDArray[np.uint8]) -> Planes:
+    """The colours at these indices, (n,), of a table, (256, 3)."""
+    return np.ascontiguousarray(table.T).take(indices.astype(np.intp), axis=1, mode=IN_RANGE)
 
 
-def either(where: NDArray[np.bool_], one: Planes, other: Planes) -> Planes:
+def either(where: NDArray[np.bool_], first: Planes, second: Planes) -> Planes:
     """The pixels of one picture where that is wished for, (n,), else those of the other. Also for one channel, (n,)."""
     # By arithmetic: numpy's own choices guess what comes next, and take ten times as long where that is not regular.
     chosen = np.negative(where.view(np.int8)).view(np.uint8)
-    chosen = (one ^ other) & chosen
-    chosen ^= other
+    chosen = (first ^ second) & chosen
+    chosen ^= second
     return chosen

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from motion_module.media.writing.palette import MOST_COLOURS, PaletteTracker, dithered, exact_places, exact_table
+from motion_module.media.writing.palette import MOST_COLOURS, PaletteTracker, dithered, exact_indices, exact_table
 from motion_module.media.writing.planes import (
     Planes,
     blocks,
@@ -27,7 +27,7 @@ from motion_module.media.writing.planes import (
 )
 
 KEPT = MOST_COLOURS - 1
-"""The place in the colour table that stands for "as in the frame before"."""
+"""The index in the colour table that stands for "as in the frame before"."""
 
 # Colours are as far apart as the sum of their squared differences in red, green and blue says.
 # So near to the wanted colour (1 or 2 levels in each channel), a colour is right however good the palette is.
@@ -46,12 +46,12 @@ class Drawing:
     """What a frame changes.
 
     Attributes:
-        places: for every pixel its place in the table, (h, w) uint8.
+        indices: for every pixel the index of its colour in the table, (h, w) uint8.
         table: the colours, (256, 3) uint8.
-        keeps: whether pixels of the frame before show through, at the place `KEPT`.
+        keeps: whether pixels of the frame before show through, at the index `KEPT`.
     """
 
-    places: NDArray[np.uint8]
+    indices: NDArray[np.uint8]
     table: NDArray[np.uint8]
     keeps: bool
 
@@ -62,13 +62,13 @@ class _Strokes:
 
     Attributes:
         drawn: which pixels, (n,).
-        places: in the table, (n,); of those that are not drawn, anything.
+        indices: in the table, (n,); of those that are not drawn, anything.
         colours: that stand there, (3, n).
         table: (256, 3).
     """
 
     drawn: NDArray[np.bool_]
-    places: NDArray[np.uint8]
+    indices: NDArray[np.uint8]
     colours: Planes
     table: NDArray[np.uint8]
 
@@ -100,19 +100,19 @@ class SteadyPainter:
         frame = planes_of(image)
         before, self._before = self._before, frame
         strokes = self._first(frame, image) if before is None else self._next(frame, before, image)
-        places = self._lay(strokes, frame)
-        return Drawing(places.reshape(image.size[::-1]), strokes.table, not strokes.drawn.all())
+        indices = self._lay(strokes, frame)
+        return Drawing(indices.reshape(image.size[::-1]), strokes.table, not strokes.drawn.all())
 
     def _lay(self, strokes: _Strokes, frame: Planes) -> NDArray[np.uint8]:
-        """Lay pixels over what is shown; the places for the whole frame, (n,)."""
-        places = np.full_like(strokes.places, KEPT)
-        for block in blocks(len(places)):
+        """Lay pixels over what is shown; the indices for the whole frame, (n,)."""
+        indices = np.full_like(strokes.indices, KEPT)
+        for block in blocks(len(indices)):
             drawn = strokes.drawn[block]
-            places[block] = either(drawn, strokes.places[block], places[block])
+            indices[block] = either(drawn, strokes.indices[block], indices[block])
             self._shown[:, block] = either(drawn, strokes.colours[:, block], self._shown[:, block])
             if self._dither:
                 self._meant[:, block] = either(drawn, frame[:, block], self._meant[:, block])
-        return places
+        return indices
 
     def _first(self, frame: Planes, image: Image.Image) -> _Strokes:
         self._shown, self._meant = np.zeros_like(frame), np.zeros_like(frame)
@@ -146,25 +146,25 @@ class SteadyPainter:
             wanted[:, block] = either(slow, _held_back(colours, shown), colours)
         if not due.any():
             return _nothing(frame)
-        found = self._nearest(wanted, due)
+        nearest = self._nearest(wanted, due)
         for block in blocks(len(due)):
-            found.drawn[block] &= distances(frame[:, block], found.colours[:, block]) < wrong[block]
-        return found
+            nearest.drawn[block] &= distances(frame[:, block], nearest.colours[:, block]) < wrong[block]
+        return nearest
 
     def _nearest(self, wanted: Planes, drawn: NDArray[np.bool_]) -> _Strokes:
         """These pixels in the nearest colours of the palette."""
-        places = self._tracker.follow(wanted, drawn)
-        return _with_colours(drawn, places, self._tracker.table)
+        indices = self._tracker.follow(wanted, drawn)
+        return _with_colours(drawn, indices, self._tracker.table)
 
     def _dithered(self, frame: Planes, drawn: NDArray[np.bool_], image: Image.Image) -> _Strokes:
         """Pixels from a picture of the whole frame: dithered, but of the nearest colour where that goes too far."""
         nearest = self._tracker.follow(frame)
         table, farthest = self._tracker.table, _WILDEST * self._tracker.error
-        places = dithered(image, table)
-        for block in blocks(len(places)):
-            wild = distances(frame[:, block], looked_up(table, places[block])) > farthest
-            places[block] = either(wild, nearest[block], places[block])
-        return _with_colours(drawn, places, table)
+        indices = dithered(image, table)
+        for block in blocks(len(indices)):
+            wild = distances(frame[:, block], looked_up(table, indices[block])) > farthest
+            indices[block] = either(wild, nearest[block], indices[block])
+        return _with_colours(drawn, indices, table)
 
     def _drifted(self, frame: Planes, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Of these pixels, those that are no longer meant to have the colour that they were drawn for, (n,)."""
@@ -174,11 +174,11 @@ class SteadyPainter:
         return drifted
 
 
-def _with_colours(drawn: NDArray[np.bool_], places: NDArray[np.uint8], table: NDArray[np.uint8]) -> _Strokes:
-    colours = np.empty((3, len(places)), np.uint8)
-    for block in blocks(len(places)):
-        colours[:, block] = looked_up(table, places[block])
-    return _Strokes(drawn, places, colours, table)
+def _with_colours(drawn: NDArray[np.bool_], indices: NDArray[np.uint8], table: NDArray[np.uint8]) -> _Strokes:
+    colours = np.empty((3, len(indices)), np.uint8)
+    for block in blocks(len(indices)):
+        colours[:, block] = looked_up(table, indices[block])
+    return _Strokes(drawn, indices, colours, table)
 
 
 def _nothing(frame: Planes) -> _Strokes:
@@ -199,9 +199,9 @@ def _exact(frame: Planes, drawn: NDArray[np.bool_], most: int) -> _Strokes | Non
     table = exact_table(pixels, most)
     if table is None:
         return None
-    places = np.zeros(len(drawn), np.uint8)
-    places[drawn] = exact_places(pixels, table)
-    return _Strokes(drawn, places, frame, table)
+    indices = np.zeros(len(drawn), np.uint8)
+    indices[drawn] = exact_indices(pixels, table)
+    return _Strokes(drawn, indices, frame, table)
 
 
 def _held_back(wanted: Planes, shown: Planes) -> Planes:

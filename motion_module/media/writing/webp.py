@@ -75,12 +75,12 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 def _chunks(riff: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and whole of each chunk of a WEBP file."""
-    place = 12
-    while place < len(riff):
-        length = struct.unpack_from("<I", riff, place + 4)[0]
-        end = place + 8 + length + length % 2
-        yield riff[place : place + 4], riff[place:end]
-        place = end
+    offset = 12
+    while offset < len(riff):
+        length = struct.unpack_from("<I", riff, offset + 4)[0]
+        end = offset + 8 + length + length % 2
+        yield riff[offset : offset + 4], riff[offset:end]
+        offset = end
 
 
 def _uint24(value: int) -> bytes:

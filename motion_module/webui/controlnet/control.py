@@ -55,7 +55,7 @@ class Control:
             )
             asked = str(getattr(params, self._offered.name))[:200]
             name = mention(self._offered.name)
-            raise ParamError(f"AnimateDiff: {name} is {asked!r}, but {why}, or leave {name} empty.")
+            raise ParamError(f"{name} is {asked!r}, but {why}, or leave {name} empty")
 
     def take(self, video: VideoIn) -> None:
         """The request's video has been read: units that wait for its frames take them."""
@@ -68,8 +68,8 @@ class Control:
     @property
     def limits(self) -> dict[str, int]:
         """How many frames there are pictures for, by what holds them."""
-        found = filter(None, self._sources.values())
-        return {source.name: source.limit for source in found if source.limit and source.name != IMG2IMG}
+        sources = filter(None, self._sources.values())
+        return {source.name: source.limit for source in sources if source.limit and source.name != IMG2IMG}
 
     def script_args(self, frames: int, pictures: PictureFiles) -> Any:
         """The arguments of all scripts for a video of so many frames, with the units of this run in them.
@@ -90,7 +90,7 @@ class Control:
                 _check_keyframes(unit, source, frames)
                 unit.give(_readable(unit, source, frames, pictures), frames, self._p)
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
-            values[unit.place] = unit.settings
+            values[unit.arg_index] = unit.settings
         return type(self._p.script_args)(values)
 
     def check_ready(self) -> None:
@@ -102,9 +102,9 @@ class Control:
         if self._units and not self._params_of_units():
             error = _newest_error()
             known = error is not None and error is not self._last_error
-            said = " ".join(str(error["exception"]).split())[:200] if known else ""
-            why = f": {said}" if said else ""
-            raise UserError(f"AnimateDiff: ControlNet could not prepare its units{why} (the log has more).")
+            text = " ".join(str(error["exception"]).split())[:200] if known else ""
+            why = f": {text}" if text else ""
+            raise UserError(f"ControlNet could not prepare its units{why} (the log has more)")
 
     def let_go(self) -> None:
         """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
@@ -120,21 +120,21 @@ class Control:
         if not self._units:
             yield _nothing_around
             return
-        with handed_out(self._p, self._params_of_units(), self._ways(frames)) as around:
+        with handed_out(self._p, self._params_of_units(), self._travels(frames)) as around:
             yield around
 
-    def _ways(self, frames: int) -> dict[int, Travel | None]:
+    def _travels(self, frames: int) -> dict[int, Travel | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop.closes_travel
         taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
-        places = {id(settings): place for place, settings in enumerate(taken)}
-        ways: dict[int, Travel | None] = {}
+        indexes = {id(settings): index for index, settings in enumerate(taken)}
+        travels: dict[int, Travel | None] = {}
         for unit in self._units:
-            source, place = self._sources[unit.number], places.get(id(unit.settings))
-            if source is None or place is None:
+            source, index = self._sources[unit.number], indexes.get(id(unit.settings))
+            if source is None or index is None:
                 continue
             keys = dict.fromkeys(source.keyframes or (), "")
-            ways[place] = Travel(keys, frames, closed) if keys else None
-        return ways
+            travels[index] = Travel(keys, frames, closed) if keys else None
+        return travels
 
     def _params_of_units(self) -> Sequence[Any]:
         network = getattr(controlnet_of(self._p), "latest_network", None)
@@ -173,15 +173,13 @@ def _source(p: Processing, unit: Unit, offered: Files | None) -> Files | None:
         return offered
     if pictures:
         if unit.settings.mask is not None:
-            raise ParamError(
-                f"AnimateDiff: ControlNet unit {unit.number} has a mask, but no picture; give it both or neither."
-            )
+            raise ParamError(f"ControlNet unit {unit.number} has a mask, but no picture; give it both or neither")
         return None  # ControlNet looks at the init picture by itself
     mode = either("its batch_images count with input_mode batch only", "its folder counts on its Batch tab only")
     idle = f" ({mode})" if unit.has_idle_folder else ""
     raise ParamError(
-        f"AnimateDiff: ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
-        f"give it one, or a batch folder, or set {mention('video_path')}."
+        f"ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
+        f"give it one, or a batch folder, or set {mention('video_path')}"
     )
 
 
@@ -189,8 +187,8 @@ def _check_keyframes(unit: Unit, source: Files, frames: int) -> None:
     beyond = [frame for frame in source.keyframes or () if frame >= frames]
     if beyond:
         raise ParamError(
-            f"AnimateDiff: keyframe: of ControlNet unit {unit.number} names frame {beyond[0]}; "
-            f"the {frames} frames of this video are 0 to {frames - 1}."
+            f"keyframe: of ControlNet unit {unit.number} names frame {beyond[0]}; "
+            f"the {frames} frames of this video are 0 to {frames - 1}"
         )
 
 
@@ -203,7 +201,7 @@ def _readable(unit: Unit, source: Files, frames: int, pictures: PictureFiles) ->
         masks = unit.masks_of(source, len(files))
         folder = str(pictures.plain_masks(masks)) if masks else ""
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: ControlNet unit {unit.number} takes {source.name}; {error}.") from error
+        raise ParamError(f"ControlNet unit {unit.number} takes {source.name}; {error}") from error
     return replace(source, files=files, masks=folder)
 
 
@@ -215,7 +213,7 @@ def _offered(source: Source | None) -> Files | None:
 def _folder_of(masks: Sequence[Path]) -> str:
     """ControlNet knows masks by their folder only; "" where the masks are not all of one."""
     folder = str(masks[0].parent) if masks else ""
-    # It pairs pictures and masks by their places, and leaves what is over.
+    # It pairs pictures and masks by their numbers in the lists, and leaves what is over.
     return folder if folder and listed(folder, "mask_path")[: len(masks)] == tuple(masks) else ""
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from modules import devices
-from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, sides_of_call
+from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.call_frames import CallFrames
@@ -39,13 +39,15 @@ class Lent(Protocol):
 
 
 @contextmanager
-def handed_out(p: Processing, control_params: Sequence[Any], ways: Mapping[int, Travel | None]) -> Iterator[AroundCall]:
+def handed_out(
+    p: Processing, control_params: Sequence[Any], travels: Mapping[int, Travel | None]
+) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
     Args:
         p: the host's processing object.
         control_params: ControlNet's, one for each unit.
-        ways: of units with several pictures: place -> from keyframe to keyframe, None where each frame has one.
+        travels: index of a unit with several pictures -> from keyframe to keyframe, None where each frame has one.
 
     Yields:
         What goes around each call of the model.
@@ -64,24 +66,24 @@ def handed_out(p: Processing, control_params: Sequence[Any], ways: Mapping[int, 
             yield
 
     with ExitStack() as stack:
-        for place, param in enumerate(control_params):
-            lent += _lent_by(p, param, place in ways, ways.get(place), stack)
+        for index, param in enumerate(control_params):
+            lent += _lent_by(p, param, index in travels, travels.get(index), stack)
             if isinstance(param.control_model, torch.nn.Module):
                 for layer in temporal_layers(param.control_model):  # SparseCtrl's
                     stack.enter_context(replaced(layer, "call", call_frames))
         yield around
 
 
-def _lent_by(p: Processing, param: Any, several: bool, way: Travel | None, loan: ExitStack) -> list[Lent]:
-    found: list[Lent] = [_Hint(p, param, loan)]
+def _lent_by(p: Processing, param: Any, several: bool, travel: Travel | None, loan: ExitStack) -> list[Lent]:
+    lent: list[Lent] = [_Hint(p, param, loan)]
     kind = param.control_model_type.name
     if kind == "IPAdapter":
         adapter = param.control_model
-        whole = _of_each_frame(param, way, p.batch_size) if several else adapter.image_emb
-        found.append(_Embeddings(adapter, whole, loan))
+        whole = _of_each_frame(param, travel, p.batch_size) if several else adapter.image_emb
+        lent.append(_Embeddings(adapter, whole, loan))
     elif kind == "Controlllite":
-        found.append(_LiteImages(list(param.control_model.modules.values()), loan))
-    return found
+        lent.append(_LiteImages(list(param.control_model.modules.values()), loan))
+    return lent
 
 
 class _Hint:
@@ -137,11 +139,11 @@ class _LiteImages:
             return
         self._rows = list(call.rows)
         cut: dict[int, Tensor] = {}
-        for place, whole in enumerate(self._whole):
+        for index, whole in enumerate(self._whole):
             if not counts_for_all(whole):
                 if id(whole) not in cut:
                     cut[id(whole)] = picked(whole, rows_of_call(call, whole.shape[0]))
-                self._put[place](cut[id(whole)])
+                self._put[index](cut[id(whole)])
 
 
 class _Embeddings:
@@ -158,14 +160,14 @@ class _Embeddings:
         self._caches: dict[tuple[bool, ...], dict[str, Any]] = {}
 
     def give(self, call: ModelCall) -> None:
-        whole, sides = self._whole, sides_of_call(call)
+        whole, uncond_rows = self._whole, uncond_rows_of_call(call)
         cut = not counts_for_all(whole.cond_emb)
-        now = tuple(call.rows) if cut else sides
+        now = tuple(call.rows) if cut else uncond_rows
         if now == self._last:
             return
         self._last = now
         if not cut:
-            self._set(whole, self._caches.setdefault(sides, {}))
+            self._set(whole, self._caches.setdefault(uncond_rows, {}))
             return
         rows = rows_of_call(call, whole.cond_emb.shape[0])
         uncond = whole.uncond_emb
@@ -177,13 +179,13 @@ class _Embeddings:
         self._put_cache(cache)
 
 
-def _of_each_frame(param: Any, way: Travel | None, frames: int) -> Any:
+def _of_each_frame(param: Any, travel: Travel | None, frames: int) -> Any:
     """The embeddings of every frame's own picture, and between keyframes its share of two; ControlNet made the mean."""
     adapter = param.control_model
     outputs = param.hint_cond if isinstance(param.hint_cond, (list, tuple)) else [param.hint_cond]
     each = torch.cat([adapter.ipadapter.get_image_emb(output).cond_emb for output in outputs])
-    if way is not None:
+    if travel is not None:
         spread = torch.zeros(frames, *each.shape[1:], dtype=each.dtype, device=each.device)
-        spread[list(way.keys)] = each
-        each = travelled(spread, way.places())
+        spread[list(travel.keys)] = each
+        each = travelled(spread, travel.mixes())
     return adapter.image_emb._replace(cond_emb=each)

@@ -40,7 +40,7 @@ def read_unit(external: Any, number: int, value: Any) -> Any:
     default = external.ControlNetUnit()
     fields = _spelled_out(default, value) if isinstance(value, dict) else value
     _check_paths(fields, number)
-    with _told(f"ControlNet unit {number} is not understood", default, fields):
+    with _faults_named(f"ControlNet unit {number} is not understood", default, fields):
         units = external.get_all_units_from([fields])
     if not units:
         return None
@@ -68,11 +68,11 @@ def folder_of(unit: Any) -> str:
 
 def _spelled_out(default: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a client wrote, in ControlNet's words as far as they are known."""
-    said = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
-    merges = getattr(said.get("input_mode"), "value", "") == _MERGE
+    values = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
+    merges = getattr(values.get("input_mode"), "value", "") == _MERGE
     for name in _IMAGE_FIELDS:
-        said[name] = _image(said.get(name), merges)
-    return {name: value for name, value in said.items() if name not in _PICTURES or _is_some(value)}
+        values[name] = _image(values.get(name), merges)
+    return {name: value for name, value in values.items() if name not in _PICTURES or _is_some(value)}
 
 
 def _image(image: Any, merges: bool) -> Any:
@@ -81,10 +81,10 @@ def _image(image: Any, merges: bool) -> Any:
         return {name: value for name, value in image.items() if _is_some(value)}
     if not isinstance(image, list):
         return image
-    if any(isinstance(one, dict) for one in image):
-        return [_image(one, merges) for one in image]
+    if any(isinstance(picture, dict) for picture in image):
+        return [_image(picture, merges) for picture in image]
     if merges or len(image) > 2:
-        return [{"image": one} for one in image]
+        return [{"image": picture} for picture in image]
     return image[0] if len(image) == 1 else image
 
 
@@ -96,7 +96,7 @@ def _choice(default: Any, value: Any) -> Any:
     if isinstance(value, int):
         return choices[value] if 0 <= value < len(choices) else value
     word = str(value).strip().lower().removeprefix(f"{type(default).__name__.lower()}.")
-    return next((one for one in choices if word in (one.name.lower(), str(one.value).lower())), value)
+    return next((choice for choice in choices if word in (choice.name.lower(), str(choice.value).lower())), value)
 
 
 def _settle_pictures(unit: Any, number: int) -> None:
@@ -110,11 +110,11 @@ def _settle_pictures(unit: Any, number: int) -> None:
     count = _count(unit.image)
     if count > 1 and getattr(unit.input_mode, "value", "") == _SIMPLE and not unit.accepts_multiple_inputs:
         raise ParamError(
-            f"AnimateDiff: ControlNet unit {number} has {count} pictures in image, but takes one for all frames; "
-            f"for one in each frame put them into a folder, and name it in batch_images."
+            f"ControlNet unit {number} has {count} pictures in image, but takes one for all frames; "
+            f"for one in each frame put them into a folder, and name it in batch_images"
         )
     try:
-        with _told(f"image of ControlNet unit {number} cannot be read"):
+        with _faults_named(f"image of ControlNet unit {number} cannot be read"):
             unit.get_input_images_rgba()
     except ParamError as error:
         raise (_no_picture(number) if is_limited() else error) from None
@@ -124,14 +124,14 @@ def _check_paths(fields: Any, number: int) -> None:
     """ControlNet opens a text that is the path of a file, and a folder of masks: both only where that is allowed."""
     if not is_limited():
         return
-    said = fields if isinstance(fields, dict) else {"batch_mask_dir": getattr(fields, "batch_mask_dir", None)}
-    for text in _texts([said.get(name) for name in _PICTURES]):
+    values = fields if isinstance(fields, dict) else {"batch_mask_dir": getattr(fields, "batch_mask_dir", None)}
+    for text in _texts([values.get(name) for name in _PICTURES]):
         if os.path.exists(text):
             try:
                 permitted("", text)
             except ParamError:
                 raise _no_picture(number) from None
-    permitted(f"the mask folder of ControlNet unit {number}", str(said.get("batch_mask_dir") or ""))
+    permitted(f"the mask folder of ControlNet unit {number}", str(values.get("batch_mask_dir") or ""))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -145,15 +145,15 @@ def _texts(value: Any) -> Iterator[str]:
 def _no_picture(number: int) -> ParamError:
     """The same sentence for a path that may not be read, a missing one, and what is no picture."""
     return ParamError(
-        f"AnimateDiff: image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
-        f"of one inside the folders that may be read."
+        f"image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
+        f"of one inside the folders that may be read"
     )
 
 
 def _says_mode(unit: Any) -> bool:
     """Whether somebody has chosen the mode; the page always does, and keeps the folder of a tab that is not open."""
-    said = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
-    return said is None or "input_mode" in said
+    names = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
+    return names is None or "input_mode" in names
 
 
 def _is_some(image: Any) -> bool:
@@ -179,9 +179,7 @@ def _check_model(external: Any, unit: Any, number: int) -> None:
     names = list(state.cn_models_names.values())
     more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     allowed = f"allowed is one of {', '.join(names[:_MOST_NAMES])}{more}" if names else "its folder of models is empty"
-    raise ParamError(
-        f"AnimateDiff: ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}."
-    )
+    raise ParamError(f"ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}")
 
 
 def _finds(state: Any, model: str) -> bool:
@@ -192,14 +190,14 @@ def _finds(state: Any, model: str) -> bool:
 
 
 @contextmanager
-def _told(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
+def _faults_named(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
     """Say in a sentence what ControlNet makes of a client's words."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        raise ParamError(f"AnimateDiff: {what}: {_one_line(error, default, fields)}") from error
+        raise ParamError(f"{what}: {_one_line(error, default, fields)}", quoted=True) from error
 
 
 def _one_line(error: Exception, default: Any, fields: Any) -> str:
@@ -207,15 +205,15 @@ def _one_line(error: Exception, default: Any, fields: Any) -> str:
 
 
 def _lines(error: Exception, default: Any, fields: Any) -> Iterator[str]:
-    found = getattr(error, "errors", None)  # pydantic lists them: where, and what
-    if not callable(found):
+    list_errors = getattr(error, "errors", None)  # pydantic lists them: where, and what
+    if not callable(list_errors):
         yield from str(getattr(error, "detail", "") or error).splitlines()
         return
-    for one in found():
-        name = ".".join(map(str, one.get("loc", ())))
+    for fault in list_errors():
+        name = ".".join(map(str, fault.get("loc", ())))
         choices = getattr(default, name, None)
         if isinstance(choices, Enum) and isinstance(fields, dict):
             allowed = ", ".join(str(choice.value) for choice in type(choices))
             yield f"{name} is {value_text(fields.get(name))}; allowed is one of {allowed}"
         else:
-            yield f"{name}: {one.get('msg', '')}"
+            yield f"{name}: {fault.get('msg', '')}"

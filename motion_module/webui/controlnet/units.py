@@ -69,12 +69,12 @@ class Unit:
 
     Attributes:
         number: which unit it is, from 0, as ControlNet counts them.
-        place: where it is in `p.script_args`.
+        arg_index: where it is in `p.script_args`.
         settings: ControlNet's object, a copy for this run.
     """
 
     number: int
-    place: int
+    arg_index: int
     settings: Any
 
     @property
@@ -123,8 +123,8 @@ class Unit:
             listed(masks, f"mask: of ControlNet unit {self.number}")
         if keyframes is not None and len(files) != len(keyframes):
             raise ParamError(
-                f"AnimateDiff: keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
-                f"but its folder holds {len(files)} pictures; they have to be as many."
+                f"keyframe: of ControlNet unit {self.number} names {len(keyframes)} frames, "
+                f"but its folder holds {len(files)} pictures; the two numbers have to match"
             )
         return Files(name, files, masks, (0,) if keyframes is None and self.places_pictures else keyframes)
 
@@ -182,8 +182,8 @@ class Unit:
                 keyframes = self._read_keyframes(value)
             else:
                 raise ParamError(
-                    f"AnimateDiff: ControlNet unit {self.number} has the line {line[:80]!r} after its folder; "
-                    f"allowed are mask: with a folder and keyframe: with frame numbers."
+                    f"ControlNet unit {self.number} has the line {line[:80]!r} after its folder; "
+                    f"allowed are mask: with a folder and keyframe: with frame numbers"
                 )
         return masks, keyframes
 
@@ -192,8 +192,8 @@ class Unit:
         numbers = tuple(int(word) for word in words if word.isdecimal())
         if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
             raise ParamError(
-                f"AnimateDiff: keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
-                f"allowed are ascending frame numbers with commas between them, as 0,8,16."
+                f"keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
+                f"allowed are ascending frame numbers with commas between them, such as 0,8,16"
             )
         return numbers
 
@@ -220,7 +220,7 @@ def controlnet_of(p: Processing) -> Any:
 
 
 def listed(folder: str, name: str) -> tuple[Path, ...]:
-    """The picture files in a folder as ControlNet lists them, because it pairs them with others by their places.
+    """The picture files in a folder in the order of ControlNet, which pairs those of two folders one by one.
 
     Args:
         folder: as it was typed.
@@ -231,15 +231,15 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
     """
     folder = permitted(name, folder)
     if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
-        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no such folder.")
+        raise ParamError(f"{name} is {folder[:200]!r}, and there is no such folder")
     check_inside(name, Path(folder))
     try:
         picture_files(Path(folder))
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}; {error}.") from error
+        raise ParamError(f"{name} is {folder[:200]!r}; {error}") from error
     files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
     if not files:
-        raise ParamError(f"AnimateDiff: {name} is {folder[:200]!r}, and there is no picture in it.")
+        raise ParamError(f"{name} is {folder[:200]!r}, and there is no picture in it")
     return files
 
 

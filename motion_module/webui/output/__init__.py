@@ -1,1 +1,1 @@
-"""Frames become files and an answer."""
+"""Output of a run: its frames saved as files, and the result that names them."""

@@ -45,7 +45,7 @@ def claim_name(stack: ExitStack, folder: Path, seed: int, request_id: str) -> tu
     try:
         return stack.enter_context(claimed(rescue, seed, request_id)), [message]
     except OSError as error:
-        raise HostError(f"AnimateDiff can write neither to {folder} nor to {rescue}: {describe(error)}.") from error
+        raise HostError(f"AnimateDiff can write neither to {folder} nor to {rescue}: {describe(error)}") from error
 
 
 def rescue_frames(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> str:
@@ -61,7 +61,7 @@ def rescue_frames(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> s
         The sentence that tells about both.
     """
     reasons = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in report.failures.items())
-    sentence = f"AnimateDiff could not save the video ({reasons})."
+    sentence = f"AnimateDiff could not save the video ({reasons})"
     try:
         files = [] if PNG in report.failures else _as_png(clip, claim)
         if not files:
@@ -69,7 +69,7 @@ def rescue_frames(clip: Clip, claim: Claim, report: WriteReport, seed: int) -> s
                 files = _as_png(clip, elsewhere)
     except OSError:
         return sentence
-    return f"{sentence} Its frames are in {files[0].parent}." if files else sentence
+    return f"{sentence}. Its frames are in {files[0].parent}" if files else sentence
 
 
 def _as_png(clip: Clip, claim: Claim) -> list[Path]:

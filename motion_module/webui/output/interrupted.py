@@ -22,12 +22,12 @@ def noted(p: Processing, unfinished: dict[int, str]) -> Iterator[None]:
         unfinished[p.iteration] = p.extra_generation_params[LABEL] = where
 
 
-def are_kept() -> bool:
+def are_saved() -> bool:
     """Whether the files of videos that were stopped stay, as the host's setting for pictures has it."""
     return bool(getattr(shared.opts, "save_incomplete_images", False))
 
 
 def sentence(where: str) -> str:
     """What a person reads about a video that was stopped."""
-    saved, state = ("saved", "on") if are_kept() else ("not saved", "off")
+    saved, state = ("saved", "on") if are_saved() else ("not saved", "off")
     return f'AnimateDiff: the video is unfinished, {where}. It was {saved}: "Save interrupted images" is {state}.'

@@ -30,14 +30,14 @@ def preview(frames: Sequence[Image.Image], info: ClipInfo, seed: int) -> list[Pa
         return []
 
 
-def forget_old(kept: int = _KEPT) -> None:
+def forget_old(most: int = _KEPT) -> None:
     """Remove all previews but the newest: nobody else does, and a page shows those of its last run only.
 
     To be called before those of a run are made, so that none of them goes.
     """
     try:
         newest_last = sorted(_folder().glob("*.gif"), key=lambda path: path.stat().st_mtime)
-        for path in newest_last[: max(len(newest_last) - kept, 0)]:
+        for path in newest_last[: max(len(newest_last) - most, 0)]:
             path.unlink(missing_ok=True)
     except OSError as error:  # somebody else's, or still open
         logger.debug("Old previews stay: %s", describe(error))

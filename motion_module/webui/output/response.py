@@ -12,7 +12,7 @@ from modules import shared, ui_tempdir
 from motion_module import formats
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.params import VideoParams
-from motion_module.webui.answers import comments_of, told
+from motion_module.webui.answers import comments_of, message_for
 from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import previews, script_runs
 from motion_module.webui.output.saved_video import SavedVideo, embedded
@@ -38,15 +38,15 @@ def publish(p: Processing, processed: Processed, params: VideoParams, saved: lis
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
     paths = [video.paths for video in saved if video.paths]
-    messages = [told(p, message) for video in saved for message in video.messages]
+    messages = [message_for(p, message) for video in saved for message in video.messages]
     lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
     if to_script:
-        paths = script_runs.tell(p, processed, lines, paths)
+        paths = script_runs.add_lines(p, processed, lines, paths)
     else:
         processed.comments += "".join(f"{line}\n" for line in lines)
-    said = list(dict.fromkeys([*comments_of(p), *messages]))
-    found = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, said)) if value}
-    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **found}
+    all_messages = list(dict.fromkeys([*comments_of(p), *messages]))
+    added = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, all_messages)) if value}
+    processed.extra_generation_params = {**(processed.extra_generation_params or {}), **added}
 
 
 def answers_a_client(p: Processing) -> bool:
@@ -95,7 +95,7 @@ def _for_gallery(params: VideoParams, saved: list[SavedVideo], to_script: bool) 
 def _moving_pictures(params: VideoParams, video: SavedVideo) -> list[Path]:
     """The files that the gallery plays; a preview of a video that it cannot play. None where there is no video."""
     shown = [path for name in formats.IN_IMG for path in video.files.get(name, [])]
-    if not shown and set(video.files if video.kept else params.format) & set(formats.VIDEOS):
+    if not shown and set(video.files if video.stays else params.format) & set(formats.VIDEOS):
         info = ClipInfo(video.fps, params.loop_number, embedded(video.infotext))
         return previews.preview(video.frames, info, video.seed)
     return shown

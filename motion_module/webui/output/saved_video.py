@@ -50,7 +50,7 @@ class SavedVideo:
         fps: frames per second of `frames`.
         files: finished files by format; one for each frame where the format is a folder.
         messages: sentences for the person about what did not work.
-        kept: whether the files stay; those of an interrupted video may not.
+        stays: whether the files stay; those of an interrupted video may not.
     """
 
     frames: list[Image.Image]
@@ -59,7 +59,7 @@ class SavedVideo:
     fps: float = ClipInfo.fps
     files: dict[str, list[Path]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
-    kept: bool = True
+    stays: bool = True
 
     @classmethod
     def unwritten(cls, generated: Generated, params: VideoParams) -> SavedVideo:
@@ -70,7 +70,7 @@ class SavedVideo:
     @property
     def paths(self) -> dict[str, str]:
         """Where each format is: a file, or the folder of the frames; nowhere where they do not stay."""
-        if not self.kept:
+        if not self.stays:
             return {}
         return {
             name: str(files[0].parent if name in formats.FOLDERS else files[0]) for name, files in self.files.items()
@@ -130,7 +130,7 @@ def save_video(
         if wanted:
             claim, messages = claim_name(stack, folder or folder_of(p), video.seed, params.request_id)
             video.messages += messages
-        between = interpolation.of(params, len(video.frames))
+        between = interpolation.interpolation_of(params, len(video.frames))
         keep, on_share = _returns_frames(params), progress_of(p).saved
         written = write_frames(video.frames, info, wanted, claim, between, keep, on_share)
         video.take(written)

@@ -15,7 +15,9 @@ class _Line(str):
     files: list[dict[str, str]]
 
 
-def tell(p: Processing, processed: Any, lines: Sequence[str], files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def add_lines(
+    p: Processing, processed: Any, lines: Sequence[str], files: Sequence[dict[str, str]]
+) -> list[dict[str, str]]:
     """Add the lines of one run to the comments of its script's result.
 
     The plot shows a copy of its first cell's result, so that this one learns what later cells say: all cells are
@@ -39,7 +41,7 @@ def tell(p: Processing, processed: Any, lines: Sequence[str], files: Sequence[di
         p.comment(line)
     own = processed.comments
     processed.__class__ = _OfScript
-    processed.told = p.comments
+    processed.script_lines = p.comments
     processed.comments = own
     return together
 
@@ -47,12 +49,12 @@ def tell(p: Processing, processed: Any, lines: Sequence[str], files: Sequence[di
 class _OfScript(processing.Processed):
     """A result with the comments of all runs of its script, those that follow it included."""
 
-    told: dict[str, int]
+    script_lines: dict[str, int]
 
     @property
     def comments(self) -> str:
         """The comments, line by line."""
-        return "".join(f"{line}\n" for line in dict.fromkeys([*self._own.splitlines(), *self.told]))
+        return "".join(f"{line}\n" for line in dict.fromkeys([*self._own.splitlines(), *self.script_lines]))
 
     @comments.setter
     def comments(self, text: str) -> None:

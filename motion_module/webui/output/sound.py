@@ -24,15 +24,11 @@ def sound_for(
     if source is None or source.sound is None:
         return None, []
     if backwards:
-        return None, [f"AnimateDiff: {mention('keep_sound')} puts in no sound, because frames play backwards."]
+        return None, [f"{mention('keep_sound')} adds no sound, because frames play backwards."]
     if params.interp != "Off" and settings_of().interp_slow:
-        return None, [
-            f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays slower than its source."
-        ]
+        return None, [f"{mention('keep_sound')} adds no sound, because the video plays slower than its source."]
     if not set(params.format) & set(WITH_SOUND):
-        return None, [f"AnimateDiff: {mention('keep_sound')} has no effect; sound goes into {listed(WITH_SOUND)} only."]
+        return None, [f"{mention('keep_sound')} has no effect; sound goes into {listed(WITH_SOUND)} only."]
     if not source.sound.is_file():
-        return None, [
-            f"AnimateDiff: {mention('keep_sound')} puts in no sound, because {source.title} is not there any more."
-        ]
+        return None, [f"{mention('keep_sound')} adds no sound, because {source.title} no longer exists."]
     return Sound(source.sound, source.sound_start, frames / params.fps), []

@@ -47,7 +47,7 @@ def save_videos(
         for number, generated in enumerate(_videos(processed, frames)):
             shared.state.textinfo = f"AnimateDiff: saving video {number + 1}"
             where = (unfinished or {}).get(number)
-            if where is None or interrupted.are_kept():
+            if where is None or interrupted.are_saved():
                 saved.append(_kept_video(p, params, generated, source, number))
             else:
                 saved.append(_unsaved_video(stack, p, params, generated, source))
@@ -77,7 +77,7 @@ def _unsaved_video(
         video = save_video(p, params, generated, source, folder=Path(folder))
     else:
         video = SavedVideo.unwritten(generated, params)
-    video.kept = False
+    video.stays = False
     return video
 
 

@@ -91,7 +91,7 @@ def write_frames(
             return _interpolated(frames, info, formats, claim, between, keep, on_share)
         except Exception as error:  # whatever breaks it must not cost the generated frames
             why = describe(error)
-            message = f"AnimateDiff could not interpolate the frames, they are as generated: {why.rstrip('.')}."
+            message = f"AnimateDiff could not interpolate the frames, so they stay as generated: {why.rstrip('.')}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
             logger.warning("%s", for_client(message), exc_info=unexpected)
         written = write_frames(frames, info, formats, claim, on_share=on_share)
@@ -108,19 +108,19 @@ def _interpolated(
     keep: bool,
     on_share: OnShare | None,
 ) -> Written:
-    kept: list[Image.Image] = []
+    made: list[Image.Image] = []
 
     def passing() -> Iterator[Image.Image]:
         for frame in between.frames(frames):
             if getattr(shared.state, "interrupted", False):
                 raise WriterError("interrupted")
             if keep:
-                kept.append(frame)
+                made.append(frame)
             yield frame
 
     faster = replace(info, fps=between.fps(info.fps))
     report = _write(passing(), faster, formats, claim, between.count(len(frames)), on_share)
-    return Written(kept, faster.fps, report) if keep else Written(frames, info.fps, report)
+    return Written(made, faster.fps, report) if keep else Written(frames, info.fps, report)
 
 
 def _write(

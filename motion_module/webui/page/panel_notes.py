@@ -56,10 +56,10 @@ def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *
         params = VideoParams.from_json({**asked, **files})
         request = Request.of(params, _facts(params, is_img2img))
     except ParamError as error:
-        return _as_html([error.sentence], {})
+        return _as_html([error.whole], {})
     idle = idle_fields(params, request.frames or None)
     dimmed = {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids}
-    return _as_html([message.removeprefix("AnimateDiff: ") for message in request.messages], dimmed)
+    return _as_html(request.messages, dimmed)
 
 
 def _facts(params: VideoParams, is_img2img: bool) -> Facts:
@@ -70,10 +70,10 @@ def _facts(params: VideoParams, is_img2img: bool) -> Facts:
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
     """For the page's scripts the element carries what is to be dimmed, and how the page shows formats."""
-    told = VideoParams.told_on_page
-    text = "<br>".join(html.escape(told(sentence)) for sentence in sentences)
+    worded = VideoParams.worded_for_page
+    text = "<br>".join(html.escape(worded(sentence)) for sentence in sentences)
     carried = {
-        "idle": {elem_id: told(why) for elem_id, why in idle.items()},
+        "idle": {elem_id: worded(why) for elem_id, why in idle.items()},
         "formats": {"played": formats.IN_VIDEO, "folders": formats.FOLDERS},
     }
     data = " ".join(f'data-{name}="{html.escape(json.dumps(value))}"' for name, value in carried.items())

@@ -108,7 +108,7 @@ def _confirm(name: str, field: Field, p: Processing, values: Sequence[Any]) -> N
     with answering(p):
         if not request_of(p).enable:
             off = f"{mention('enable')} is {value_text(False)}"
-            raise ParamError(f"AnimateDiff: {off}, so the axis {label_of(field)} has no effect; switch it on.")
+            raise ParamError(f"{off}, so the axis {label_of(field)} has no effect; switch it on")
         for value in values:
             read_value(name, field, value)
             if name == "model":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from motion_module.webui.answers import told
+from motion_module.webui.answers import worded_for
 from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.plan import infotext
 from motion_module.webui.plan.job_lists import one_video_each
@@ -35,5 +35,5 @@ def changes_of_plan(p: Processing, plan: Plan, host_saves_frames: bool) -> dict[
     ours = not host_saves_frames or (batch is not None and batch.takes_frames(plan.request.params))
     recorded = {**p.extra_generation_params, infotext.LABEL: plan.infotext}
     if plan.request.fewer:
-        recorded["AnimateDiff frames"] = told(p, plan.request.fewer)
+        recorded["AnimateDiff frames"] = worded_for(p, plan.request.fewer)
     return {"do_not_save_samples": ours or p.do_not_save_samples, "extra_generation_params": recorded}

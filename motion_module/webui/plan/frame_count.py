@@ -20,9 +20,7 @@ def frames_of(params: VideoParams, facts: Facts) -> tuple[int, str]:
     pictures, limits = facts.pictures, facts.limits
     asked = params.video_length or (pictures if pictures > 1 or facts.is_folder else 0)
     if pictures not in (0, 1, asked) and asked:
-        raise ParamError(
-            f"AnimateDiff: img2img got {pictures} pictures; allowed is one, or one for each of the {asked} frames."
-        )
+        raise ParamError(f"img2img got {pictures} pictures; allowed is one, or one for each of the {asked} frames")
     shortest = min(limits, key=lambda name: limits[name]) if limits else ""
     if not shortest and not asked and facts.source_is_unread:
         return 0, ""

@@ -66,7 +66,7 @@ def for_videos(p: Processing, frames: int, runs: int) -> dict[str, Any]:
 def _is_one_each(p: Processing, frames: int, runs: int) -> bool:
     """Whether the prompts are one for each video."""
     prompts = p.all_prompts
-    alike = all(prompt == prompts[place // frames * frames] for place, prompt in enumerate(prompts))
+    alike = all(prompt == prompts[number // frames * frames] for number, prompt in enumerate(prompts))
     if alike and len(prompts) in (frames * runs, frames * p.n_iter):
         return False  # they are whole videos already, if not as many as there are to be
     return len(prompts) != frames * p.n_iter or p.n_iter != runs or _combines(p)

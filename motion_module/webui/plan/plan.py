@@ -69,8 +69,7 @@ class Plan:
         learnt = choice.file.spec.frames
         if min(request.frames, params.batch_size) > learnt:
             raise ParamError(
-                f"AnimateDiff: {mention('batch_size')} is {params.batch_size}; "
-                f"{choice.file.name} sees {learnt} frames at most."
+                f"{mention('batch_size')} is {params.batch_size}; {choice.file.name} sees {learnt} frames at most"
             )
         checkpoint = str(getattr(getattr(sd_model, "sd_checkpoint_info", None), "title", ""))
         return cls(request, choice.file, choice.model, checkpoint, tuple(seeds), tuple(pictures), choice.messages)

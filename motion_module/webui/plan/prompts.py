@@ -83,7 +83,7 @@ def _check_characters(name: str, text: str) -> None:
     half = next((sign for sign in text if "\ud800" <= sign <= "\udfff"), None)
     if half is not None:
         field = either(name, _ON_PAGE[name])
-        raise ParamError(f"AnimateDiff: {field} holds {half!r}, which is half a character; send whole characters.")
+        raise ParamError(f"{field} holds {half!r}, half of a surrogate pair; send whole characters")
 
 
 def _as_read(p: Processing, name: str, text: str) -> str:

@@ -49,8 +49,8 @@ class Request:
         check_pictures(params, facts)
         frames, fewer = frames_of(params, facts)
         strange = prompts.check(facts.texts, facts.read, frames, params.closed_loop.closes_travel)
-        said = [*_messages(params, facts, frames, source), *strange, *([f"AnimateDiff: {fewer}."] if fewer else [])]
-        return cls(params, facts, frames, source, fewer, tuple(said))
+        messages = [*_messages(params, facts, frames, source), *strange, *([f"{fewer}."] if fewer else [])]
+        return cls(params, facts, frames, source, fewer, tuple(messages))
 
 
 def check_pictures(params: VideoParams, facts: Facts) -> None:
@@ -61,11 +61,11 @@ def check_pictures(params: VideoParams, facts: Facts) -> None:
     """
     if facts.lacks_picture:
         raise ParamError(
-            f"AnimateDiff: img2img has no picture to start from; give it one{either(' (init_images)', '')}, or use "
-            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none."
+            f"img2img has no picture to start from; give it one{either(' (init_images)', '')}, or use "
+            f"txt2img, where {mention('video_path')}, {mention('video_source')} and ControlNet need none"
         )
     if params.last_frame is not None and not facts.pictures:
-        raise ParamError(f"AnimateDiff: {mention('last_frame')} needs a first one; use it with img2img.")
+        raise ParamError(f"{mention('last_frame')} needs a first frame; use it with img2img")
 
 
 def _messages(params: VideoParams, facts: Facts, frames: int, source: Source | None) -> Iterator[str]:
@@ -73,9 +73,9 @@ def _messages(params: VideoParams, facts: Facts, frames: int, source: Source | N
     if params.mask_path and not facts.pictures and (source is None or source.name == "mask_path"):
         idle["mask_path"] = "there is neither a picture to inpaint nor a video"
     for name, why in idle.items():
-        yield f"AnimateDiff: {mention(name)} has no effect: {why}."
+        yield f"{mention(name)} has no effect: {why}."
     if params.last_frame is not None and facts.pictures > 1:
-        yield f"AnimateDiff: {mention('last_frame')} has no effect where each frame has a picture of its own."
+        yield f"{mention('last_frame')} has no effect where each frame has a picture of its own."
     for note in (idle_batch_size(facts, frames), overlap_note(frames, params.windows)):
         if note:
-            yield f"AnimateDiff: {note}"
+            yield note

@@ -86,13 +86,13 @@ def check_overrides(p: Processing) -> None:
         ParamError: it does. Its `override_settings` are without that setting then, because a host that hides it can
             neither set it nor put it back.
     """
-    given = getattr(p, "override_settings", None) or {}
-    names = [name for name in PATH_SETTINGS if name in given]
+    overrides = getattr(p, "override_settings", None) or {}
+    names = [name for name in PATH_SETTINGS if name in overrides]
     if names:
-        assign(p, override_settings={name: value for name, value in given.items() if name not in names})
+        assign(p, override_settings={name: value for name, value in overrides.items() if name not in names})
         raise ParamError(
-            f"AnimateDiff: override_settings has {', '.join(names)}; which folders are read is decided in the server's "
-            f"settings, and no request may change it."
+            f"override_settings has {', '.join(names)}; which folders are read is decided in the server's "
+            f"settings, and no request may change it"
         )
 
 
@@ -160,6 +160,6 @@ def _is_loopback(server: str) -> bool:
 
 def _refusal(name: str, text: str) -> ParamError:
     return ParamError(
-        f"AnimateDiff: {name} is {text!r:.200}; allowed are paths inside the WebUI's own output and temporary folders, "
-        f"and inside those that {either(f'the setting {SETTING}', _ON_PAGE)} names."
+        f"{name} is {text!r:.200}; allowed are paths inside the WebUI's own output and temporary folders, "
+        f"and inside those that {either(f'the setting {SETTING}', _ON_PAGE)} names"
     )

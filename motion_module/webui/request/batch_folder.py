@@ -65,10 +65,10 @@ def _unused(folder: str, name: str) -> str:
     if shared.opts.save_images_add_number:
         return name
     numbered = (f"{name}-{number}" if number else name for number in itertools.count())
-    return next(one for one in numbered if not Path(folder, f"{one}.{shared.opts.samples_format}").exists())
+    return next(unused for unused in numbered if not Path(folder, f"{unused}.{shared.opts.samples_format}").exists())
 
 
-def _saved(p: Processing, frame: Image.Image, folder: str, pattern: str, place: int) -> str:
+def _saved(p: Processing, frame: Image.Image, folder: str, pattern: str, number: int) -> str:
     settings = {"samples_filename_pattern": pattern, "save_images_replace_action": "Add number suffix"}
     with ExitStack() as stack:
         for name, value in settings.items():
@@ -77,8 +77,8 @@ def _saved(p: Processing, frame: Image.Image, folder: str, pattern: str, place: 
             frame,
             folder,
             "",
-            p.all_seeds[place],
-            p.all_prompts[place],
+            p.all_seeds[number],
+            p.all_prompts[number],
             shared.opts.samples_format,
             info=frame.info.get("parameters"),
             p=p,

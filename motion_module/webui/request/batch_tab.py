@@ -19,7 +19,7 @@ from motion_module.media.reading.folders import opened_picture, picture_files
 from motion_module.media.reading.pixels import read_mask, read_rgb
 from motion_module.patching import assign, replaced, replaced_call
 from motion_module.paths import typed_path
-from motion_module.webui.answers import answered, comment
+from motion_module.webui.answers import add_message, answered
 from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
 from motion_module.webui.request.allowed_paths import check_inside, permitted
@@ -155,11 +155,11 @@ def _files(source: str | list[Any], mask_dir: str, wanted: int) -> tuple[list[st
         folder = "the upload"
         files = sorted((os.path.abspath(file.name) for file in source), key=_natural)
     if not files:
-        raise ParamError(f"AnimateDiff: there are no pictures in {folder}; allowed are {', '.join(PICTURES)}.")
+        raise ParamError(f"there are no pictures in {folder}; allowed are {', '.join(PICTURES)}")
     if wanted > len(files):
         raise ParamError(
-            f"AnimateDiff: {mention('video_length')} is {wanted}, but {folder} has {len(files)} pictures; "
-            f"allowed is at most {len(files)}, or 0 for all of them."
+            f"{mention('video_length')} is {wanted}, but {folder} has {len(files)} pictures; "
+            f"allowed is at most {len(files)}, or 0 for all of them"
         )
     frames = files[: wanted or None]
     return frames, _masks_for(frames, len(files), mask_dir) if mask_dir else []
@@ -176,12 +176,12 @@ def _of_convention(folder: str, mask_dir: str) -> tuple[str, str]:
 def _listed(name: str, folder: str) -> list[str]:
     folder = permitted(name, folder)
     if not os.path.isdir(folder):
-        raise ParamError(f"AnimateDiff: {name} is {folder!r}; allowed is a folder that exists.")
+        raise ParamError(f"{name} is {folder!r}; allowed is a folder that exists")
     check_inside(name, Path(folder))
     try:
         picture_files(Path(folder))
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {name} is {folder!r}; {error}.") from error
+        raise ParamError(f"{name} is {folder!r}; {error}") from error
     return [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
 
 
@@ -189,7 +189,7 @@ def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
     """One mask for all frames, or the masks of the frames' names, or as many masks as pictures, in natural order."""
     masks = _listed("the mask directory", folder)
     if not masks:
-        raise ParamError(f"AnimateDiff: there are no masks in {folder}; allowed are {', '.join(PICTURES)}.")
+        raise ParamError(f"there are no masks in {folder}; allowed are {', '.join(PICTURES)}")
     named = {Path(mask).stem: mask for mask in masks}
     if len(masks) == 1:
         return masks
@@ -197,8 +197,7 @@ def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
         return [named[Path(frame).stem] for frame in frames]
     if len(masks) not in (len(frames), pictures):
         raise ParamError(
-            f"AnimateDiff: {folder} has {len(masks)} masks for {len(frames)} pictures; "
-            f"allowed is one mask, or one for each picture."
+            f"{folder} has {len(masks)} masks for {len(frames)} pictures; allowed is one mask, or one for each picture"
         )
     return masks[: len(frames)]
 
@@ -214,7 +213,7 @@ def _readable(file: str, read: Callable[[Path], _Content]) -> _Content:
         return read(Path(file))
     except PictureError as error:
         raise UserError(
-            f"AnimateDiff: {as_text(file)} cannot be read as a picture ({error.why}); take it out of the folder."
+            f"{as_text(file)} cannot be read as a picture ({error.why}); take it out of the folder"
         ) from error
 
 
@@ -229,20 +228,20 @@ def _own_parameters(p: Processing, file: str, props: Iterable[str], folder: str 
     beside = os.path.join(typed_path(folder), os.path.basename(file)) if folder else file
     beside = permitted("the PNG info directory", beside)
     if not os.path.isfile(beside):
-        raise ParamError(f"AnimateDiff: the PNG info directory has no {os.path.basename(file)}.")
+        raise ParamError(f"the PNG info directory has no {os.path.basename(file)}")
     text = _readable(beside, _infotext_of)
     wanted = set(props)
     parsed = infotext_utils.parse_generation_parameters(text) if text else {}
-    found = {name: value for name, value in parsed.items() if name in wanted}
-    if not found:
-        comment(p, f"AnimateDiff: {os.path.basename(file)} has no infotext with what was to be taken from it.")
+    values = {name: value for name, value in parsed.items() if name in wanted}
+    if not values:
+        add_message(p, f"{os.path.basename(file)} has no infotext that holds the chosen settings.")
     changes: dict[str, Any] = {
-        attribute: kind(found[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in found
+        attribute: kind(values[name]) for attribute, (name, kind) in _OF_INFOTEXT.items() if name in values
     }
     for attribute, name in (("prompt", "Prompt"), ("negative_prompt", "Negative prompt")):
-        if name in found:
-            changes[attribute] = f"{getattr(p, attribute)} {found[name]}".strip()
-    model = sd_models.get_closet_checkpoint_match(found["Model hash"]) if "Model hash" in found else None
+        if name in values:
+            changes[attribute] = f"{getattr(p, attribute)} {values[name]}".strip()
+    model = sd_models.get_closet_checkpoint_match(values["Model hash"]) if "Model hash" in values else None
     if model is not None:
         changes["override_settings"] = {**p.override_settings, "sd_model_checkpoint": model.name}
     return changes

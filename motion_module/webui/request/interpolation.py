@@ -73,8 +73,8 @@ class Interpolation:
     def _by_film(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
         film = (_CHECKED.get(film_path()) or load_film(film_path())).on(devices.device)
 
-        def predict(first: Image.Image, last: Image.Image, place: float) -> Image.Image:
-            return _picture(film(_tensor(first), _tensor(last), place))
+        def predict(first: Image.Image, last: Image.Image, time: float) -> Image.Image:
+            return _picture(film(_tensor(first), _tensor(last), time))
 
         try:
             yield from pairwise(frames, self.between, predict, self.closed)
@@ -82,7 +82,7 @@ class Interpolation:
             devices.torch_gc()
 
 
-def of(params: VideoParams, frames: int) -> Interpolation | None:
+def interpolation_of(params: VideoParams, frames: int) -> Interpolation | None:
     """What a request asks for; None where there is nothing to do.
 
     A closed loop, and a clip played back without its last frame, go on from their last frame to their first.
@@ -110,7 +110,7 @@ def check(params: VideoParams) -> Film | None:
         try:
             check_motion_compensation()
         except WriterError as error:
-            raise ParamError(f"AnimateDiff: {mention('interp')} is FFMPEG. {error}") from error
+            raise ParamError(f"{mention('interp')} is FFMPEG. {error}") from error
     return None
 
 
@@ -131,9 +131,7 @@ def film_path() -> Path:
             if os.path.isfile(folder / name):
                 return folder / name
     deforum, _, own = film_folders()
-    raise ParamError(
-        f"AnimateDiff: {mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}."
-    )
+    raise ParamError(f"{mention('interp')} is FILM, whose file is missing; put {FILM_NAMES[0]} into {own} or {deforum}")
 
 
 def _tensor(image: Image.Image) -> torch.Tensor:

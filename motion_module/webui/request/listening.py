@@ -23,24 +23,24 @@ def check(what: str) -> None:
     """
     state = shared.state
     if state.interrupted or getattr(state, "stopping_generation", False):
-        raise UserError(f"AnimateDiff: reading of the {what} was interrupted.")
+        raise UserError(f"reading of the {what} was interrupted")
     if state.skipped:
-        raise UserError(f"AnimateDiff: reading of the {what} was skipped.")
+        raise UserError(f"reading of the {what} was skipped")
 
 
-def tell_frame(what: str, number: int, of: int | None = None, searched: int = 0) -> None:
+def show_frame(what: str, number: int, count: int | None = None, searched: int = 0) -> None:
     """Say how far reading is, and stop it if the person wants that.
 
     Args:
         what: is read.
         number: how many frames of it were read so far.
-        of: how many there will be; None where that is not known.
+        count: how many there will be; None where that is not known.
         searched: the number of the frame that is looked for, as long as it is not found.
 
     Raises:
         UserError: as `check`.
     """
     check(what)
-    total = f" of {of}" if of else ""
+    total = f" of {count}" if count else ""
     searching = f" (searching frame {searched})" if searched else ""
     shared.state.textinfo = f"AnimateDiff: reading the {what}, frame {number}{total}{searching}"

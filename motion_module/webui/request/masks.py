@@ -24,13 +24,12 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
     count = len(video.masks)
     if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
         raise ParamError(
-            f"AnimateDiff: {mention(video.name)} has {count} masks for {frames} frames; "
-            f"allowed is one mask, or one for each frame."
+            f"{mention(video.name)} has {count} masks for {frames} frames; allowed is one mask, or one for each frame"
         )
     try:
         return [_heard(file) for file in video.masks[: max(1, frames)]]
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {video.name} has masks; {error}.") from error
+        raise ParamError(f"{video.name} has masks; {error}") from error
 
 
 def _heard(file: Path) -> Image.Image:

@@ -32,20 +32,18 @@ def check_possible(name: str, listing: Mapping[str, Path]) -> None:
     if name:
         named(name, listing)
     else:
-        check_there_is_one(listing)
+        check_any_usable(listing)
 
 
-def check_there_is_one(listing: Mapping[str, Path]) -> None:
+def check_any_usable(listing: Mapping[str, Path]) -> None:
     """Refuse a run without a motion module.
 
     Raises:
         ParamError: no file is one; the sentence says what is wrong with the first, or where to put one.
     """
     if not any(map(spec_or_none, listing.values())):
-        places = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
-        raise ParamError(
-            f"AnimateDiff: there is no motion module yet; put one into {places}.{_refusals(listing.values())}"
-        )
+        named_folders = " or ".join(map(str, folders())) or str(DEFAULT_FOLDER)
+        raise ParamError(f"there is no motion module yet; put one into {named_folders}{_refusals(listing.values())}")
 
 
 def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
@@ -56,11 +54,11 @@ def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
         CheckpointError: the file is no motion module; the sentence says what it seems to be.
     """
     same = (key for key in listing if name in (Path(key).name, Path(key).stem))
-    found = name if name in listing else next(same, None)
-    if found is None:
+    listed_name = name if name in listing else next(same, None)
+    if listed_name is None:
         allowed = ", ".join(key for key, path in listing.items() if spec_or_none(path)) or "none yet"
-        raise ParamError(f"AnimateDiff: {mention('model')} is {name!r:.120}; allowed is one of {allowed}.")
-    return ModuleFile(found, listing[found], spec_of(listing[found]))
+        raise ParamError(f"{mention('model')} is {name!r:.120}; allowed is one of {allowed}")
+    return ModuleFile(listed_name, listing[listed_name], spec_of(listing[listed_name]))
 
 
 @dataclass(frozen=True)
@@ -89,17 +87,17 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choi
         file = named(name, listing)
         check_fits(file, sd_model, listing)
         return Choice(file, load(file))
-    check_there_is_one(listing)
+    check_any_usable(listing)
     damaged = []
     for file in _made_for(sd_model, listing):
         try:
             model = load(file)
         except CheckpointError as error:  # its header looks well, but its values are damaged
-            damaged.append(f"AnimateDiff: {error.sentence}")
+            damaged.append(error.sentence)
             continue
-        taken = f"AnimateDiff: {mention('model')} is empty, so {file.name} is used, the first one that can be."
+        taken = f"{mention('model')} is empty, so {file.name} is used, the first usable module."
         return Choice(file, model, (*damaged, taken) if damaged else ())
-    check_there_is_one(listing)
+    check_any_usable(listing)
     usable = next(key for key, path in listing.items() if spec_or_none(path))
     raise _misfit(named(usable, listing), sd_model, listing)
 
@@ -144,15 +142,15 @@ def _misfit(module: ModuleFile, sd_model: Checkpoint, listing: Mapping[str, Path
     family, widths = _looked_at(sd_model)
     spec = module.spec
     return CheckpointError(
-        f"AnimateDiff: {module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
+        f"{module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
         f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
-        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}."
+        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}"
     )
 
 
 def _looked_at(sd_model: Checkpoint) -> tuple[str, tuple[int, ...]]:
     if sd_model is None:  # the host could not load it, and said so in its log only
-        raise CheckpointError("AnimateDiff: no checkpoint is loaded; choose an SD1.5 checkpoint first.")
+        raise CheckpointError("no checkpoint is loaded; choose an SD1.5 checkpoint first")
     return family_of(sd_model), unet_widths(host.unet(sd_model))
 
 
@@ -166,5 +164,5 @@ def _refusals(paths: Iterable[Path]) -> str:
         try:
             spec_of(path)
         except CheckpointError as error:
-            return f" What is there cannot be used: {error}"
+            return f". What is there cannot be used: {error.sentence}"
     return ""

@@ -47,18 +47,18 @@ def folders() -> list[Path]:
 
 def files() -> dict[str, Path]:
     """Every file of weights in the folders and their sub-folders (links, too), name -> path, folder by folder."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for folder in folders():
         for path in sorted(_weights_in(folder)):
-            found.setdefault(as_text(path.relative_to(folder).as_posix()), path)
-    return found
+            files.setdefault(as_text(path.relative_to(folder).as_posix()), path)
+    return files
 
 
 def _weights_in(folder: Path) -> Iterator[Path]:
     """Ordinary files with the right ending; a link back to a folder that is being walked leads nowhere."""
     for count, (root, folders, names) in enumerate(os.walk(folder, followlinks=True)):
         if count == _MOST_FOLDERS:
-            _log.warning("AnimateDiff: %s has more than %d folders; the others are left out.", folder, _MOST_FOLDERS)
+            _log.warning("%s has more than %d folders; the others are left out.", folder, _MOST_FOLDERS)
             return
         above = {os.path.realpath(parent) for parent in [Path(root), *Path(root).parents]}
         folders[:] = sorted(
@@ -83,7 +83,7 @@ def short_hash(module: ModuleFile) -> str | None:
     try:
         full = hashes.sha256(str(module.path), f"AnimateDiff/{module.name}")
     except (OSError, UnicodeError) as error:  # it has vanished, or the host cannot print its name
-        _log.warning("AnimateDiff: no hash of %s: %s", module.name, as_text(str(error)))
+        _log.warning("no hash of %s: %s", module.name, as_text(str(error)))
         return None
     return full[:8] if full else None
 
@@ -110,7 +110,7 @@ class _Shelf:
             try:
                 self.model = load_motion_model(path, "cpu", dtype)
             except CheckpointError as error:
-                self.refused[key] = str(error)
+                self.refused[key] = error.sentence
                 raise
             self.key = key
         return self.model
@@ -147,7 +147,7 @@ def _version(path: Path) -> tuple[Path, tuple[int, ...]]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise CheckpointError(f"{as_text(path.name)} cannot be read ({error.strerror}).") from error
+        raise CheckpointError(f"{as_text(path.name)} cannot be read ({error.strerror})") from error
     return path, (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
@@ -179,11 +179,11 @@ def _spec_of_version(path: Path, _version: tuple[int, ...]) -> ModuleSpec | str:
     try:
         return inspect_motion_file(path)
     except CheckpointError as error:
-        return str(error)
+        return error.sentence
     except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the other files can be used
         name = as_text(path.name)
-        _log.exception("AnimateDiff: the reader of %s is at fault", name)
-        return f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})."
+        _log.exception("reading %s failed unexpectedly", name)
+        return f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
 
 
 def spec_or_none(path: Path) -> ModuleSpec | None:

@@ -71,7 +71,7 @@ class PictureFiles:
         own = masks[0].parent
         if _begins_with(own, masks) and all(is_plain(mask, ("L",)) for mask in masks):
             return own
-        with _told(self._root):
+        with _write_errors_named(self._root):
             folder = self._made_folder() / f"masks-{self._copies}"
             folder.mkdir(mode=0o700)
         for mask in masks:
@@ -81,7 +81,7 @@ class PictureFiles:
 
     def _copy(self, file: Path, read: Callable[[], Image.Image], folder: Path | None = None) -> Path:
         picture = read()
-        with _told(self._root):
+        with _write_errors_named(self._root):
             path = (folder or self._made_folder()) / f"{self._copies:05}.png"
             picture.save(path, compress_level=_FAST)
         self._copies += 1
@@ -106,9 +106,7 @@ def img2img_background(p: Processing) -> str:
     try:
         ImageColor.getrgb(colour)
     except ValueError as error:
-        raise ParamError(
-            f"AnimateDiff: the setting {name} is {colour!r:.80}; allowed is a colour, as #ffffff."
-        ) from error
+        raise ParamError(f"the setting {name} is {colour!r:.80}; allowed is a colour such as #ffffff") from error
     return colour
 
 
@@ -126,8 +124,8 @@ def _begins_with(folder: Path, masks: Sequence[Path]) -> bool:
 
 
 @contextmanager
-def _told(root: Path) -> Iterator[None]:
+def _write_errors_named(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(f"AnimateDiff: pictures cannot be written to {root}: {describe(error)}.") from error
+        raise HostError(f"pictures cannot be written to {root}: {describe(error)}") from error

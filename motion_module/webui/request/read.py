@@ -76,7 +76,7 @@ def read_request(args: Sequence[Any]) -> VideoParams:
         return VideoParams()  # what else an unused panel holds, a field left empty, is nobody's concern
     if first is True:
         return VideoParams.from_json(dict(zip(VideoParams.table(), args, strict=False)))
-    raise ParamError(f"AnimateDiff: args[0] is {value_text(first)}; allowed is an object with fields, or false.")
+    raise ParamError(f"args[0] is {value_text(first)}; allowed is an object with fields, or false")
 
 
 def _joined(args: Sequence[Any]) -> dict[str, Any]:
@@ -87,6 +87,6 @@ def _joined(args: Sequence[Any]) -> dict[str, Any]:
             break
         for name, value in part.items():
             if name in fields:
-                raise ParamError(f"AnimateDiff: {mention(name)} is given twice; send it once.")
+                raise ParamError(f"{mention(name)} appears twice; send it once")
             fields[name] = value
     return fields

@@ -85,7 +85,7 @@ def field_named(name: str, value: object) -> Iterator[None]:
     try:
         yield
     except ReaderError as error:
-        raise ParamError(f"AnimateDiff: {mention(name)} is {str(value)!r:.200}; {error}.") from error
+        raise ParamError(f"{mention(name)} is {str(value)!r:.200}; {error}") from error
 
 
 def selection_of(params: VideoParams) -> Selection:
@@ -99,23 +99,23 @@ def selection_of(params: VideoParams) -> Selection:
     )
 
 
-def masks_of(masks: Sequence[Path], places: Sequence[int], frames: int | None) -> tuple[Path, ...]:
+def masks_of(masks: Sequence[Path], frame_numbers: Sequence[int], frames: int | None) -> tuple[Path, ...]:
     """The masks of the frames that are taken: one for all, or one for each.
 
     Args:
         masks: all that there are.
-        places: of the frames in the source.
+        frame_numbers: those that are taken of the source.
         frames: how many the source has; None where it was not read to its end.
 
     Raises:
         ReaderError: there are neither one nor as many as frames.
     """
-    if len(masks) in (0, 1, len(places)):
+    if len(masks) in (0, 1, len(frame_numbers)):
         return tuple(masks)
-    if len(masks) == frames or (frames is None and len(masks) > places[-1]):
-        return tuple(masks[place] for place in places)
-    told = len(places) if frames is None else frames
-    raise ReaderError(f"there are {len(masks)} masks; allowed is one, or one for each of the {told} frames")
+    if len(masks) == frames or (frames is None and len(masks) > frame_numbers[-1]):
+        return tuple(masks[number] for number in frame_numbers)
+    needed = len(frame_numbers) if frames is None else frames
+    raise ReaderError(f"there are {len(masks)} masks; allowed is one, or one for each of the {needed} frames")
 
 
 @contextmanager
@@ -164,9 +164,9 @@ def _source(
     known = not selection.drop_duplicates
     count = selection.count(video.count) if known and video.count is not None else None
     if count is not None:
-        places = [selection.start + number * selection.step for number in range(count)]
+        frame_numbers = [selection.start + number * selection.step for number in range(count)]
         with masks_named(params):
-            masks_of(masks, places, video.count if pictures else _met(selection, video.count))
+            masks_of(masks, frame_numbers, video.count if pictures else _met(selection, video.count))
     return Source(
         name,
         video.path,
@@ -214,7 +214,7 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:  # a name that is too long, a link in a circle
         raise ReaderError(f"allowed is the path of a video file on the server ({reason_of(error)})") from error
     if not stat.S_ISREG(mode):
-        raise ReaderError(f"it is no file, but {kind_of(mode)}; allowed is a video file")
+        raise ReaderError(f"it is not a file but {kind_of(mode)}; allowed is a video file")
 
 
 def _masks_in(folder: Path) -> tuple[Path, ...]:

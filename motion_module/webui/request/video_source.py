@@ -110,19 +110,19 @@ def opened(
 def _from_file(stack: ExitStack, params: VideoParams, source: Source, progress: Progress) -> VideoIn:
     with field_named("video_source", source.path):
         frames = _frames_of(stack, source, selection_of(params), progress)
-        found = frames.extract
+        extracted = frames.extract
         with masks_named(params):
-            masks = _checked(masks_of(source.masks, found.places, found.frames))
+            masks = _checked(masks_of(source.masks, extracted.frame_numbers, extracted.frames))
     messages = []
-    if found.complaint:
+    if extracted.complaint:
         messages.append(
-            f"AnimateDiff: {source.title} is damaged ({found.complaint}); "
-            f"{len(found.places)} frames of it could be read."
+            f"{source.title} is damaged ({extracted.complaint}); "
+            f"{len(extracted.frame_numbers)} frames of it could be read."
         )
-    fps, said = _possible_rate(found.fps, source.title, params.keep_sound)
-    messages += said
+    fps, rate_messages = _possible_rate(extracted.fps, source.title, params.keep_sound)
+    messages += rate_messages
     video = VideoIn("video_source", frames.files, masks, fps, title=source.title, messages=tuple(messages))
-    return _with_sound(video, source.path, found) if params.keep_sound and not said else video
+    return _with_sound(video, source.path, extracted) if params.keep_sound and not rate_messages else video
 
 
 def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[float | None, list[str]]:
@@ -134,10 +134,10 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
     few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
     slower = fps > possible
     hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
-    said = f"AnimateDiff: {name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
-    said += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
-    silent = f"AnimateDiff: {mention('keep_sound')} puts in no sound, because the video plays at another speed."
-    return possible, [said, silent] if keep_sound else [said]
+    other_rate = f"{name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    other_rate += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
+    no_sound = f"{mention('keep_sound')} adds no sound, because the video plays at another speed."
+    return possible, [other_rate, no_sound] if keep_sound else [other_rate]
 
 
 def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress: Progress) -> Stored:
@@ -150,7 +150,7 @@ def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress:
     try:
         return stack.enter_context(stored(root, path, repr(selection), make, remove, frame_bounds(), _check))
     except OSError as error:
-        raise HostError(f"AnimateDiff: frames cannot be written to {root}: {describe(error)}.") from error
+        raise HostError(f"frames cannot be written to {root}: {describe(error)}") from error
 
 
 def frames_folder() -> Path:
@@ -164,15 +164,15 @@ def _check() -> None:
 
 
 def _heartbeat(source: Source, selection: Selection, progress: Progress) -> Heartbeat:
-    def heartbeat(kept: int, met: int) -> None:
-        if not kept and met < selection.start:
-            listening.tell_frame(_WHAT, met, searched=selection.start)
+    def heartbeat(written: int, met: int) -> None:
+        if not written and met < selection.start:
+            listening.show_frame(_WHAT, met, searched=selection.start)
             progress.searched(met)
             return
-        of = source.about or _looked_at(source, selection)
-        number = max(0, met - selection.start) if selection.drop_duplicates else kept
-        listening.tell_frame(_WHAT, number, of)
-        progress.read(number / of if of else 0)
+        total = source.about or _looked_at(source, selection)
+        number = max(0, met - selection.start) if selection.drop_duplicates else written
+        listening.show_frame(_WHAT, number, total)
+        progress.read(number / total if total else 0)
 
     return heartbeat
 
@@ -183,24 +183,26 @@ def _looked_at(source: Source, selection: Selection) -> int | None:
     return dataclasses.replace(selection, drop_duplicates=False, limit=None).count(about) if about else None
 
 
-def _with_sound(video: VideoIn, path: Path, found: Extract) -> VideoIn:
-    seconds = len(found.places) / found.fps if found.fps else 0
-    if seconds and sound_in(path, found.start, seconds, _check):
-        return dataclasses.replace(video, sound=path, sound_start=found.start)
-    message = f"AnimateDiff: {mention('keep_sound')} finds no sound in this part of {video.title}."
+def _with_sound(video: VideoIn, path: Path, extracted: Extract) -> VideoIn:
+    seconds = len(extracted.frame_numbers) / extracted.fps if extracted.fps else 0
+    if seconds and sound_in(path, extracted.start, seconds, _check):
+        return dataclasses.replace(video, sound=path, sound_start=extracted.start)
+    message = f"{mention('keep_sound')} finds no sound in this part of {video.title}."
     return dataclasses.replace(video, messages=(*video.messages, message))
 
 
 def _from_folder(params: VideoParams, source: Source, pictures: PictureFiles, progress: Progress) -> VideoIn:
     with field_named("video_path", source.path):
-        places = _places(source.pictures, selection_of(params), pictures, progress)
+        frame_numbers = _taken_frames(source.pictures, selection_of(params), pictures, progress)
         with masks_named(params):
-            masks = _checked(masks_of(source.masks, places, len(source.pictures)))
-        files = tuple(pictures.plain(source.pictures[place]) for place in places)
+            masks = _checked(masks_of(source.masks, frame_numbers, len(source.pictures)))
+        files = tuple(pictures.plain(source.pictures[number]) for number in frame_numbers)
     return VideoIn("video_path", files, masks, title=source.title)
 
 
-def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles, progress: Progress) -> list[int]:
+def _taken_frames(
+    frames: Sequence[Path], selection: Selection, pictures: PictureFiles, progress: Progress
+) -> list[int]:
     """Which pictures of a folder are taken; each of them has been decoded once.
 
     Raises:
@@ -208,19 +210,19 @@ def _places(frames: Sequence[Path], selection: Selection, pictures: PictureFiles
     """
     most = min(sources.MOST, selection.limit or sources.MOST)
     wanted = list(filter(selection.wants, range(len(frames))))
-    kept: list[int] = []
+    taken: list[int] = []
     duplicates = DuplicateFinder() if selection.drop_duplicates else None
-    for number, place in enumerate(wanted):
-        listening.tell_frame(_WHAT, number, len(wanted))
-        progress.read(number / len(wanted))
+    for done, number in enumerate(wanted):
+        listening.show_frame(_WHAT, done, len(wanted))
+        progress.read(done / len(wanted))
         if duplicates is None:
-            pictures.plain(frames[place])
-            kept.append(place)
-        elif duplicates.is_new(read_rgb(frames[place], pictures.background)):
-            kept.append(place)
-        if len(kept) == most:
+            pictures.plain(frames[number])
+            taken.append(number)
+        elif duplicates.is_new(read_rgb(frames[number], pictures.background)):
+            taken.append(number)
+        if len(taken) == most:
             break
-    return kept
+    return taken
 
 
 def _checked(masks: tuple[Path, ...]) -> tuple[Path, ...]:

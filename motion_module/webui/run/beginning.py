@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from motion_module.params import VideoParams
-from motion_module.webui.answers import comment, told
+from motion_module.webui.answers import add_message, worded_for
 from motion_module.webui.controlnet.control import Control
 from motion_module.webui.host import host
 from motion_module.webui.host_counters import end_left_over
@@ -20,7 +20,7 @@ from motion_module.webui.plan.changes import changes_of_request
 from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_pictures
 from motion_module.webui.progress import NAME as PROGRESS
-from motion_module.webui.progress import progress_told
+from motion_module.webui.progress import progress_shown
 from motion_module.webui.request import allowed_paths, interpolation, module_choice, video_source
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.masks import fitted, read_masks
@@ -33,14 +33,14 @@ from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.session import Session
 from motion_module.webui.run.work import Work
-from motion_module.webui.sampling.decoding import decoding_told
+from motion_module.webui.sampling.decoding import decoding_shown
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.prompt_travel import FramePrompts
 from motion_module.webui.settings import check_settings
 
 _log = logging.getLogger(__name__)
-_INNER = "what another extension makes of the single frames are pictures, and no videos of their own."
+_INNER = "another extension reworks the single frames; they stay pictures and do not become videos of their own."
 
 
 def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
@@ -56,19 +56,19 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         return  # the button below the gallery upscales one picture
     outer = inner_runs.outer_of(p)
     if outer is not None:
-        comment(outer, f"AnimateDiff: {_INNER}")
+        add_message(outer, _INNER)
         return
     film = interpolation.check(params)
     end_left_over(inner_runs.running())
     request, control = _possible(p, params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
-    progress = borrowed.enter(progress_told(p, amount_of(p, request), *jobs_of(p, request)))
+    progress = borrowed.enter(progress_shown(p, amount_of(p, request), *jobs_of(p, request)))
     borrowed.set(PROGRESS, progress)
     video = borrowed.enter(video_source.opened(params, pictures, request.source, progress))
     request = _counted(p, request, control, video)
     borrowed.set_all(changes_of_request(p, request))
     progress.expect(amount_of(p, request))
-    progress.enter(decoding_told(progress))
+    progress.enter(decoding_shown(progress))
     work = Work(
         video,
         control,
@@ -136,9 +136,9 @@ def _masks(borrowed: BorrowedP, request: Request, video: VideoIn | None) -> list
 def _prepare(borrowed: BorrowedP, request: Request, work: Work, script_args: Any) -> None:
     p = borrowed.p
     for message in request.messages:
-        comment(p, message)
+        add_message(p, message)
     if request.fewer:
-        _log.warning("%s", told(p, request.fewer))
+        _log.warning("%s", worded_for(p, request.fewer))
     session = Session(borrowed, request, work)
     borrowed.set(NAME, session)
     borrowed.set("script_args_value", script_args)

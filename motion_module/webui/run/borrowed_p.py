@@ -77,9 +77,9 @@ class BorrowedP:
     def take_off(self, copy: Any) -> None:
         """Take the changes off a copy of `p`."""
         for name, (value, before) in self._changed.items():
-            found = vars(copy).get(name)
-            equal = isinstance(value, dict) and found == value  # in a deep copy
-            take_out(copy, name, found if equal else value, before)
+            copied = vars(copy).get(name)
+            equal = isinstance(value, dict) and copied == value  # in a deep copy
+            take_out(copy, name, copied if equal else value, before)
 
     def end(self) -> None:
         """Undo everything; the second and every further call does nothing."""

@@ -69,7 +69,7 @@ def guarded(
         FailedRun(p, method, error, let_go)
     except Exception as error:  # noqa: BLE001 - anything else is a fault of ours, and must not pass unseen either
         _log.exception("AnimateDiff could not go on")
-        failure = HostError(f"AnimateDiff: {_why(error)}")
+        failure = HostError(_why(error), quoted=True)
         failure.__cause__ = error
         end()
         FailedRun(p, method, failure, let_go)

@@ -16,7 +16,7 @@ from motion_module.webui.run.session import Session
 from motion_module.webui.sampling.scope import put_right
 
 
-def of(p: Processing) -> Session | FailedRun | None:
+def run_of(p: Processing) -> Session | FailedRun | None:
     """The run of this very `p`, until it is over; a copy of a running `p` has none."""
     run = getattr(p, NAME, None)
     return run if run is not None and run.borrowed.p is p and not run.borrowed.over else None
@@ -26,7 +26,7 @@ def before_process(p: Processing, args: Sequence[Any]) -> None:
     """Hook: read the request and begin a session, if a video is asked for."""
     put_right()
     _part_from_original(p)
-    running = of(p)
+    running = run_of(p)
     if running is not None:
         running.borrowed.end()
     borrowed = BorrowedP(p)
@@ -60,7 +60,7 @@ def postprocess(p: Processing, processed: Processed) -> None:
 
 def _step(p: Processing, method: str, step: Callable[[Session], None]) -> None:
     """A step of the session of `p`, if it has one; an error is raised by the method of `p` that comes next."""
-    session = of(p)
+    session = run_of(p)
     if isinstance(session, Session):
         guarded(p, method, functools.partial(step, session), session.borrowed.end, session.work.control.let_go)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules import shared
 from motion_module.patching import replaced
-from motion_module.webui.answers import comment, told
+from motion_module.webui.answers import add_message, worded_for
 from motion_module.webui.host import host
 from motion_module.webui.output import interrupted
 from motion_module.webui.plan import prompts
@@ -49,8 +49,8 @@ def setup_prompts(session: Session, original: Original) -> None:
     p, request = session.borrowed.p, session.request
     closed = request.params.closed_loop.closes_travel
     for message in prompts.check(prompts.texts_of(p), prompts.texts_as_read(p), request.frames, closed):
-        _log.warning("%s", told(p, message))
-        comment(p, message)
+        _log.warning("%s", worded_for(p, message))
+        add_message(p, message)
     if not (p.styles and prompts.travels(p)):
         original()
         return

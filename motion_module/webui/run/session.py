@@ -14,7 +14,7 @@ from modules import shared
 from motion_module.core.denoising.noise import free_noise, same_noise
 from motion_module.errors import UserError
 from motion_module.params import VideoParams
-from motion_module.webui.answers import comment
+from motion_module.webui.answers import add_message
 from motion_module.webui.host_types import Processed, init_images
 from motion_module.webui.output import videos
 from motion_module.webui.output.saved_video import host_saves_frames
@@ -62,7 +62,7 @@ class Session:
         pictures = init_images(p)
         self.plan = plan = Plan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
-            comment(p, message)
+            add_message(p, message)
         self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
         self.work.networks.change(plan.model)
         self.borrowed.at_end(self.work.networks.end)
@@ -98,8 +98,8 @@ class Session:
         try:
             if not self.samples.called and processed.images:
                 raise UserError(
-                    "AnimateDiff: no video was made, because another extension samples in a way of its own "
-                    "(it has replaced p.sample); switch that extension off for videos."
+                    "no video was made, because another extension samples in its own way "
+                    "(it has replaced p.sample); switch that extension off for videos"
                 )
             request, work = self.request, self.work
             videos.save_videos(self.borrowed.p, processed, request.params, request.frames, work.video, work.unfinished)

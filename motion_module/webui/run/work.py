@@ -43,8 +43,8 @@ class Samples:
         Where ControlNet has done so, it is known to call ours.
         """
         p = self._borrowed.p
-        found = [vars(p).get(name) for name in names_of_sample(p)]
-        if not any(one is ours for one in found for ours in self._ours):
+        samples = [vars(p).get(name) for name in names_of_sample(p)]
+        if not any(sample is ours for sample in samples for ours in self._ours):
             self._ours.append(self._borrowed.wrap("sample", self._sample))
 
 

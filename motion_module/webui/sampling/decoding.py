@@ -18,7 +18,7 @@ from motion_module.webui.progress import Progress
 _MILLION = 1_000_000
 
 
-def decoding_told(progress: Progress) -> AbstractContextManager[StandIn]:
+def decoding_shown(progress: Progress) -> AbstractContextManager[StandIn]:
     """Inside the block, every frame that the host decodes is told.
 
     Where a video was stopped before anything was made of its noise, the noise itself is shown: decoding it would take

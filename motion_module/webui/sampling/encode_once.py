@@ -28,16 +28,16 @@ def row_by_row(encode: Encode) -> Encode:
         encode: b c h w -> latents, or their distribution (with `parameters`, b 2c h w), which draws noise of its own
             for each picture afterwards.
     """
-    kept: list[tuple[Tensor, Any]] = []
+    encoded_before: list[tuple[Tensor, Any]] = []
 
     def once(x: Tensor) -> Any:
-        for place, (known, encoded) in enumerate(kept):
+        for index, (known, encoded) in enumerate(encoded_before):
             if torch.equal(known, x):
-                kept.insert(0, kept.pop(place))
+                encoded_before.insert(0, encoded_before.pop(index))
                 return encoded
-        kept.insert(0, (x, encode(x)))
-        del kept[_KEPT:]
-        return kept[0][1]
+        encoded_before.insert(0, (x, encode(x)))
+        del encoded_before[_KEPT:]
+        return encoded_before[0][1]
 
     def each(x: Tensor) -> Any:
         return once(x) if len(x) == 1 else _joined([once(row) for row in x.split(1)])
@@ -48,4 +48,4 @@ def row_by_row(encode: Encode) -> Encode:
 def _joined(encoded: list[Any]) -> Any:
     if isinstance(encoded[0], Tensor):
         return torch.cat(encoded)
-    return type(encoded[0])(torch.cat([one.parameters for one in encoded]))
+    return type(encoded[0])(torch.cat([each.parameters for each in encoded]))

@@ -78,20 +78,20 @@ def init_each(
     pictures = list(p.init_images) if len(p.init_images) > 1 else list(p.init_images) * len(masks)
     masks = [fitted(mask, picture) for mask, picture in zip(masks, pictures, strict=True)]
 
-    def init_one(place: int) -> None:
-        with _one_frame(p, pictures[place], masks[place]):
-            init(prompts[place : place + 1], seeds[place : place + 1], subseeds[place : place + 1])
+    def init_frame(frame: int) -> None:
+        with _one_frame(p, pictures[frame], masks[frame]):
+            init(prompts[frame : frame + 1], seeds[frame : frame + 1], subseeds[frame : frame + 1])
 
-    boxes = _crops(p, init_one, [picture.size for picture in pictures]) if p.inpaint_full_res else [None] * len(masks)
-    given = p.color_corrections
+    boxes = _crops(p, init_frame, [picture.size for picture in pictures]) if p.inpaint_full_res else [None] * len(masks)
+    corrections_before = p.color_corrections
     prepared = []
-    for place, box in enumerate(boxes):
-        assign(p, color_corrections=given)
+    for frame, box in enumerate(boxes):
+        assign(p, color_corrections=corrections_before)
         with _cropping_to(box):
-            init_one(place)
+            init_frame(frame)
         prepared.append(_Prepared.taken_from(p))
-    _join(p, prepared, given)
-    return [one.overlay for one in prepared]
+    _join(p, prepared, corrections_before)
+    return [frame.overlay for frame in prepared]
 
 
 @contextmanager
@@ -102,22 +102,22 @@ def _one_frame(p: Img2Img, picture: Image.Image, mask: Image.Image) -> Iterator[
         yield
 
 
-def _join(p: Img2Img, prepared: list[_Prepared], given_colors: Any) -> None:
-    several = given_colors if given_colors and len(given_colors) > 1 else None  # one counts for all frames alike
+def _join(p: Img2Img, prepared: list[_Prepared], corrections: Any) -> None:
+    several = corrections if corrections and len(corrections) > 1 else None  # one counts for all frames alike
     assign(
         p,
-        init_latent=torch.cat([one.latent for one in prepared]),
-        mask=torch.stack([one.mask for one in prepared]),
-        nmask=torch.stack([one.nmask for one in prepared]),
-        image_conditioning=torch.cat([one.conditioning for one in prepared]),
-        overlay_images=[overlay for one in prepared for overlay in one.overlays],
+        init_latent=torch.cat([frame.latent for frame in prepared]),
+        mask=torch.stack([frame.mask for frame in prepared]),
+        nmask=torch.stack([frame.nmask for frame in prepared]),
+        image_conditioning=torch.cat([frame.conditioning for frame in prepared]),
+        overlay_images=[overlay for frame in prepared for overlay in frame.overlays],
         mask_for_overlay=prepared[0].overlay.mask,
         paste_to=prepared[0].overlay.paste_to,
-        color_corrections=several or [color for one in prepared for color in one.colors] or None,
+        color_corrections=several or [color for frame in prepared for color in frame.colors] or None,
     )
 
 
-class _PartFound(Exception):  # noqa: N818  (a way out, no error)
+class _MaskedPart(Exception):  # noqa: N818  (a way out, no error)
     """Ends an `init` as soon as it knows the part that is masked (None: nothing is)."""
 
     def __init__(self, box: Box | None) -> None:
@@ -125,15 +125,15 @@ class _PartFound(Exception):  # noqa: N818  (a way out, no error)
         self.box = box
 
 
-def _crops(p: Img2Img, init_one: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
+def _crops(p: Img2Img, init_frame: Callable[[int], None], sizes: list[tuple[int, int]]) -> list[Box]:
     """The part of each frame that is worked on, of one size where the frames have one size.
 
     A size of its own for each frame would make its content swell and shrink from frame to frame.
     """
-    found = [_masked_part(init_one, place) for place in range(len(sizes))]
-    if not any(found):
-        raise ParamError(f"AnimateDiff: all {len(found)} masks are black; allowed are masks with white, which changes.")
-    boxes = _filled(found)
+    masked = [_masked_part(init_frame, frame) for frame in range(len(sizes))]
+    if not any(masked):
+        raise ParamError(f"all {len(masked)} masks are black; allowed are masks with white, which changes")
+    boxes = _filled(masked)
     if len(set(sizes)) > 1:
         return [
             masking.expand_crop_region(box, p.width, p.height, *size) for box, size in zip(boxes, sizes, strict=True)
@@ -143,26 +143,26 @@ def _crops(p: Img2Img, init_one: Callable[[int], None], sizes: list[tuple[int, i
     return [_centred(box, width, height, *sizes[0]) for box in boxes]
 
 
-def _masked_part(init_one: Callable[[int], None], place: int) -> Box | None:
+def _masked_part(init_frame: Callable[[int], None], frame: int) -> Box | None:
     def finding(part: Callable[..., Box | None]) -> Callable[..., None]:
-        def found(mask: Any, padding: int = 0) -> None:
-            raise _PartFound(part(mask, padding))
+        def stop(mask: Any, padding: int = 0) -> None:
+            raise _MaskedPart(part(mask, padding))
 
-        return found
+        return stop
 
     with replaced_call(masking, "get_crop_region_v2", finding):
         try:
-            init_one(place)
-        except _PartFound as stopped:
+            init_frame(frame)
+        except _MaskedPart as stopped:
             return stopped.box
     return None
 
 
-def _filled(found: list[Box | None]) -> list[Box]:
+def _filled(masked: list[Box | None]) -> list[Box]:
     """A frame whose mask is black stays as it is, wherever it is cut: it takes the part of the frame before it."""
-    first = next(box for box in found if box)
+    first = next(box for box in masked if box)
     boxes = []
-    for box in found:
+    for box in masked:
         first = box or first
         boxes.append(first)
     return boxes

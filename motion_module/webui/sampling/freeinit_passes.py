@@ -41,16 +41,16 @@ def freeinit_passes(p: Processing, params: VideoParams) -> Iterator[None]:
 
 
 def _repeating(sampler: Any, params: VideoParams, stack: ExitStack) -> Any:
-    for name, place in _METHODS.items():
-        passes = functools.partial(_passes, sampler, params, place)
+    for name, noise_arg in _METHODS.items():
+        passes = functools.partial(_passes, sampler, params, noise_arg)
         stack.enter_context(replaced_call(sampler, name, given_original(passes)))
     return sampler
 
 
 def _passes(
-    sampler: Any, params: VideoParams, place: int, once: Callable[..., Tensor], *args: Any, **kwargs: Any
+    sampler: Any, params: VideoParams, noise_arg: int, once: Callable[..., Tensor], *args: Any, **kwargs: Any
 ) -> Tensor:
-    noise = args[place].clone()
+    noise = args[noise_arg].clone()
     frames, _, height, width = noise.shape
     mask = low_pass((frames, height, width), params.freeinit_filter, params.freeinit_ds, params.freeinit_dt)
     result = once(*args, **kwargs)
@@ -60,7 +60,7 @@ def _passes(
         shared.state.nextjob()
         again = noised_again(result, noise, host.last_alpha(shared.sd_model))
         mixed = mix_frequencies(again, noise, mask)
-        latents = once(*args[:place], mixed, *args[place + 1 :], **kwargs)
+        latents = once(*args[:noise_arg], mixed, *args[noise_arg + 1 :], **kwargs)
         if is_stopped(shared.state) and not sampler.model_wrap_cfg.step:
             break  # what it gives is the noise that it has begun with
         result = latents

@@ -103,13 +103,11 @@ def read_picture(value: Any, background: str = "white") -> Image.Image | None:
     except (ReaderError, *DAMAGE) as error:
         shown = repr(value[:40] if isinstance(value, str) else value)
         allowed = either("a picture in base64", "a picture")
-        raise ParamError(
-            f"AnimateDiff: {mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}."
-        ) from error
+        raise ParamError(f"{mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}") from error
 
 
 def _decoded(text: str) -> Image.Image:
-    """Raises: ReaderError, or one of DAMAGE: it is no picture."""
+    """Raises: ReaderError, or one of DAMAGE: it is not a picture."""
     text = text.strip()
     if text[:5].lower() == "data:":
         text = text.partition(",")[2]
@@ -119,7 +117,7 @@ def _decoded(text: str) -> Image.Image:
 
 
 def _why(error: Exception) -> str:
-    return "it is no base64" if isinstance(error, binascii.Error) else reason_of(error)
+    return "it is not base64" if isinstance(error, binascii.Error) else reason_of(error)
 
 
 def _encoded(p: Img2Img, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:

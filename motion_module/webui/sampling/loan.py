@@ -11,22 +11,22 @@ from torch import Tensor
 
 from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
-from motion_module.core.denoising.row_order import Snapshot, places_after
+from motion_module.core.denoising.row_order import Snapshot, find_moved_rows
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
 from motion_module.patching import assign
-from motion_module.travel import Between
+from motion_module.travel import KeyMix
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall, is_stopped
 from motion_module.webui.progress import Amount, Progress, progress_of
 from motion_module.webui.sampling import neighbours
 from motion_module.windows import WindowPlan
 
-Places = Sequence[Between] | None
-PlacesOfPass = Callable[[bool], tuple[Places, Places]]
+Mixes = Sequence[KeyMix] | None
+MixesOfPass = Callable[[bool], tuple[Mixes, Mixes]]
 Lend = Callable[[Any], AbstractContextManager[Any]]
 """Changes a checkpoint's model for the length of a block."""
 DenoiserCallback = Callable[[DenoiserCall], None]
@@ -41,7 +41,7 @@ class Borrower:
         model: the motion module, on the CPU; it goes back there.
         frames: number of frames of the video.
         call: shared with the layers; holds motion scale and effect.
-        places: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
+        mixes: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
         together: whether the person lets branches share calls, which a request may override; None: as it is.
     """
 
@@ -49,16 +49,16 @@ class Borrower:
     model: MotionModel
     frames: int
     call: CallFrames
-    places: PlacesOfPass
+    mixes: MixesOfPass
     together: bool | None = None
 
     @classmethod
     def of(
-        cls, params: VideoParams, model: MotionModel, frames: int, places: PlacesOfPass, together: bool | None
+        cls, params: VideoParams, model: MotionModel, frames: int, mixes: MixesOfPass, together: bool | None
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
-        return cls(params, model, frames, call, places, together)
+        return cls(params, model, frames, call, mixes, together)
 
     @property
     def options(self) -> WindowPlan:
@@ -82,7 +82,7 @@ class Loan:
         self._borrower = borrower
         self._given_out = around
         self._together = host.branches_share_calls()
-        self._parts: list[_Part] = []
+        self._changes: list[_ModelChange] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
         self._progress = Progress(Amount())
@@ -97,27 +97,27 @@ class Loan:
     @contextmanager
     def of_each_checkpoint(self, lend: Lend) -> Iterator[None]:
         """A change of the model that the host samples with; taken back and made anew where it loads another one."""
-        part = _Part(lend)
-        self._parts.append(part)
+        change = _ModelChange(lend)
+        self._changes.append(change)
         try:
-            part.begin()
+            change.begin()
             yield
         finally:
-            part.end()
+            change.end()
 
     def around_reload(self, reload: Callable[..., Any]) -> Callable[..., Any]:
         """The host's `reload_model_weights`, with the loan given back before it and taken anew after it.
 
         The refiner and the hires checkpoint are loaded in the middle of sampling, some into the very same UNet, whose
-        layers must then be at their own places.
+        layers must then be in their own slots.
         """
 
         def give_back_and_borrow(*args: Any, **kwargs: Any) -> Any:
-            for part in reversed(self._parts):
-                part.end()
+            for change in reversed(self._changes):
+                change.end()
             result = reload(*args, **kwargs)
-            for part in self._parts:
-                part.begin()
+            for change in self._changes:
+                change.begin()
             return result
 
         return give_back_and_borrow
@@ -130,11 +130,11 @@ class Loan:
             parts = params.text_cond.shape[0] // self._borrower.frames  # not by x: InstructPix2Pix has two unconds
             self._travel(params, parts)
             before = Snapshot.of(params.x, params.text_cond)
-            with neighbours.failures_told(self._long):
+            with neighbours.failures_raised(self._long):
                 callbacks(params)
             after = Snapshot.of(params.x, params.text_cond)
-            places = neighbours.told(places_after, before, after, self._borrower.frames, parts)
-            self._announce(params, parts, places)
+            moved_rows = neighbours.with_neighbour_named(find_moved_rows, before, after, self._borrower.frames, parts)
+            self._announce(params, parts, moved_rows)
 
         return call
 
@@ -145,7 +145,7 @@ class Loan:
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
-            return neighbours.told(sliding, x, t, cond)
+            return neighbours.with_neighbour_named(sliding, x, t, cond)
 
         return slide
 
@@ -165,14 +165,14 @@ class Loan:
 
     def _travel(self, params: DenoiserCall, parts: int) -> None:
         """Give every frame its own condition."""
-        way, negative_way = self._borrower.places(getattr(params.denoiser.p, "is_hr_pass", False))
+        way, negative_way = self._borrower.mixes(getattr(params.denoiser.p, "is_hr_pass", False))
         cond, uncond = params.text_cond, params.text_uncond
         if way:
             assign(params, text_cond=past_mark(cond, lambda text: travelled(text, way, parts)))
         if negative_way:
             assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
-    def _announce(self, params: DenoiserCall, parts: int, places: tuple[int, ...]) -> None:
+    def _announce(self, params: DenoiserCall, parts: int, moved_rows: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
         cond, uncond = params.text_cond, params.text_uncond
         # Else the host pads: in another way, or in ours but with the empty prompt on its device.
@@ -185,7 +185,7 @@ class Loan:
         self._progress = progress_of(params.denoiser.p)
         self._progress.step(params.denoiser.step, _calls_of(params.denoiser))
         if self._sliding is not None:
-            layout_of = host.row_layout(self._borrower.frames, parts, params, places)
+            layout_of = host.row_layout(self._borrower.frames, parts, params, moved_rows)
             self._sliding.begin(params.denoiser.step, parts, layout_of)
 
     @contextmanager
@@ -199,7 +199,7 @@ class Loan:
             yield
 
 
-class _Part:
+class _ModelChange:
     """One change of the model of the moment, which may be taken back and made again."""
 
     def __init__(self, lend: Lend) -> None:

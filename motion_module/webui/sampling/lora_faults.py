@@ -23,7 +23,7 @@ def misfit(net: Any, layers: Mapping[str, nn.Module]) -> str | None:
         layers: every layer that the host knows, by its name.
     """
     if not net.modules and not getattr(net, "bundle_embeddings", None):
-        return f"has nothing for any layer of {_checkpoint()}; it is a LoRA for another kind of model, or no LoRA"
+        return f"has nothing for any layer of {_checkpoint()}; it is a LoRA for another kind of model, or not a LoRA"
     for name, module in net.modules.items():
         weight = getattr(layers.get(name), "weight", None)
         if isinstance(weight, Tensor) and not _fits(module, weight):
@@ -49,11 +49,11 @@ def unused_tag(networks: Any, data: dict[str, Any] | None) -> str | None:
         name = tag.positional[0] if tag.positional else None
         written = f"<lora:{':'.join(map(str, tag.items))}>"
         if name is None:
-            return f"{written} names no LoRA: {_TAG}."
+            return f"{written} names no LoRA: {_TAG}"
         if name in loaded and not _is_number(loaded[name]):
-            return f"{written} has no number as its weight: {_TAG}."
+            return f"{written} has no number as its weight: {_TAG}"
         if name not in loaded and (name in networks.available_network_aliases or name in networks.available_networks):
-            return f"The LoRA {name} was not loaded for {written}; the WebUI's log says why ({_TAG})."
+            return f"The LoRA {name} was not loaded for {written}; the WebUI's log says why ({_TAG})"
     return None
 
 

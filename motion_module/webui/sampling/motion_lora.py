@@ -145,11 +145,11 @@ class Networks:
         try:
             net = original(name, *args, **kwargs)
         except Exception as error:  # of whatever kind of network
-            self._fail(CheckpointError(f"The LoRA {name} cannot be used: {str(error).rstrip('.'):.300}."))
+            self._fail(CheckpointError(f"The LoRA {name} cannot be used: {str(error).rstrip('.'):.300}"))
             raise
         fault = misfit(net, self._known)
         if fault:
-            raise self._fail(CheckpointError(f"The LoRA {name} {fault}."))
+            raise self._fail(CheckpointError(f"The LoRA {name} {fault}"))
         return net
 
     def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ class Networks:
         except CheckpointError as error:
             raise self._fail(error) from None
         except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
-            self._fail(CheckpointError(f"the LoRA {name} cannot be read; the WebUI's log says why."))
+            self._fail(CheckpointError(f"the LoRA {name} cannot be read; the WebUI's log says why"))
             raise
         try:
             self._check(state, name)
@@ -176,7 +176,7 @@ class Networks:
 
     def _fail(self, error: CheckpointError) -> CheckpointError:
         """Keep the first error."""
-        self._error = self._error or CheckpointError(f"AnimateDiff: {error.sentence}")
+        self._error = self._error or CheckpointError(error.sentence)
         return error
 
     def _check(self, state: Any, name: str) -> None:
@@ -186,15 +186,15 @@ class Networks:
             CheckpointError: names the LoRA, and the motion module that has no place for a key.
         """
         if not isinstance(state, Mapping):
-            raise CheckpointError(f"The LoRA {name} cannot be used: it holds no weights by name.")
+            raise CheckpointError(f"The LoRA {name} cannot be used: it holds no weights by name")
         check_weights(state, name)
         check_fits(motion_low_ranks(state, name), self._model, name)
         for key in host_keys(state):
             layer = _IN_HOST + key.partition(".")[0].removeprefix(UNET)
             if _MOTION in key and layer not in self._layers:
                 raise CheckpointError(
-                    f"{name} is no LoRA for {self._model.name} ({self._model.spec.kind.name}), "
-                    f"which has no place for its {key:.200}."
+                    f"{name} is not a LoRA for {self._model.name} ({self._model.spec.kind.name}), "
+                    f"which has no place for its {key:.200}"
                 )
 
     def _name_layers(self) -> None:

@@ -27,7 +27,7 @@ _LIBRARIES = {"torch", "einops"}  # through which an extension may fail
 Result = TypeVar("Result")
 
 
-def told(read: Callable[..., Result], *args: Any) -> Result:
+def with_neighbour_named(read: Callable[..., Result], *args: Any) -> Result:
     """`read(*args)`, which tells where rows are; where it cannot, the person is told who has moved them.
 
     Raises:
@@ -41,12 +41,12 @@ def told(read: Callable[..., Result], *args: Any) -> Result:
         kind = UserError if who else HostError
         raise kind(
             f"AnimateDiff cannot tell {error.numbers}: {who or 'another extension'} has moved or changed the rows. "
-            f"Turn that off for this video; of an extension that works on tiles, set the batch size of tiles to 1."
+            f"Turn that off for this video; of an extension that works on tiles, set the batch size of tiles to 1"
         ) from error
 
 
 @contextmanager
-def failures_told(long: bool) -> Iterator[None]:
+def failures_raised(long: bool) -> Iterator[None]:
     """What a denoiser callback of another extension raises, the host prints and forgets; its effect is then missing.
 
     Where the video is cut into windows, that is most likely why.
@@ -147,7 +147,7 @@ def _cut_value(name: str, value: Any, frames: int, count: int, shown: list[int])
         return picked(value, shown)
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
         cut = [_cut_value(name, item, frames, count, shown) if isinstance(item, Tensor) else item for item in value]
-        return cut if any(one is not other for one, other in zip(cut, value, strict=True)) else value
+        return cut if any(new is not other for new, other in zip(cut, value, strict=True)) else value
     return value
 
 
@@ -173,13 +173,13 @@ def _counting(unet: nn.Module, frames: int) -> Iterator[Any]:
 def _standing_in(unet: nn.Module) -> Iterator[Callable[..., Any]]:
     """Functions of others in the place of the layers' own, or hooked to them."""
     for module in unet.modules():
-        for found in (
+        for function in (
             vars(module).get("forward"),
             *module._forward_pre_hooks.values(),
             *module._forward_hooks.values(),
         ):
-            if found is not None:
-                yield found
+            if function is not None:
+                yield function
 
 
 def _held_by(function: Any) -> Iterator[tuple[str, Any]]:
@@ -194,7 +194,7 @@ def _held_by(function: Any) -> Iterator[tuple[str, Any]]:
             continue
 
 
-_WAYS_OUT = f"Set {mention('batch_size')} to the number of frames, or turn that extension off for this video."
+_WAYS_OUT = f"Set {mention('batch_size')} to the number of frames, or turn that extension off for this video"
 
 
 def _cannot_do_windows(error: BaseException) -> UserError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from motion_module.patching import assign
-from motion_module.travel import Between, Travel, parse
+from motion_module.travel import KeyMix, Travel, parse
 from motion_module.webui.host_types import Processing
 from motion_module.webui.plan.prompts import OF_PICTURES, styled
 
@@ -57,7 +57,7 @@ class FramePrompts:
         """Set the prompts of the coming batch of `p`, one for each frame.
 
         The host encodes the prompt of each frame; `of_call` says how the conditionings are mixed then. The infotext
-        keeps the prompts as typed, and has the schedule as it was understood beside them.
+        keeps the prompts as typed, and has the keys as they were understood beside them.
         """
         for name in _FIRST_PASS + _HIRES_PASS:
             texts = getattr(p, name, None)
@@ -68,8 +68,8 @@ class FramePrompts:
                     _log.info("%s: %s", name, travel)
                     p.extra_generation_params[_LABELS[name]] = str(travel)
 
-    def of_call(self, hires: bool) -> tuple[list[Between] | None, list[Between] | None]:
+    def of_call(self, hires: bool) -> tuple[list[KeyMix] | None, list[KeyMix] | None]:
         """How the conditionings of prompt and negative prompt travel in a pass, None for one that does not."""
         travels = [self._travels.get(name) for name in (_HIRES_PASS if hires else _FIRST_PASS)]
-        way, negative_way = (travel.places() if travel else None for travel in travels)
+        way, negative_way = (travel.mixes() if travel else None for travel in travels)
         return way, negative_way

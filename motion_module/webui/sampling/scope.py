@@ -86,13 +86,13 @@ def _check_unet() -> None:
         label = getattr(sd_unet.current_unet_option, "label", "another one")
         raise UserError(
             f"AnimateDiff needs the checkpoint's own UNet, but {label} stands in for it; "
-            f'set "SD Unet" to None in the settings.'
+            f'set "SD Unet" to None in the settings'
         )
 
 
 def _negatives_of_one_length(borrower: Borrower) -> AbstractContextManager[Any]:
     """The host stacks positive prompts of different lengths, but not the negative ones of a travel."""
-    if not any(borrower.places(hires)[1] for hires in (False, True)):
+    if not any(borrower.mixes(hires)[1] for hires in (False, True)):
         return nullcontext()
 
     def padded_and_stacked(stacked: Callable[..., Any], schedules: Sequence[Sequence[Any]], step: int) -> Any:
