@@ -264,7 +264,7 @@ def moved(pocket, monkeypatch):
     """How far a run is at each frame that is read, as the host tells it."""
     from modules import progress as hosts
 
-    told, tell = [], listening.tell_frame
+    told, tell = [], listening.show_frame
 
     def telling(*args, **kwargs):
         tell(*args, **kwargs)
