@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,13 +100,19 @@ def animatediff_i2i_batch(
     processing.fix_seed(p)
     if use_png_info:
         changes |= _own_parameters(p, frames[0], png_info_props or [], png_info_dir)
-    with ExitStack() as stack:
-        stack.enter_context(batch.on(p))
-        for name, value in changes.items():
-            stack.enter_context(replaced(p, name, value))
+    with batch.on(p), _changed(p, changes):
         assign(shared.state, job_count=p.n_iter)
         processed = scripts.scripts_img2img.run(p, *args)
         return processing.process_images(p) if processed is None else processed
+
+
+@contextmanager
+def _changed(p: Processing, changes: Mapping[str, Any]) -> Iterator[None]:
+    """Attributes of `p` have other values for the length of the block."""
+    with ExitStack() as stack:
+        for name, value in changes.items():
+            stack.enter_context(replaced(p, name, value))
+        yield
 
 
 @dataclass(frozen=True)
