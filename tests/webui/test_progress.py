@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -286,10 +287,10 @@ def test_it_moves_while_a_source_is_read(tmp_path, moved, kind):
         "duplicates": lambda: {"video_source": str(film(tmp_path / "d.mp4", [2] * 40)), "drop_duplicates": True},
     }[kind]()
     shared.opts.data["animatediff_frame_extract_path"] = str(tmp_path / "extracted")
-    amount = Amount(search=30, read=0.1, passes=(Pass("sample", 5, 0.01),))
+    amount, p = Amount(search=30, read=0.1, passes=(Pass("sample", 5, 0.01),)), Mock()
     shared.state.begin(job="test")
     try:
-        with progress_shown(amount, 1, 0) as told, opened(VideoParams(enable=True, **fields), None, None, told):
+        with progress_shown(p, amount, 1, 0) as told, opened(VideoParams(enable=True, **fields), None, None, told):
             pass
     finally:
         shared.state.end()
