@@ -225,17 +225,20 @@ def progress_of(p: Processing) -> Progress:
     return progress if isinstance(progress, Progress) else Progress(Amount())
 
 
-@contextmanager
-def progress_shown(p: Processing, amount: Amount, jobs: int, more: int) -> Iterator[Progress]:
+def progress_shown(p: Processing, amount: Amount, jobs: int, more: int) -> AbstractContextManager[Progress]:
     """The progress of a run inside the block, told to the host. Nothing of it is left when the block ends.
 
     Args:
-        p: the host's processing object.
+        p: the host's processing object; it is not kept alive.
         amount: how much there is to do.
         jobs: how many jobs the host counts for it.
         more: how many we add to them.
     """
-    counters = HostCounters(p, jobs, more)
+    return _told(HostCounters(p, jobs, more), amount)
+
+
+@contextmanager
+def _told(counters: HostCounters, amount: Amount) -> Iterator[Progress]:
     progress = Progress(amount, counters)
     counters.begin(amount.steps)
     try:

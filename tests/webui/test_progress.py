@@ -3,19 +3,21 @@
 import threading
 import time
 from contextlib import closing
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from neighbours import extension
 from runs import make, run, video
 from video_files import film, folder_of, gif
 
 from motion_module.media.writing import saving
 from motion_module.params import VideoParams
+from motion_module.stand_in import StandIn
 from motion_module.webui import progress
 from motion_module.webui.progress import Amount, Pass, Progress, progress_shown
 from motion_module.webui.request import listening
 from motion_module.webui.request.video_source import opened
+from motion_module.webui.sampling.decoding import decoding_shown
 
 LONG = {"video_length": 10, "batch_size": 4, "overlap": 2, "format": ["GIF", "PNG"]}  # four windows
 
@@ -227,21 +229,17 @@ def test_nothing_is_left_of_a_run_that_fails(client, monkeypatch):
     assert idle(shared.state)
 
 
-def test_the_runs_of_a_script_share_its_jobs(pocket, monkeypatch):
+def test_the_runs_of_a_script_share_its_jobs(job):
     """X/Y/Z plot counts the jobs of all its cells before the first."""
-    from modules import processing, shared
+    from modules import processing
     from modules import progress as hosts
 
-    shared.state.begin(job="plot")
-    shared.state.job_count, shared.state.processing_has_refined_job_count = 4, True
+    job.job_count, job.processing_has_refined_job_count = 4, True
     reached = []
-    try:
-        for _ in range(4):
-            with closing(make(animatediff=video(format=["PNG"]), steps=2)) as p:
-                processing.process_images(p)
-            reached.append((shared.state.job_no, shared.state.job_count, hosts.fraction_done()))
-    finally:
-        shared.state.end()
+    for _ in range(4):
+        with closing(make(animatediff=video(format=["PNG"]), steps=2)) as p:
+            processing.process_images(p)
+        reached.append((job.job_no, job.job_count, hosts.fraction_done()))
     assert reached == [(1, 4, 0.25), (2, 4, 0.5), (3, 4, 0.75), (4, 4, 1.0)]
 
 
@@ -276,7 +274,7 @@ def moved(pocket, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["film", "searched", "gif", "folder", "duplicates"])
-def test_it_moves_while_a_source_is_read(tmp_path, moved, kind):
+def test_it_moves_while_a_source_is_read(tmp_path, moved, job, kind):
     from modules import shared
 
     fields = {
@@ -287,13 +285,10 @@ def test_it_moves_while_a_source_is_read(tmp_path, moved, kind):
         "duplicates": lambda: {"video_source": str(film(tmp_path / "d.mp4", [2] * 40)), "drop_duplicates": True},
     }[kind]()
     shared.opts.data["animatediff_frame_extract_path"] = str(tmp_path / "extracted")
-    amount, p = Amount(search=30, read=0.1, passes=(Pass("sample", 5, 0.01),)), Mock()
-    shared.state.begin(job="test")
-    try:
-        with progress_shown(p, amount, 1, 0) as told, opened(VideoParams(enable=True, **fields), None, None, told):
-            pass
-    finally:
-        shared.state.end()
+    amount = Amount(search=30, read=0.1, passes=(Pass("sample", 5, 0.01),))
+    p = make()
+    with progress_shown(p, amount, 1, 0) as told, opened(VideoParams(enable=True, **fields), None, None, told):
+        pass
     assert moved == sorted(moved) and len(set(moved)) > 5 and 0 <= moved[0] < moved[-1] < 1
 
 
@@ -373,3 +368,80 @@ def test_a_progress_that_nobody_hears_takes_everything():
     silent.decoded(0.3)
     silent.saved(0.5)
     silent.finished()
+
+
+@pytest.fixture
+def job(pocket):
+    """The host's state, while a job is on."""
+    from modules import shared
+
+    shared.state.begin(job="test")
+    yield shared.state
+    shared.state.end()
+
+
+@pytest.fixture
+def broken(job):
+    """A run that another extension breaks, and that nobody closes, as X/Y/Z plot does with its cells."""
+    from modules import processing
+
+    def fail(*args):
+        raise ZeroDivisionError("not ours")
+
+    class Breaking:
+        def process(self, p):
+            p.setup_conds = fail
+
+    p = make(animatediff=video(format=["PNG"]), steps=2)
+    with extension("txt2img", Breaking()), pytest.raises(ZeroDivisionError):
+        processing.process_images(p)
+    assert not told_as_ever()
+    return p
+
+
+def told_as_ever():
+    from modules import processing, shared
+
+    return not any(
+        isinstance(vars(owner).get(name), StandIn)
+        for owner, name in (
+            (shared.state, "nextjob"),
+            (shared.state, "dict"),
+            (shared.total_tqdm, "reset"),
+            (processing, "decode_latent_batch"),
+        )
+    )
+
+
+def test_a_run_that_was_broken_off_ends_with_its_p(job):
+    """The copy that a script has made is gone."""
+
+    class P:
+        pass
+
+    p = P()
+    run = progress_shown(p, Amount(), 1, 0)
+    told = run.__enter__()
+    told.enter(decoding_shown(told))
+    assert not told_as_ever() and job.dict()["job_count"] == 1
+    del p
+    assert told_as_ever() and (job.job_no, job.job_count) == (0, 1)
+
+
+def test_a_run_that_was_broken_off_ends_with_the_next_one(broken, job):
+    from modules import processing
+
+    with closing(make(animatediff=video(format=["PNG"]), steps=2)) as p:
+        assert len(processing.process_images(p).images) == 4
+    assert told_as_ever() and (job.job_no, job.job_count) == (1, 1)
+
+
+def test_a_run_that_was_broken_off_ends_with_its_job(broken, job):
+    from modules import processing
+
+    job.end()
+    job.begin(job="plain")
+    with closing(make(batch_size=2, steps=1)) as p:
+        processing.process_images(p)
+    told = job.dict()
+    assert told_as_ever() and (told["job_no"], told["job_count"]) == (1, 1)
