@@ -20,6 +20,34 @@ from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Processing
 
 _PARTS = 100_000  # of a job, so that a step in them is less than anybody sees
+
+
+class _Parts(int):
+    """`_PARTS` for whoever divides by it; the number of jobs for whoever compares it.
+
+    The host's Interrupt button asks whether there is more than one job, and waits for the end of the first one then.
+    """
+
+    jobs: int
+
+    def __new__(cls, jobs: int) -> _Parts:
+        parts = super().__new__(cls, _PARTS)
+        parts.jobs = jobs
+        return parts
+
+    def __gt__(self, other: int) -> bool:
+        return self.jobs > other
+
+    def __ge__(self, other: int) -> bool:
+        return self.jobs >= other
+
+    def __lt__(self, other: int) -> bool:
+        return self.jobs < other
+
+    def __le__(self, other: int) -> bool:
+        return self.jobs <= other
+
+
 _LIVING: list[HostCounters] = []
 """Those that have begun and not ended."""
 
@@ -46,6 +74,7 @@ class HostCounters:
         self._from = min(1.0, self._job / state.job_count) if counted else 0.0
         self._to = max(self._from, min(1.0, (self._job + jobs + more) / self._jobs)) if counted else 1.0
         self._part = round(self._from * _PARTS)
+        self._parts = _Parts(state.job_count if counted else jobs)
         self._stack = ExitStack()
 
     @property
@@ -71,7 +100,7 @@ class HostCounters:
                 (shared.total_tqdm, "reset", self._whole_bar(steps)),
             ):
                 stack.enter_context(replaced_call(owner, name, given_original(ours)))
-            assign(state, job_count=_PARTS, job_no=self._part)
+            assign(state, job_count=self._parts, job_no=self._part)
             self._stack = stack.pop_all()
 
     def enter(self, context: AbstractContextManager[Any]) -> None:
@@ -88,7 +117,7 @@ class HostCounters:
             return
         reached = self._from + (self._to - self._from) * min(1.0, fraction)
         self._part = max(self._part, int(reached * _PARTS))
-        assign(shared.state, job_count=_PARTS, job_no=self._part)
+        assign(shared.state, job_count=self._parts, job_no=self._part)
 
     def _next_job(self, original: Callable[[], None]) -> None:
         original()  # counts one up and begins with step 0, which is less than one

@@ -10,6 +10,16 @@ from modules.ui_components import ToolButton
 paste_symbol = "\u2199\ufe0f"
 
 
+def press_interrupt() -> None:
+    """The button: where several batches are to be made, the first click ends the run after this one."""
+    state = shared.state
+    if not state.stopping_generation and state.job_count > 1 and shared.opts.interrupt_after_current:
+        state.stop_generating()
+        gr.Info("Generation will stop after this picture; click again to stop at once.")
+    else:
+        state.interrupt()
+
+
 class UiPromptStyles:
     """The choice of styles; `dropdown` is the component."""
 
@@ -65,4 +75,4 @@ class Toprow:
             self.submit = gr.Button("Generate", elem_id=f"{self.id_part}_generate", variant="primary")
         # A closure, because gradio would ask the bound methods for arguments of their own.
         self.skip.click(fn=lambda: shared.state.skip())
-        self.interrupt.click(fn=lambda: shared.state.interrupt())
+        self.interrupt.click(fn=press_interrupt)

@@ -445,3 +445,27 @@ def test_a_run_that_was_broken_off_ends_with_its_job(broken, job):
         processing.process_images(p)
     told = job.dict()
     assert told_as_ever() and (told["job_no"], told["job_count"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields", "at_once"),
+    [({}, {}, True), ({}, {"freeinit_enable": True}, True), ({"n_iter": 2}, {}, False)],
+    ids=["one video", "FreeInit", "two videos"],
+)
+def test_the_interrupt_button_stops_a_video_at_once(pocket, request_, fields, at_once):
+    """The host's button waits for the end of the first of several jobs; parts of one video are no jobs."""
+    from modules import script_callbacks, shared, ui_toprow
+
+    pressed = []
+
+    def press(params):
+        if not pressed:
+            ui_toprow.press_interrupt()
+            pressed.append((shared.state.interrupted, shared.state.stopping_generation))
+
+    script_callbacks.on_cfg_denoiser(press)
+    try:
+        run(make(animatediff=video(**LONG, **fields), **request_))
+    finally:
+        script_callbacks.remove_callbacks_for_function(press)
+    assert pressed == [(at_once, not at_once)]

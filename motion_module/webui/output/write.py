@@ -17,7 +17,7 @@ from motion_module.media.writing.names import Claim
 from motion_module.media.writing.saving import WriteReport, write_clip
 from motion_module.webui.request.interpolation import Interpolation
 from motion_module.webui.settings import settings_of
-from motion_module.wording import for_client
+from motion_module.wording import for_client, number_text
 
 logger = logging.getLogger(__name__)
 OnShare = Callable[[float], None]
@@ -58,8 +58,8 @@ class Progress:
 
     def __call__(self, done: int) -> None:
         """So many frames have been passed on to the writers."""
-        speed = done / max(self._clock() - self._start, 1e-6)
-        shared.state.textinfo = f"AnimateDiff: saving frame {done} of {self._frames}, {speed:.3g} frames/s"
+        speed = number_text(round(done / max(self._clock() - self._start, 1e-6), 1))
+        shared.state.textinfo = f"AnimateDiff: saving frame {done} of {self._frames}, {speed} frames/s"
         if self._on_share is not None:
             self._on_share(done / max(self._frames, 1))
 
