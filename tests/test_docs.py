@@ -41,6 +41,16 @@ def _citations(path):
     return [found[0] for found in CITATION.finditer(path.read_text("utf8"))]
 
 
+FOR_DEVELOPERS = ["CONTRIBUTING.md", "motion_module/README.md", "pocket/README.md", *DOCS.glob("*.md")]
+
+
+@pytest.mark.parametrize("text", FOR_DEVELOPERS, ids=lambda path: Path(path).name)
+def test_every_file_of_code_that_is_named_is_there(text):
+    code = [path.as_posix() for path in CODE]
+    for named in re.findall(r"[\w/]+\.py\b", (ROOT / text).read_text("utf8")):
+        assert any(path.endswith(f"/{named}") for path in code), named
+
+
 def test_nobody_cites_what_no_cloner_has():
     for path in [*TEXTS, *CODE]:
         if path != Path(__file__):
