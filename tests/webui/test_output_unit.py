@@ -294,7 +294,7 @@ def test_progress_is_told(host):
     assert told == [
         "AnimateDiff: saving frame 1 of 4, 10 frames/s",
         "AnimateDiff: saving frame 2 of 4, 8 frames/s",
-        "AnimateDiff: saving frame 3 of 4, 8.57 frames/s",
+        "AnimateDiff: saving frame 3 of 4, 8.6 frames/s",
     ]
 
 
