@@ -28,12 +28,11 @@ class _Parts(int):
     The host's Interrupt button asks whether there is more than one job, and waits for the end of the first one then.
     """
 
-    jobs: int
-
     def __new__(cls, jobs: int) -> _Parts:
-        parts = super().__new__(cls, _PARTS)
-        parts.jobs = jobs
-        return parts
+        return super().__new__(cls, _PARTS)
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
 
     def __gt__(self, other: int) -> bool:
         return self.jobs > other
