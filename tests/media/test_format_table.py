@@ -90,7 +90,7 @@ def test_help_texts_follow_the_table():
     table = VideoParams.table()
     assert table["format"].choices == NAMES and VideoParams().format == list(formats.DEFAULT)
     assert f"drop frames to keep the length: {formats.limits_text()}." in table["fps"].help
-    assert f"goes into {formats.listed(formats.WITH_SOUND)}." in table["keep_sound"].help
+    assert f"into {formats.listed(formats.WITH_SOUND)}." in table["keep_sound"].help
     assert f"leaves {formats.listed(formats.NO_PICTURES)} out" in table["returned"].help
 
 
