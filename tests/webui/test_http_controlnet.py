@@ -9,7 +9,7 @@ import snapshot
 from control_videos import STILL, batch, folder_of, mp4_of, picture, request, unit
 from http_client import Client, gradient, mp4_frames, png_base64
 from PIL import Image
-from runs import make, runner_of, video
+from runs import make, run, runner_of, video
 
 FRAMES = 5
 _known = {}
@@ -158,6 +158,22 @@ def test_the_page_is_told_what_held_too_few(pocket, folder):
     assert any("5 frames instead of 9: the batch folder of ControlNet unit 0" in text for text in p.comments)
     hooks.run_of(p).borrowed.end()
     assert p.batch_size == 1
+
+
+def test_a_run_inside_gets_the_persons_own_units(pocket, folder):
+    """A detailer starts img2img for each frame with the arguments of all scripts: ours for the video are none for it."""
+    from neighbours import extension
+
+    p = with_units([page_unit()], video_path=str(folder), video_length=2)
+    own, seen = p.script_args, []
+
+    class Detailer:
+        def postprocess_image(self, p, pp, *args):
+            seen.append(p.script_args)
+
+    with extension("txt2img", Detailer()):
+        run(p)
+    assert len(seen) == 2 and all(args is own or args == own for args in seen)
 
 
 def test_keyframes_do_not_limit_the_frames(client, quiet, tmp_path):

@@ -78,6 +78,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         p.n_iter,
         film,
         together,
+        p.script_args,
     )
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
 

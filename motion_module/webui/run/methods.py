@@ -67,6 +67,8 @@ def init(session: Session, original: Original, *args: Any, **kwargs: Any) -> Any
         return original(*args, **kwargs)
     session.borrowed.set_all(for_videos(p, plan.request.frames, session.work.runs))
     session.work.prompts.check_all(p)
+    # ControlNet has taken its units in `process`; whoever runs with the same arguments meanwhile gets the person's own.
+    session.borrowed.set("script_args_value", session.work.script_args)
     with host.noise_schedule(shared.sd_model, chosen_schedule(plan.module.spec.kind)):
         return session.work.pictures.init(original, p.all_prompts, p.all_seeds, p.all_subseeds, *args[3:], **kwargs)
 

@@ -61,6 +61,7 @@ class Work:
         runs: the WebUI's batch count as it was before `process`.
         film: what makes frames between frames, if it is FILM; None otherwise.
         together: whether the person lets branches share calls.
+        script_args: of all scripts, as the person has them.
         unfinished: number of a video, from 0 -> where it was interrupted.
     """
 
@@ -72,4 +73,5 @@ class Work:
     runs: int
     film: Film | None
     together: bool
+    script_args: Any
     unfinished: dict[int, str] = field(default_factory=dict)
