@@ -55,7 +55,7 @@ class HostCounters:
     """What the host counts during one run of ours, from `begin` to `end`.
 
     Some runs are never closed: those of copies of `p` that a script makes, when another extension breaks them. Then it
-    ends as soon as that copy is gone, another job has begun, or another run asks for it (`end_left_over`).
+    ends as soon as that copy is gone, another job has begun, or another run asks for it (`left_over`).
 
     Args:
         p: the host's processing object of the run.
@@ -155,13 +155,11 @@ class HostCounters:
             assign(state, job_count=self._jobs if self._before else 0)  # 0: nobody had begun one
 
 
-def end_left_over(running: Iterable[Any]) -> None:
-    """End the counting of runs that have been broken off.
+def left_over(running: Iterable[Any]) -> list[Any]:
+    """Each `p` of a run that counts still, though the host has long broken it off.
 
     Args:
         running: each `p` that the host is processing.
     """
     lasting = list(running)
-    for counters in list(_LIVING):
-        if not any(p is counters.p for p in lasting):
-            counters.end()
+    return [counters.p for counters in _LIVING if not any(counters.p is p for p in lasting)]

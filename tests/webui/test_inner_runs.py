@@ -1,6 +1,8 @@
 """Runs inside a run stay pictures; runs that a script starts one after the other are videos."""
 
 import copy
+import gc
+import weakref
 from contextlib import closing
 
 import numpy as np
@@ -156,3 +158,21 @@ def test_a_cell_that_another_extension_breaks_does_not_make_the_next_one_an_inne
 
     with extension("txt2img", Breaking()):
         assert is_video(of_script(cells))
+
+
+def test_a_cell_that_another_extension_breaks_is_not_held_for_ever(pocket):
+    """Nobody closes it; the next run, a plain one too, lets it go."""
+    from modules import processing
+
+    class Breaking:
+        def process(self, p):
+            p.setup_conds = lambda: 1 / 0
+
+    p = make(animatediff=video())
+    with extension("txt2img", Breaking()), pytest.raises(ZeroDivisionError):
+        processing.process_images(p)
+    seen = weakref.ref(p)
+    del p
+    processed(make(steps=1))
+    gc.collect()
+    assert seen() is None

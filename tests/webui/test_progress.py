@@ -433,6 +433,7 @@ def test_a_run_that_was_broken_off_ends_with_the_next_one(broken, job):
 
     with closing(make(animatediff=video(format=["PNG"]), steps=2)) as p:
         assert len(processing.process_images(p).images) == 4
+    assert broken.sample.__func__ is type(broken).sample, "nothing of ours is left on it"
     assert told_as_ever() and (job.job_no, job.job_count) == (1, 1)
 
 

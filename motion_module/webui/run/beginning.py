@@ -13,7 +13,6 @@ from motion_module.params import VideoParams
 from motion_module.webui.answers import add_message, worded_for
 from motion_module.webui.controlnet.control import Control
 from motion_module.webui.host import host
-from motion_module.webui.host_counters import end_left_over
 from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.changes import changes_of_request
@@ -59,7 +58,6 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         add_message(outer, _INNER)
         return
     film = interpolation.check(params)
-    end_left_over(inner_runs.running())
     request, control = _possible(p, params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
     progress = borrowed.enter(progress_shown(p, amount_of(p, request), *jobs_of(p, request)))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from motion_module.webui.host_types import OverlayOfFrame, Processed, Processing
+from motion_module.webui.run import inner_runs
 from motion_module.webui.run.beginning import begin
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME, FailedRun, guarded
@@ -25,6 +26,7 @@ def run_of(p: Processing) -> Session | FailedRun | None:
 def before_process(p: Processing, args: Sequence[Any]) -> None:
     """Hook: read the request and begin a session, if a video is asked for."""
     put_right()
+    inner_runs.end_left_over()
     _part_from_original(p)
     running = run_of(p)
     if running is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from motion_module.webui.host_counters import left_over
 from motion_module.webui.host_types import Processing
 from motion_module.webui.run.hook_errors import NAME
 
@@ -19,10 +20,19 @@ def outer_of(p: Processing) -> Any | None:
 
     X/Y/Z plot, prompt matrix, loopback and SD upscale start runs, too, but not from within one.
     """
-    return None if getattr(p, ALLOWED, False) else next((other for other in running() if other is not p), None)
+    return None if getattr(p, ALLOWED, False) else next((other for other in _running() if other is not p), None)
 
 
-def running() -> Iterator[Any]:
+def end_left_over() -> None:
+    """End the runs that the host has broken off without closing their `p`: cells of a plot. Else they would hold their
+    pictures, their motion module and the checkpoint for ever, and change what the host counts."""
+    for p in left_over(_running()):
+        run = getattr(p, NAME, None)
+        if run is not None:
+            run.borrowed.end()
+
+
+def _running() -> Iterator[Any]:
     """Every `p` with a session of its own that the host is processing in this thread, the innermost first."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
