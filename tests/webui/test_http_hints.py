@@ -20,7 +20,7 @@ class Panel:
     """The extension's panel on one tab, as the page has it."""
 
     def __init__(self, url, tab):
-        self.url, self.prefix = url, f"script_{tab}_animatediff_"
+        self.url, self.tab, self.prefix = url, tab, f"script_{tab}_animatediff_"
         config = requests.get(f"{url}/config", timeout=300).json()
         self.props = {component["id"]: component["props"] for component in config["components"]}
         self.places = {props.get("elem_id"): place for place, props in self.props.items()}
@@ -34,6 +34,8 @@ class Panel:
         self.first = self.props[hint]["value"]
 
     def place(self, name):
+        if name.startswith("webui "):
+            return self.places[f"{self.tab}_{name.removeprefix('webui ')}"]
         return self.places[self.prefix + (name if name != "enable" else "enable-checkbox")]
 
     def change(self, name, value, **others):
@@ -97,6 +99,38 @@ def test_what_would_be_refused_is_said_at_once(panel):
     assert text(panel.change("batch_size", None)) == (
         "AnimateDiff: Context batch size is empty; allowed is a whole number from 1 to 256."
     )
+
+
+def test_the_webuis_own_fields_count(panel):
+    """What would be said of them after a run is said before it; without a video they are nobody's concern."""
+    said = "Batch size of the WebUI, 3, has no effect: all 8 frames of a video are one batch; use Batch count."
+    assert text(panel.change("webui batch_size", 3, enable=True, video_length=8)) == said
+    assert text(panel.change("video_length", 8, enable=True, **{"webui batch_size": 3})) == said
+    assert text(panel.change("webui batch_size", 3, video_length=8)) == ""
+    late = {"enable": True, "webui prompt": "0: a cat\n9: a dog"}
+    assert "9" in text(panel.change("video_length", 8, **late)) and text(panel.change("video_length", 10, **late)) == ""
+
+
+def test_the_facts_of_the_page_are_those_of_its_run(pocket):
+    from motion_module.params import VideoParams
+    from motion_module.webui.page.page_facts import facts_of_page
+    from motion_module.webui.plan.facts import Facts
+
+    params = VideoParams(enable=True)
+    values = {
+        "width": 64,
+        "height": 96,
+        "steps": 7,
+        "sampler": "DDIM",
+        "batch_size": 2,
+        "batch_count": 3,
+        "hires": True,
+    }
+    made = facts_of_page("txt2img", params, {**values, "hires_steps": 0, "prompt": "a"})
+    assert (made.width, made.height, made.steps, made.sampler) == (64, 96, (7, 7), "DDIM")
+    assert (made.batch_size, made.batch_count, made.texts["prompt"]) == (2, 3, ("a",))
+    assert facts_of_page("txt2img", params, {**values, "hires": False}).steps == (7,)
+    assert facts_of_page("txt2img", params, {}).steps == Facts.steps, "another host may have other elements"
 
 
 def test_a_picture_is_told_by_a_box_and_never_sent(pocket):

@@ -55,7 +55,7 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
             with gr.Group(), gr.Row(visible=any(_on_tab(field, is_img2img) for field in members.values())):
                 for name, field in members.items():
                     shown[name] = _widget(name, field, _on_tab(field, is_img2img), elem_id(name))
-        panel_notes.follow(hint, {"enable": enable, **shown}, is_img2img)
+        panel_notes.follow(hint, {"enable": enable, **shown}, "img2img" if is_img2img else "txt2img")
     fields = [enable, *(shown[name] for name in table)]
     pasted: list[InfotextField] = [
         (field, partial(_pasted, name)) for name, field in zip(["enable", *table], fields, strict=True)

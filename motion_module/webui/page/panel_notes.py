@@ -13,29 +13,34 @@ import gradio as gr
 from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
-from motion_module.webui.plan.facts import Facts
+from motion_module.webui.page.page_facts import facts_of_page, host_components
 from motion_module.webui.plan.request import Request
 from motion_module.without_effect import idle_fields
 
 _SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
 _FILES = ("image", "video")
+_LOOKED_AT = ("batch_size",)  # of the host's own fields, those that a note is about
 
 
-def follow(line: Any, fields: Mapping[str, Any], is_img2img: bool) -> None:
+def follow(line: Any, fields: Mapping[str, Any], tab: str) -> None:
     """Let a line of text follow the fields of a panel; call it inside the panel.
 
     Args:
         line: a `gr.HTML`.
         fields: name -> component.
-        is_img2img: which tab it is for.
+        tab: txt2img or img2img.
     """
     watched = {name: field for name, field in fields.items() if VideoParams.table()[name].kind not in _SILENT}
     asked = {name: _presence(field) if _is_file(name) else field for name, field in watched.items()}
-    tell = partial(_hint, list(asked), {name: field.elem_id for name, field in fields.items()}, is_img2img)
-    line.value = tell(*(field.value for field in asked.values()))
-    for name, field in asked.items():
-        changed = field.blur if VideoParams.table()[name].kind == "path" else field.change
-        changed(tell, inputs=list(asked.values()), outputs=[line], queue=False, show_progress="hidden", api_name=False)
+    of_host = host_components(tab)
+    elem_ids = {name: field.elem_id for name, field in fields.items()}
+    inputs = [*asked.values(), *of_host.values()]
+    tell = partial(_hint, list(asked), list(of_host), elem_ids, tab)
+    line.value = tell(*(component.value for component in inputs))
+    events = [field.blur if VideoParams.table()[name].kind == "path" else field.change for name, field in asked.items()]
+    events += [of_host[name].change for name in _LOOKED_AT if name in of_host]
+    for event in events:
+        event(tell, inputs=inputs, outputs=[line], queue=False, show_progress="hidden", api_name=False)
 
 
 def _is_file(name: str) -> bool:
@@ -49,23 +54,18 @@ def _presence(file: Any) -> Any:
     return box
 
 
-def _hint(names: Sequence[str], elem_ids: Mapping[str, str], is_img2img: bool, *values: Any) -> str:
-    asked = {name: value for name, value in zip(names, values, strict=True) if not _is_file(name)}
-    files = {name: "a file" for name, value in zip(names, values, strict=True) if _is_file(name) and value}
+def _hint(names: Sequence[str], of_host: Sequence[str], elem_ids: Mapping[str, str], tab: str, *values: Any) -> str:
+    ours = dict(zip(names, values, strict=False))
+    asked = {name: value for name, value in ours.items() if not _is_file(name)}
+    files = {name: "a file" for name, value in ours.items() if _is_file(name) and value}
     try:
         params = VideoParams.from_json({**asked, **files})
-        request = Request.of(params, _facts(params, is_img2img))
+        request = Request.of(params, facts_of_page(tab, params, dict(zip(of_host, values[len(names) :], strict=True))))
     except ParamError as error:
         return _as_html([error.whole], {})
     idle = idle_fields(params, request.frames or None)
     dimmed = {elem_ids[name]: f"No effect: {why}." for name, why in idle.items() if name in elem_ids}
     return _as_html(request.messages, dimmed)
-
-
-def _facts(params: VideoParams, is_img2img: bool) -> Facts:
-    """What the page knows before a run: neither how long a video is, nor what pictures img2img will have."""
-    from_elsewhere = is_img2img or bool(params.video_source or params.video_path)
-    return Facts(tab="img2img" if is_img2img else "txt2img", pictures=int(is_img2img), source_is_unread=from_elsewhere)
 
 
 def _as_html(sentences: Sequence[str], idle: Mapping[str, str]) -> str:
