@@ -9,6 +9,7 @@ before the first one; a `job_count` of -1 is set by the host when a run begins t
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
@@ -17,7 +18,7 @@ from typing import Any
 from modules import shared
 from motion_module.patching import assign, replaced, replaced_call
 from motion_module.stand_in import given_original
-from motion_module.webui.host_types import Processing
+from motion_module.webui.host_types import Processing, has_hires
 
 _PARTS = 100_000  # of a job, so that a step in them is less than anybody sees
 
@@ -61,10 +62,17 @@ class HostCounters:
         p: the host's processing object of the run.
         jobs: how many the host counts for this run.
         more: how many we add to them: further passes of FreeInit.
+
+    Attributes:
+        thread: in which the run is made.
     """
 
     def __init__(self, p: Processing, jobs: int, more: int = 0) -> None:
         state = shared.state
+        if has_hires(p) and state.job_count > 0 and not state.processing_has_refined_job_count:
+            # As the host does it, once in a job, when its first run with hires fix begins to sample.
+            assign(state, job_count=state.job_count * 2, processing_has_refined_job_count=True)
+        self.thread = threading.get_ident()
         self._p = weakref.ref(p, lambda _: self.end())
         self._before, self._begun = state.job_count, state.time_start
         counted = state.job_count > 0  # by a script, for all its runs
@@ -155,11 +163,18 @@ class HostCounters:
             assign(state, job_count=self._jobs if self._before else 0)  # 0: nobody had begun one
 
 
+def is_counting() -> bool:
+    """Whether a run of ours counts in parts at the moment: one that begins now is made inside of it."""
+    return isinstance(shared.state.job_count, _Parts)
+
+
 def left_over(running: Iterable[Any]) -> list[Any]:
-    """Each `p` of a run that counts still, though the host has long broken it off.
+    """Each `p` whose run still counts although the host has broken it off.
 
     Args:
-        running: each `p` that the host is processing.
+        running: each `p` that the host is processing in this thread.
     """
     lasting = list(running)
-    return [counters.p for counters in _LIVING if not any(counters.p is p for p in lasting)]
+    elsewhere = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    mine = [counters.p for counters in _LIVING if counters.thread not in elsewhere]
+    return [p for p in mine if not any(p is other for other in lasting)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modules import shared
 from motion_module.estimate import Estimate
-from motion_module.webui.host_counters import HostCounters
+from motion_module.webui.host_counters import HostCounters, is_counting
 from motion_module.webui.host_types import Processing
 
 NAME = "animatediff_progress"  # attribute of the `p` of a run
@@ -81,10 +81,11 @@ class Progress:
 
     Attributes:
         anything_made: the video in work is more than the noise that it began with.
+        awaits_decoding: the latents of a video are there, and what the host decodes next are its frames.
     """
 
     def __init__(self, amount: Amount, counters: HostCounters | None = None) -> None:
-        self.anything_made = True
+        self.anything_made, self.awaits_decoding = True, False
         self._amount, self._counters = amount, counters
         self._save, self._finish = (f"{kind} {' '.join(amount.formats)}" for kind in ("save", "finish"))
         usual = {**_USUAL, self._save: _USUAL["save"], self._finish: _USUAL["finish"]}
@@ -127,12 +128,13 @@ class Progress:
             from_noise: it begins with nothing but noise.
         """
         self._video, self._pass, self._steps_done = video, -1, math.inf
-        self.anything_made = not from_noise
+        self.anything_made, self.awaits_decoding = not from_noise, False
         self._leave_out(video)
         self._estimate.begin()
         try:
             yield
         finally:
+            self.awaits_decoding = True
             if shared.state.interrupted:  # then there will be no further video
                 self.expect(replace(self._amount, videos=video + 1))
             for kind in ("sample", "hires"):
@@ -157,7 +159,9 @@ class Progress:
             self._reach(sampling.kind, before + sampling.units * min(sampling.calls, self._steps_done))
 
     def decoding(self) -> None:
-        """Frames are decoded from now on."""
+        """The frames of the video are decoded from now on."""
+        self.awaits_decoding = False
+        self._decoded = self._video * self._amount.decode
         self._estimate.begin()
 
     def decoded(self, units: float) -> None:
@@ -234,6 +238,8 @@ def progress_shown(p: Processing, amount: Amount, jobs: int, more: int) -> Abstr
         jobs: how many jobs the host counts for it.
         more: how many we add to them.
     """
+    if is_counting():  # a video inside of another one, which goes on telling how far it is
+        return nullcontext(Progress(amount))
     return _told(HostCounters(p, jobs, more), amount)
 
 

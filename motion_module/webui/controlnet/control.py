@@ -201,7 +201,7 @@ def _readable(unit: Unit, source: Files, frames: int, pictures: PictureFiles) ->
         masks = unit.masks_of(source, len(files))
         folder = str(pictures.plain_masks(masks)) if masks else ""
     except ReaderError as error:
-        raise ParamError(f"ControlNet unit {unit.number} takes {source.name}; {error}") from error
+        raise ParamError(f"ControlNet unit {unit.number} takes {mention(source.name)}; {error}") from error
     return replace(source, files=files, masks=folder)
 
 

@@ -13,13 +13,12 @@ import gradio as gr
 from motion_module import formats
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
-from motion_module.webui.page.page_facts import facts_of_page, host_components
+from motion_module.webui.page.page_facts import PROMPTS, facts_of_page, host_components
 from motion_module.webui.plan.request import Request
 from motion_module.without_effect import idle_fields
 
 _SILENT = ("text",)  # kinds of fields that are typed letter by letter, and that no other field hangs on
 _FILES = ("image", "video")
-_LOOKED_AT = ("batch_size",)  # of the host's own fields, those that a note is about
 
 
 def follow(line: Any, fields: Mapping[str, Any], tab: str) -> None:
@@ -38,7 +37,8 @@ def follow(line: Any, fields: Mapping[str, Any], tab: str) -> None:
     tell = partial(_hint, list(asked), list(of_host), elem_ids, tab)
     line.value = tell(*(component.value for component in inputs))
     events = [field.blur if VideoParams.table()[name].kind == "path" else field.change for name, field in asked.items()]
-    events += [of_host[name].change for name in _LOOKED_AT if name in of_host]
+    events += [of_host[name].change for name in ("batch_size", "styles") if name in of_host]
+    events += [of_host[name].blur for name in PROMPTS if name in of_host]
     for event in events:
         event(tell, inputs=inputs, outputs=[line], queue=False, show_progress="hidden", api_name=False)
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from motion_module.webui.host_types import Processing
+from motion_module.webui.plan.prompts import OF_PICTURES
 from motion_module.webui.request.read import values_of
 
-_PROMPTS = ("all_prompts", "all_negative_prompts", "all_hr_prompts", "all_hr_negative_prompts")
+_PROMPTS = tuple(OF_PICTURES.values())
 
 
 def one_video_each(p: Processing, frames: int) -> dict[str, Any]:

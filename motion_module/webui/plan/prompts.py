@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from modules import shared
 from modules.styles import merge_prompts
@@ -36,7 +36,7 @@ def texts_of(p: Processing) -> dict[str, tuple[str, ...]]:
 
 def texts_as_read(p: Processing) -> dict[str, tuple[str, ...]]:
     """The same without comments, with the styles of `p` on each of their keys."""
-    return {name: tuple(_as_read(p, name, text) for text in texts) for name, texts in texts_of(p).items()}
+    return {name: tuple(as_read(name, text, p.styles or []) for text in texts) for name, texts in texts_of(p).items()}
 
 
 def check(typed: Texts, read: Texts, frames: int, closed: bool) -> list[str]:
@@ -73,10 +73,11 @@ def travels(p: Processing) -> bool:
 
 def styled(p: Processing, name: str, text: str) -> str:
     """A prompt with the styles of `p`, as the host makes it unless it travels."""
-    read = _as_read(p, name, text)
+    styles = p.styles or []
+    read = as_read(name, text, styles)
     if key_lines(read.splitlines()):
         return read
-    return functools.reduce(lambda prompt, style: merge_prompts(style, prompt), _style_texts(p, name), text)
+    return functools.reduce(lambda prompt, style: merge_prompts(style, prompt), _style_texts(name, styles), text)
 
 
 def _check_characters(name: str, text: str) -> None:
@@ -86,16 +87,23 @@ def _check_characters(name: str, text: str) -> None:
         raise ParamError(f"{field} holds {half!r}, half of a surrogate pair; send whole characters")
 
 
-def _as_read(p: Processing, name: str, text: str) -> str:
+def as_read(name: str, text: str, styles: Sequence[str]) -> str:
+    """One prompt without comments, with styles on each of its keys.
+
+    Args:
+        name: the host's name of the field.
+        text: as typed.
+        styles: their names.
+    """
     own_way = functools.partial(with_style, merge=merge_prompts)
-    return functools.reduce(own_way, map(_without_comments, _style_texts(p, name)), _without_comments(text))
+    return functools.reduce(own_way, map(_without_comments, _style_texts(name, styles)), _without_comments(text))
 
 
-def _style_texts(p: Processing, name: str) -> list[str]:
-    """The texts of the styles of `p` for one of its prompts."""
+def _style_texts(name: str, styles: Sequence[str]) -> list[str]:
+    """The texts of styles for one of the prompts."""
     database = shared.prompt_styles
     of_names = database.get_negative_style_prompts if "negative" in name else database.get_style_prompts
-    return [text or "" for text in of_names(p.styles or [])]
+    return [text or "" for text in of_names(list(styles))]
 
 
 def _without_comments(text: str) -> str:

@@ -29,7 +29,7 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
     try:
         return [_heard(file) for file in video.masks[: max(1, frames)]]
     except ReaderError as error:
-        raise ParamError(f"{video.name} has masks; {error}") from error
+        raise ParamError(f"the masks of {mention(video.name)} cannot be used: {error}") from error
 
 
 def _heard(file: Path) -> Image.Image:

@@ -57,8 +57,8 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     if outer is not None:
         add_message(outer, _INNER)
         return
-    film = interpolation.check(params)
     request, control = _possible(p, params)
+    film = interpolation.check(params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
     progress = borrowed.enter(progress_shown(p, amount_of(p, request), *jobs_of(p, request)))
     borrowed.set(PROGRESS, progress)

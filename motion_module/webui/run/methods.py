@@ -14,8 +14,10 @@ from motion_module.webui.answers import add_message, worded_for
 from motion_module.webui.host import host
 from motion_module.webui.output import interrupted
 from motion_module.webui.plan import prompts
+from motion_module.webui.plan.amount import amount_of
 from motion_module.webui.plan.job_lists import for_videos
 from motion_module.webui.plan.plan import Plan
+from motion_module.webui.progress import progress_of
 from motion_module.webui.sampling.loan import Borrower
 from motion_module.webui.sampling.prompt_travel import give_styles
 from motion_module.webui.sampling.scope import around_sample, chosen_schedule
@@ -66,6 +68,7 @@ def init(session: Session, original: Original, *args: Any, **kwargs: Any) -> Any
     if not isinstance(plan, Plan):
         return original(*args, **kwargs)
     session.borrowed.set_all(for_videos(p, plan.request.frames, session.work.runs))
+    progress_of(p).expect(amount_of(p, plan.request))
     session.work.prompts.check_all(p)
     # ControlNet has taken its units in `process`; whoever runs with the same arguments meanwhile gets the person's own.
     session.borrowed.set("script_args_value", session.work.script_args)

@@ -19,13 +19,16 @@ _MILLION = 1_000_000
 
 
 def decoding_shown(progress: Progress) -> AbstractContextManager[StandIn]:
-    """Inside the block, every frame that the host decodes is told.
+    """Inside the block, every frame of a video that the host decodes is told. What hires fix decodes between its
+    passes, and other extensions for a picture of their own, is none.
 
     Where a video was stopped before anything was made of its noise, the noise itself is shown: decoding it would take
     as long as for any video, and give nothing to look at.
     """
 
     def decode(original: Callable[..., Any], model: Any, batch: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not progress.awaits_decoding:
+            return original(model, batch, *args, **kwargs)
         decoder = _Decoder(progress, len(batch))
         with replaced_call(model, "decode_first_stage", given_original(decoder)):
             return original(model, batch, *args, **kwargs)
