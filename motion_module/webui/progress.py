@@ -81,11 +81,11 @@ class Progress:
 
     Attributes:
         anything_made: the video in work is more than the noise that it began with.
-        awaits_decoding: the latents of a video are there, and what the host decodes next are its frames.
     """
 
     def __init__(self, amount: Amount, counters: HostCounters | None = None) -> None:
-        self.anything_made, self.awaits_decoding = True, False
+        self.anything_made = True
+        self._stage = ""  # of the video in work: it is being sampled, or sampled and not decoded yet
         self._amount, self._counters = amount, counters
         self._save, self._finish = (f"{kind} {' '.join(amount.formats)}" for kind in ("save", "finish"))
         usual = {**_USUAL, self._save: _USUAL["save"], self._finish: _USUAL["finish"]}
@@ -128,13 +128,13 @@ class Progress:
             from_noise: it begins with nothing but noise.
         """
         self._video, self._pass, self._steps_done = video, -1, math.inf
-        self.anything_made, self.awaits_decoding = not from_noise, False
+        self.anything_made, self._stage = not from_noise, "sampling"
         self._leave_out(video)
         self._estimate.begin()
         try:
             yield
         finally:
-            self.awaits_decoding = True
+            self._stage = "sampled" if self._stage else ""
             if shared.state.interrupted:  # then there will be no further video
                 self.expect(replace(self._amount, videos=video + 1))
             for kind in ("sample", "hires"):
@@ -158,9 +158,16 @@ class Progress:
             before = self._video * self._amount.sampled(sampling.kind) + self._amount.before(sampling.kind, self._pass)
             self._reach(sampling.kind, before + sampling.units * min(sampling.calls, self._steps_done))
 
+    @property
+    def awaits_decoding(self) -> bool:
+        """Whether the host decodes the frames of the video next; with hires fix it does so while it samples."""
+        last = self._pass >= len(self._amount.passes) - 1
+        stopped = shared.state.interrupted or shared.state.skipped
+        return self._stage == "sampled" or (self._stage == "sampling" and (last or stopped))
+
     def decoding(self) -> None:
         """The frames of the video are decoded from now on."""
-        self.awaits_decoding = False
+        self._stage = ""
         self._decoded = self._video * self._amount.decode
         self._estimate.begin()
 

@@ -111,6 +111,14 @@ def test_the_webuis_own_fields_count(panel):
     assert "9" in text(panel.change("video_length", 8, **late)) and text(panel.change("video_length", 10, **late)) == ""
 
 
+def test_prompts_count_as_the_run_reads_them(panel):
+    """Without comments; and a note goes as soon as its reason does."""
+    commented = "0: a cat\n# 20: a dog"
+    assert text(panel.change("webui prompt", commented, enable=True, video_length=8)) == ""
+    assert "9" in text(panel.change("webui prompt", "0: a cat\n9: a dog", enable=True, video_length=8))
+    assert text(panel.change("webui prompt", "0: a cat\n7: a dog", enable=True, video_length=8)) == ""
+
+
 def test_the_facts_of_the_page_are_those_of_its_run(pocket):
     from motion_module.params import VideoParams
     from motion_module.webui.page.page_facts import facts_of_page

@@ -89,7 +89,7 @@ def test_no_request_names_a_file_to_run(client, film, tmp_path):
     film(tmp_path / "elsewhere")
     set_folder("animatediff_model_path", str(tmp_path / "elsewhere"))
     with pytest.raises(ParamError, match="whose file is missing"):
-        interpolation.check(VideoParams(interp="FILM"))
+        interpolation.check_possible(VideoParams(interp="FILM"))
 
 
 def test_a_film_file_beside_the_motion_modules_is_no_motion_module(film, tmp_path, monkeypatch):

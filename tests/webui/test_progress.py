@@ -243,6 +243,54 @@ def test_the_runs_of_a_script_share_its_jobs(job):
     assert reached == [(1, 4, 0.25), (2, 4, 0.5), (3, 4, 0.75), (4, 4, 1.0)]
 
 
+HIRES = {"enable_hr": True, "hr_scale": 1.0, "hr_upscaler": "Latent", "hr_second_pass_steps": 2}
+
+
+def test_cells_with_hires_fix_share_the_jobs_too(job):
+    """The host doubles them when the first of these cells begins to sample."""
+    from modules import processing
+    from modules import progress as hosts
+
+    job.job_count = 2
+    reached = []
+    for _ in range(2):
+        with closing(make(animatediff=video(format=["PNG"]), steps=2, **HIRES)) as p:
+            processing.process_images(p)
+        reached.append((job.job_no, job.job_count, hosts.fraction_done()))
+    assert reached == [(2, 4, 0.5), (4, 4, 1.0)]
+
+
+class Inner:
+    """Makes a picture, or a video where that is allowed, of each finished frame."""
+
+    def __init__(self, allow):
+        self.allow, self.seen, self.texts = allow, [], []
+
+    def postprocess_image(self, p, pp, *args):
+        from modules import processing, shared
+
+        inner = make("img2img", video(video_length=2), init_images=[pp.image], steps=2)
+        inner.animatediff_allow_inner = self.allow
+        with closing(inner):
+            processing.process_images(inner)
+        self.seen.append(shared.state.dict()["job_count"])
+        self.texts.append(shared.state.textinfo)
+        self.many = shared.state.job_count > 1
+
+
+@pytest.mark.parametrize("allow", [False, True], ids=["pictures", "videos"])
+def test_what_is_made_inside_of_a_video_leaves_its_progress_alone(pocket, allow):
+    moved = []
+    with extension("txt2img", Inner(allow)) as inner:
+        p = make(animatediff=video(format=["PNG"]))
+        reached = progress.Progress.decoded
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(progress.Progress, "decoded", lambda self, units: moved.append(units) or reached(self, units))
+            run(p)
+    assert set(inner.seen) == {1} and not inner.many
+    assert len(moved) == 4, "the frames of the video, and nothing else"
+
+
 @pytest.mark.parametrize("hires", [False, True])
 def test_the_bar_in_the_console_counts_all_steps(pocket, monkeypatch, hires):
     from modules import shared
@@ -252,8 +300,7 @@ def test_the_bar_in_the_console_counts_all_steps(pocket, monkeypatch, hires):
     monkeypatch.setitem(shared.opts.data, "multiple_tqdm", True)
     monkeypatch.setattr(shared.total_tqdm, "updateTotal", totals.append)
     shared.total_tqdm.clear()
-    second = {"enable_hr": True, "hr_scale": 1.0, "hr_upscaler": "Latent", "hr_second_pass_steps": 2}
-    run(make(animatediff=video(format=["PNG"]), steps=3, n_iter=2, **(second if hires else {})))
+    run(make(animatediff=video(format=["PNG"]), steps=3, n_iter=2, **(HIRES if hires else {})))
     shared.total_tqdm.clear()
     assert totals == [10 if hires else 6]
 

@@ -93,25 +93,32 @@ def interpolation_of(params: VideoParams, frames: int) -> Interpolation | None:
     return Interpolation(params.interp, params.interp_x, plays_on)
 
 
-def check(params: VideoParams) -> Film | None:
-    """Refuse a request whose interpolation cannot be made, before anything is sampled.
-
-    Returns:
-        FILM, where it is asked for: as long as somebody has it, its file is not read again.
+def check_possible(params: VideoParams) -> None:
+    """Refuse a request for which something is missing, before any file is read.
 
     Raises:
-        ParamError, CheckpointError: ffmpeg or FILM's file is missing or damaged.
+        ParamError: ffmpeg or FILM's file.
     """
     if params.interp == "FILM":
-        film = load_film(film_path())
-        _CHECKED[film_path()] = film
-        return film
-    if params.interp == "FFMPEG":
+        film_path()
+    elif params.interp == "FFMPEG":
         try:
             check_motion_compensation()
         except WriterError as error:
             raise ParamError(f"{mention('interp')} is FFMPEG. {error}") from error
-    return None
+
+
+def loaded_film(params: VideoParams) -> Film | None:
+    """FILM, where it is asked for: as long as somebody has it, its file is not read again.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if params.interp != "FILM":
+        return None
+    film = load_film(film_path())
+    _CHECKED[film_path()] = film
+    return film
 
 
 def film_folders() -> list[Path]:

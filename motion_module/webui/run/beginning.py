@@ -58,7 +58,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         add_message(outer, _INNER)
         return
     request, control = _possible(p, params)
-    film = interpolation.check(params)
+    film = interpolation.loaded_film(params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
     progress = borrowed.enter(progress_shown(p, amount_of(p, request), *jobs_of(p, request)))
     borrowed.set(PROGRESS, progress)
@@ -92,6 +92,7 @@ def _possible(p: Processing, params: VideoParams) -> tuple[Request, Control]:
     facts = facts_of(p)
     check_pictures(params, facts)
     module_choice.check_possible(params.model, facts.modules)
+    interpolation.check_possible(params)
     source = video_source.source_of_run(params)
     control = Control(p, params, source)
     return Request.of(params, _limited(facts, control, source), source), control
