@@ -68,7 +68,8 @@ class FamiliarParams(FieldTable):
         WINDOWS.stride,
         "int",
         "Stride",
-        "Above 1, distant frames meet: windows also take every 2nd, 4th, ... frame, up to 2 to the power stride - 1.",
+        "Above 1, windows also take every 2nd, 4th, ... frame (up to 2 to the power stride - 1), so distant frames "
+        "influence each other.",
         limits=(1, 64),
         group="Context",
     )
@@ -151,7 +152,8 @@ class FamiliarParams(FieldTable):
         1,
         "number",
         "Latent power",
-        "How quickly the frames leave the first picture: frame i starts from 1 - i ** power / scale of it, and noise.",
+        "How quickly the frames leave the first picture: frame i starts from a share of 1 - i ** power / scale of it; "
+        "the rest is noise.",
         step=0.1,
         limits=(0.1, 10),
         **_I2I,

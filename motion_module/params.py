@@ -102,7 +102,7 @@ class VideoParams(FamiliarParams):
         1,
         "int",
         "Every n-th frame",
-        "Use only every n-th frame, as 2 for every other one; the video keeps its length.",
+        "Use only every n-th frame: 2 means every other one; the duration stays the same.",
         limits=(1, 1000),
         **_OF_SOURCE,
     )

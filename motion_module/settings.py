@@ -19,6 +19,7 @@ DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "model"  # of the extensi
 AS_TRAINED, KEEP = "as the motion module was trained", "as the model"  # noise schedules that have no name of their own
 TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
 _MANY = 1_000_000
+_KEPT = ("video_source", "video_path")  # whose frames, or copies of them, stand in the folder of frames
 
 
 class Setting(Generic[Value]):
@@ -108,7 +109,7 @@ class Settings:
     allowed_folders = Setting(
         "",
         "text",
-        "Folders that paths of videos and frames may lead into, one in a line, besides the WebUI's own output and "
+        "Folders that video and frame paths may point to, one per line, in addition to the WebUI's own output and "
         "temporary folders (empty: every folder, as long as only this machine reaches the WebUI)",
         names_folders=True,
         lines=3,
@@ -139,7 +140,7 @@ class Settings:
         7,
         "number",
         "Days to keep the frames of a video source after they were last used (0: forever)",
-        needs=("video_source",),
+        needs=_KEPT,
         low=0,
         high=_MANY,
     )
@@ -147,13 +148,15 @@ class Settings:
         10,
         "number",
         "GB of video source frames to keep, the most recently used ones (0: no limit)",
-        needs=("video_source",),
+        needs=_KEPT,
         low=0,
         high=_MANY,
     )
     optimize_gif_palette = Setting(False, "bool", "GIF: best-looking palette (slower)", formats=("GIF",))
     optimize_gif_gifsicle = Setting(False, "bool", "GIF: shrink with gifsicle, if it is installed", formats=("GIF",))
-    webp_quality = Setting(80, "int", "WEBP: quality; with lossless: effort", formats=("WEBP",), low=1, high=100)
+    webp_quality = Setting(
+        80, "int", "WEBP: quality (compression effort if lossless)", formats=("WEBP",), low=1, high=100
+    )
     webp_lossless = Setting(False, "bool", "WEBP: lossless", formats=("WEBP",))
     interp_slow = Setting(
         False,
@@ -172,12 +175,12 @@ class Settings:
         ),
     )
     mp4_tune = Setting(
-        "", "choice", "MP4: tune for a kind of film", formats=("MP4",), choices=("", "film", "animation", "grain")
+        "", "choice", "MP4: tune for a type of content", formats=("MP4",), choices=("", "film", "animation", "grain")
     )
     mp4_for_editors = Setting(
         "",
         "choice",
-        "MP4: for editing programs, more than players and browsers can show",
+        "MP4: for editing software (most players and browsers cannot show it)",
         formats=("MP4",),
         choices=("", TEN_BIT, LOSSLESS),
     )

@@ -1,4 +1,4 @@
-"""How Ctrl+C and SIGTERM end a command: within seconds, with one line and the exit code that shells expect.
+"""How Ctrl+C and SIGTERM end a command: soon, with one line and the exit code that shells expect.
 
 Python runs signal handlers in the main thread, between two operations, and one operation on large pictures can take
 half a minute. So a thread of its own hears of a signal at once and says so. Work that has something to clear away is

@@ -1,1 +1,1 @@
-"""The glue to the WebUI: the only place that imports the host's `modules` and gradio."""
+"""The glue to the WebUI: besides `scripts/` the only place that imports the host's `modules` and gradio."""

@@ -22,7 +22,7 @@ from motion_module.webui.host_types import Checkpoint, DenoiserCall, Host, Model
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
 _NORM = "GroupNorm32"  # of ldm and of sgm, which are two classes; used in their ResBlocks and before the last layer
-_OUT_OF_DATE = ("AnimateDiff",)  # never the host's: its names are tuples
+_OUT_OF_DATE = ("AnimateDiff",)  # no value of the host's, whose entries are tuples of names and weights
 _OF_LORA = ("network_layer_name", "network_current_names", "network_weights_backup", "network_bias_backup")
 
 

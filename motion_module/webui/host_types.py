@@ -261,7 +261,7 @@ class Host(Protocol):
         before."""
 
     def apply_lora_anew(self, net: Any) -> None:
-        """A network of the same name and weight adds something else than before; have the host not rely on those."""
+        """A network of the same name and weight adds something else than before; make the host apply it again."""
 
     def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """Each call of the model, with all rows of a denoiser call, goes to `wrap(call of the model)`."""

@@ -1,4 +1,4 @@
-"""`python3 pocket test [pytest arguments]`: the whole test suite."""
+"""`python3 pocket test [pytest arguments]`: all tests but the slow ones (docs/slow-tests.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_PROCESSES = 4  # each is a host of its own, with some 2 GB
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs pytest in the repository's root and returns its exit code; the whole suite on several cores."""
+    """Runs pytest in the repository's root and returns its exit code; without arguments, on several cores."""
     arguments = args.pytest_args or _side_by_side(os.cpu_count() or 1)
     return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT).returncode
 

@@ -69,8 +69,18 @@ def test_a_batch_size_of_the_webui_is_said_to_be_idle(pocket, is_api, said):
 @pytest.mark.parametrize(
     ("fps", "every_nth", "used", "said"),
     [
-        (240, 1, 120, "has 240 frames a second, but 120 frames a second are the most: the video plays slower"),
-        (10, 20, 1, "has 0.5 frames a second, but 1 frames a second are the fewest: the video plays faster"),
+        (
+            240,
+            1,
+            120,
+            "has 240 frames per second, but the fastest possible is 120 frames per second: the video plays slower",
+        ),
+        (
+            10,
+            20,
+            1,
+            "has 0.5 frames per second, but the slowest possible is 1 frame per second: the video plays faster",
+        ),
     ],
 )
 def test_the_rate_of_a_source_can_be_pasted_again(pocket, tmp_path, fps, every_nth, used, said):

@@ -256,7 +256,7 @@ def test_buttons_are_heard_while_a_film_is_read(tmp_path, texts, button, says, f
     press.update(at=3 if fields != {"video_start": 25} else 1, button=button)
     path = film(tmp_path / "clip.mp4", [3] * 30)
     with (
-        pytest.raises(UserError, match=f"reading of the video source was {says}"),
+        pytest.raises(UserError, match=f"reading the video source was {says}"),
         open_video(**fields, video_source=path),
     ):
         pass
@@ -294,7 +294,7 @@ def test_buttons_are_heard_while_masks_are_read(host, tmp_path, monkeypatch):
         host.state.skipped = len(seen) == 3
 
     monkeypatch.setattr(video_source, "check_picture", check_picture)
-    with pytest.raises(UserError, match="reading of the masks was skipped"), open_video(mask_path=masks):
+    with pytest.raises(UserError, match="reading the masks was skipped"), open_video(mask_path=masks):
         pass
     assert len(seen) == 3
     host.state.skipped = False

@@ -1,4 +1,4 @@
-"""MP4: H.264 that plays everywhere (4:2:0, BT.709, index at the front), or keeps more for editing programs."""
+"""MP4: H.264 that plays everywhere (4:2:0, BT.709, index at the front), or keeps more for editing software."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from motion_module.webui.host_types import Processing
 
 
 class _Line(str):
-    """A line of the comments that knows what its script's runs have saved so far, and those that follow will."""
+    """A line of the comments that knows what the runs of its script have saved, in a list that grows with each run."""
 
     files: list[dict[str, str]]
 

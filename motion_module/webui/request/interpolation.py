@@ -55,7 +55,7 @@ class Interpolation:
         return interpolated_count(frames, self.between, self.closed)
 
     def fps(self, fps: float) -> float:
-        """Frames per second of the result: as many times more, or as they were where the person wants it slower."""
+        """Frames per second of the result: multiplied as the frames are, or unchanged where slow motion is wanted."""
         return fps if settings_of().interp_slow else fps * (self.between + 1)
 
     def frames(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:

@@ -23,9 +23,9 @@ def check(what: str) -> None:
     """
     state = shared.state
     if state.interrupted or getattr(state, "stopping_generation", False):
-        raise UserError(f"reading of the {what} was interrupted")
+        raise UserError(f"reading the {what} was interrupted")
     if state.skipped:
-        raise UserError(f"reading of the {what} was skipped")
+        raise UserError(f"reading the {what} was skipped")
 
 
 def show_frame(what: str, number: int, count: int | None = None, searched: int = 0) -> None:

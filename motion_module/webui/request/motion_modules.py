@@ -139,7 +139,7 @@ def load(module: ModuleFile) -> MotionModel:
 
 
 def _version(path: Path) -> tuple[Path, tuple[int, ...]]:
-    """What is another one as soon as the file, or who may read it, has changed.
+    """Identifies the file's content; changes when the file, or who may read it, changes.
 
     Raises:
         CheckpointError: the file has vanished.

@@ -131,13 +131,18 @@ def _possible_rate(fps: float | None, name: str, keep_sound: bool) -> tuple[floa
     if fps is None or low <= fps <= high:
         return fps, []
     possible = min(max(fps, low), high)
-    few, how = (f"{number_text(round(rate, 3))} frames a second" for rate in (fps, possible))
     slower = fps > possible
     hint = f"take fewer of them with {mention('every_nth')}" if slower else "take more of them"
-    other_rate = f"{name} has {few}, but {how} are {'the most' if slower else 'the fewest'}"
+    other_rate = f"{name} has {_rate_text(fps)}, but the {'fastest' if slower else 'slowest'} possible is "
+    other_rate += _rate_text(possible)
     other_rate += f": the video plays {'slower' if slower else 'faster'} than its source; {hint}."
     no_sound = f"{mention('keep_sound')} adds no sound, because the video plays at another speed."
     return possible, [other_rate, no_sound] if keep_sound else [other_rate]
+
+
+def _rate_text(fps: float) -> str:
+    number = number_text(round(fps, 3))
+    return f"{number} {'frame' if number == '1' else 'frames'} per second"
 
 
 def _frames_of(stack: ExitStack, source: Source, selection: Selection, progress: Progress) -> Stored:

@@ -75,4 +75,4 @@ def _part_from_original(p: Processing) -> None:
 
 
 def _nothing() -> None:
-    """Nobody else has begun anything yet."""
+    """Nothing for others to undo before our first hook."""

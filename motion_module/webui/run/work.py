@@ -1,4 +1,4 @@
-"""What lives with a run besides its values: the pictures that are open, and the parts that change the host."""
+"""The parts of a run that are no values: open pictures, and what changes the host."""
 
 from __future__ import annotations
 
