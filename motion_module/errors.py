@@ -36,6 +36,11 @@ class SaidError(Exception):
     def __str__(self) -> str:
         return self.detail
 
+    def add(self, more: str) -> None:
+        """Something else to be said of it, in brackets."""
+        self.args = (f"{self.sentence} ({more})",)
+        self.detail = f"{self.detail.removesuffix('.')} ({more})" + "." * self.detail.endswith(".")
+
     @property
     def whole(self) -> str:
         """The sentence from our name to its end, with its mentions."""

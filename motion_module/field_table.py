@@ -12,6 +12,7 @@ from motion_module.errors import ParamError
 from motion_module.fields import Field, Kind, read_value
 from motion_module.wording import for_page
 
+_MOST_LISTED = 20  # fields in a sentence
 Table = TypeVar("Table", bound="FieldTable")
 
 
@@ -81,5 +82,11 @@ class FieldTable:
 
 def _unknown_field(name: str, table: Mapping[str, Field]) -> str:
     near = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(table)}"
+    hint = f"did you mean {near[0]}?" if near else f"known fields are {_listed(list(table))}"
     return f"there is no field {name[:80]!r}; {hint}"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    rest = f" and {more} more, which /animatediff/schema lists" if more > 0 else ""
+    return f"{', '.join(names[:_MOST_LISTED])}{rest}"

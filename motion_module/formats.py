@@ -22,9 +22,11 @@ class Format:
         kind: one file that plays, a folder with a file for each frame, or the generation parameters as text.
         about: what it is, in a few words, for README.
         in_img: browsers, and so the gallery, play it as a picture (`<img>`).
-        in_video: browsers play it in a player (`<video>`), which the page puts below the gallery.
+        in_video: browsers play it in a player (`<video>`), which the page puts in the gallery's place.
+        mime: what browsers call its kind of file; "" where they show none.
         picture: libraries for pictures open it; what they cannot open is left out with `returned: pictures`.
         sound: it has the sound of the video that came in.
+        alpha: what is transparent in frames stays so; other formats have no such thing here.
         fastest: frames per second above which browsers slow it down; None where there is no such limit.
         by_default: it is saved where nobody has chosen.
         written: it is a file; the others are only part of an API client's answer.
@@ -35,8 +37,10 @@ class Format:
     about: str
     in_img: bool = False
     in_video: bool = False
+    mime: str = ""
     picture: bool = False
     sound: bool = False
+    alpha: bool = False
     fastest: int | None = None
     by_default: bool = False
     written: bool = True
@@ -49,12 +53,34 @@ FRAME = "Frame"  # the frames themselves, in an API client's answer
 _OF_GIF, _OF_PICTURES = 50, 90
 
 FORMATS: tuple[Format, ...] = (  # in the order in which API clients get the files of a video
-    Format("GIF", "video", "256 colours a frame", in_img=True, picture=True, fastest=_OF_GIF, by_default=True),
-    Format("MP4", "video", "H.264; plays everywhere", in_video=True, sound=True),
-    Format("WEBP", "video", "lossy or lossless", in_img=True, picture=True, fastest=_OF_PICTURES),
-    Format("WEBM", "video", "VP9", in_video=True, sound=True),
-    Format("AVIF", "video", "AV1; small, and slow to make", in_img=True, picture=True, fastest=_OF_PICTURES),
-    Format("APNG", "video", "lossless; large", in_img=True, picture=True, fastest=_OF_PICTURES),
+    Format(
+        "GIF",
+        "video",
+        "256 colours a frame",
+        in_img=True,
+        mime="image/gif",
+        picture=True,
+        fastest=_OF_GIF,
+        by_default=True,
+    ),
+    Format("MP4", "video", "H.264; plays everywhere", in_video=True, mime="video/mp4", sound=True),
+    Format("WEBP", "video", "lossy or lossless", in_img=True, mime="image/webp", picture=True, fastest=_OF_PICTURES),
+    Format("WEBM", "video", "VP9", in_video=True, mime="video/webm", sound=True),
+    Format(
+        "AVIF",
+        "video",
+        "AV1; small, and slow to make",
+        in_img=True,
+        mime="image/avif",
+        picture=True,
+        fastest=_OF_PICTURES,
+    ),
+    Format("APNG", "video", "lossless; large", in_img=True, mime="image/png", picture=True, fastest=_OF_PICTURES),
+    Format("PRORES422", "video", "ProRes 422 HQ, 10 bits, for editing programs", sound=True),
+    Format("PRORES4444", "video", "ProRes 4444, 10 bits, for editing programs", sound=True, alpha=True),
+    Format("FFV1", "video", "FFV1 in Matroska; lossless", sound=True, alpha=True),
+    Format("H265", "video", "H.265 with 10 bits, in MP4; small", sound=True),
+    Format("AV1", "video", "AV1 in MP4; small, and slow to make", in_video=True, mime="video/mp4", sound=True),
     Format(PNG, "frames", "a picture of each frame, lossless, in a folder", picture=True, by_default=True),
     Format("TXT", "text", "the generation parameters"),
     Format(FRAME, "frames", "each frame in an API client's answer; no file", picture=True, written=False),

@@ -1,130 +1,24 @@
 """The one table of parameters: panel, API, infotext and documentation are all made from `VideoParams`.
 
-Its first fields are those of `FamiliarParams`; the order is that of the panel, and must stay.
+Its fields are those of `FamiliarParams`, then those of `OwnParams`; the order is that of the panel, and must stay.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from motion_module import formats
+from motion_module import formats, travel_values
 from motion_module.errors import ParamError
-from motion_module.familiar_params import WINDOWS, FamiliarParams
-from motion_module.field_table import row
-from motion_module.windows import AUTO, BLENDS, SCHEDULES, ClosedLoop, WindowPlan
+from motion_module.own_params import OwnParams
+from motion_module.windows import ClosedLoop, WindowPlan, check_stride
 from motion_module.wording import mention, value_text
 
-RETURNED = ("all", "pictures")
-_OF_SOURCE = {"group": "Video in", "needs": ("video_source", "video_path")}
+SAME_NOISE, FREENOISE = "same", "FreeNoise"  # how the noise of the frames is alike
 
 
 @dataclass
-class VideoParams(FamiliarParams):
+class VideoParams(OwnParams):
     """Every field of a request, with the defaults of a new panel."""
-
-    blend: str = row(
-        WINDOWS.blend,
-        "choice",
-        "Blend",
-        "How overlapping windows are combined: overwrite takes the last one, the others average them.",
-        choices=BLENDS,
-        group="Context",
-    )
-    schedule: str = row(
-        WINDOWS.schedule,
-        "choice",
-        "Window schedule",
-        "static keeps the windows in place, uniform moves them from step to step; auto is static with R-P (without "
-        "stride, and blended), so that a video does not drift back to its start.",
-        choices=(AUTO, *SCHEDULES),
-        group="Context",
-    )
-    windows_per_call: int = row(
-        WINDOWS.windows_per_call,
-        "int",
-        "Windows per call",
-        "How many windows go through the UNet in one call: faster, but needs more memory.",
-        limits=(1, 64),
-        group="Context",
-    )
-    motion_scale: float = row(
-        1.0,
-        "number",
-        "Motion scale",
-        "How strongly frames attend to each other; above 1 means more motion.",
-        step=0.05,
-        limits=(0, 10),
-        group="Motion",
-    )
-    effect: float = row(
-        1.0,
-        "number",
-        "Effect",
-        "How much the motion module adds to the picture; 0 is plain Stable Diffusion.",
-        step=0.05,
-        limits=(0, 2),
-        group="Motion",
-    )
-    freenoise_enable: bool = row(
-        False,
-        "bool",
-        "FreeNoise",
-        "Shuffles the same noise through the whole video, so that a long one stays consistent.",
-        group="Noise",
-    )
-    same_noise: bool = row(
-        False,
-        "bool",
-        "Same noise for every frame",
-        "Every frame starts from the same noise, for calmer videos.",
-        group="Noise",
-    )
-    drop_duplicates: bool = row(
-        False, "bool", "Drop duplicates", "Skip frames of the source that repeat the one before.", **_OF_SOURCE
-    )
-    video_start: int = row(
-        0,
-        "int",
-        "First frame of the source",
-        "The first frame to use, counted from 0.",
-        limits=(0, 10_000_000),
-        **_OF_SOURCE,
-    )
-    video_end: int = row(
-        0,
-        "int",
-        "Last frame of the source",
-        "The last frame to use, counted from 0; 0 means up to the end.",
-        limits=(0, 10_000_000),
-        **_OF_SOURCE,
-    )
-    every_nth: int = row(
-        1,
-        "int",
-        "Every n-th frame",
-        "Use only every n-th frame: 2 means every other one; the duration stays the same.",
-        limits=(1, 1000),
-        **_OF_SOURCE,
-    )
-    keep_sound: bool = row(
-        False,
-        "bool",
-        "Keep sound",
-        f"Puts the sound of the video source into {formats.listed(formats.WITH_SOUND)}.",
-        group="Video in",
-        needs=("video_source",),
-    )
-    returned: str = row(
-        "all",
-        "choice",
-        "Returned",
-        f"What images holds in the API: pictures leaves {formats.listed(formats.NO_PICTURES)} out, for clients that "
-        "open every entry as a picture; a video that is nothing else is there as its first frame. The paths of all "
-        "files are in info.",
-        choices=RETURNED,
-        tabs=(),  # the page shows what it can
-        recorded=False,
-    )
 
     def __post_init__(self) -> None:
         self.closed_loop = ClosedLoop(self.closed_loop)
@@ -142,6 +36,41 @@ class VideoParams(FamiliarParams):
             windows_per_call=self.windows_per_call,
         )
 
+    @property
+    def noise(self) -> str:
+        """How the noise of the frames is alike: `SAME_NOISE`, which goes before `FREENOISE`, or ""."""
+        if self.same_noise:
+            return SAME_NOISE
+        return FREENOISE if self.freenoise_enable else ""
+
+    def values_of(self, name: str, frames: int) -> list[float]:
+        """What each of so many frames has of a field that travels; empty where it does not.
+
+        Args:
+            name: of a field of the kind `values`.
+            frames: N, frames of the video.
+        """
+        travel = travel_values.read(getattr(self, name))
+        return travel.values(frames, self.closed_loop.closes_travel) if travel else []
+
+    @property
+    def strength(self) -> float | None:
+        """The denoising strength that the WebUI needs for frames of different ones: the highest; None for its own."""
+        travel = travel_values.read(self.denoise_travel)
+        return max(travel.keys.values()) if travel else None
+
+    def check_frames(self, frames: int) -> None:
+        """Refuse what a video of so many frames does not have.
+
+        Raises:
+            ParamError: a value stands at a frame beyond the last one; the sentence names the field.
+        """
+        for name in (name for name, field in self.table().items() if field.kind == "values"):
+            travel = travel_values.read(getattr(self, name))
+            fault = travel.fault(frames) if travel else ""
+            if fault:
+                raise ParamError(f"{mention(name)} is {value_text(getattr(self, name))}; {fault}")
+
     def check(self) -> None:
         """Refuse what each field of a video allows but all of them together do not.
 
@@ -152,7 +81,9 @@ class VideoParams(FamiliarParams):
             return
         if not set(self.format) - set(formats.TEXTS):
             texts = formats.listed(formats.TEXTS)
-            raise ParamError(f"{mention('format')} is {value_text(self.format)}; choose at least one besides {texts}")
+            raise ParamError(
+                f"{mention('format')} is {value_text(self.format or None)}; choose at least one besides {texts}"
+            )
         if self.video_source and self.video_path:
             both = f"{mention('video_source')} and {mention('video_path')}"
             raise ParamError(f"{both} are both set; choose one of them")
@@ -161,6 +92,4 @@ class VideoParams(FamiliarParams):
                 f"{mention('video_end')} is {self.video_end}; allowed is 0, or what is not before "
                 f"{mention('video_start')}, which is {self.video_start}"
             )
-        if self.closed_loop == "N" and self.stride > 1:
-            loop = f"{mention('closed_loop')} N"
-            raise ParamError(f"{mention('stride')} is {self.stride}; with {loop} it has to be 1")
+        check_stride(self.stride, self.closed_loop)

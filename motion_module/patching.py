@@ -12,8 +12,8 @@ Others may keep what they find and put it back, or call it, when our block is lo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -55,6 +55,20 @@ def replaced(owner: object, name: str, value: Any) -> Iterator[Any]:
     with changing(owner, name) as put:
         put(value)
         yield before
+
+
+@contextmanager
+def replaced_all(owner: object, values: Mapping[str, Any]) -> Iterator[None]:
+    """As `replaced`, for several attributes at once.
+
+    Args:
+        owner: as in `replaced`.
+        values: name of an attribute -> what it is to be.
+    """
+    with ExitStack() as stack:
+        for name, value in values.items():
+            stack.enter_context(replaced(owner, name, value))
+        yield
 
 
 @contextmanager
@@ -219,6 +233,16 @@ def assign(owner: object, **values: Any) -> None:
     """
     for name, value in values.items():
         setattr(owner, name, value)
+
+
+def assign_items(mapping: MutableMapping[Any, Any], items: Mapping[Any, Any]) -> None:
+    """As `assign`, for items of a mapping: what the host writes into an infotext, which belongs to one run."""
+    mapping.update(items)
+
+
+def refill(values: list[Any], new: Iterable[Any]) -> None:
+    """As `assign`, for all items of a list that the host goes on with, such as the prompts of a batch."""
+    values[:] = new
 
 
 def drop_items(mapping: MutableMapping[Any, Any], keys: Iterable[Hashable]) -> None:

@@ -6,6 +6,7 @@ or `posixpath`), so that those of Windows can be tested everywhere.
 
 from __future__ import annotations
 
+import ctypes
 import ntpath
 import os
 import re
@@ -27,6 +28,7 @@ _DEVICES = {
     "CONOUT$",
     *(f"{kind}{n}" for kind in ("COM", "LPT") for n in "123456789¹²³"),
 }
+_LONGEST_OF_WINDOWS = 259
 _LONG = "\\\\?\\"  # how Windows writes paths of any length
 _LONG_UNC = "\\\\?\\UNC\\"
 
@@ -78,6 +80,15 @@ class Folders:
             return _real(absolute, self._system, self._composed)
         except (OSError, ValueError):  # no name that this system can have
             return None
+
+
+def limit_of_paths() -> int | None:
+    """How many characters a path may have on Windows, unless somebody has changed that; None on other systems."""
+    if os.name != "nt":
+        return None
+    library: Any = getattr(ctypes, "WinDLL")("ntdll")  # noqa: B009 - other systems lack it
+    allowed = getattr(library, "RtlAreLongPathsEnabled", None)  # Windows before 10 1607 lacks it, and long paths
+    return None if allowed is not None and allowed() & 1 else _LONGEST_OF_WINDOWS
 
 
 def _real(path: str, system: Any, composed: bool) -> str:

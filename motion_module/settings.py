@@ -18,6 +18,7 @@ PREFIX = "animatediff_"
 DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "model"  # of the extension
 AS_TRAINED, KEEP = "as the motion module was trained", "as the model"  # noise schedules that have no name of their own
 TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
+_FOLDERS, _MAKING, _SAVING, _SOURCES = "Folders", "Making videos", "Saving", "Frames of video sources"
 _MANY = 1_000_000
 _KEPT = ("video_source", "video_path")  # whose frames, or copies of them, stand in the folder of frames
 
@@ -33,6 +34,8 @@ class Setting(Generic[Value]):
         needs: the fields of a request one of which has to be set for a run to look at it.
         in_runs: runs look at it, and not only the page.
         names_folders: it says which folders are read, so that no request may change it.
+        group: the title that it stands below on the settings page; its format, where nothing is said.
+        reload: it is looked at only when the page is built.
         lines: of its text box.
         limits: `low`, `high` and `choices` of a `Field`.
 
@@ -51,6 +54,8 @@ class Setting(Generic[Value]):
         needs: tuple[str, ...] = (),
         in_runs: bool = True,
         names_folders: bool = False,
+        group: str = "",
+        reload: bool = False,
         lines: int = 1,
         **limits: Any,
     ) -> None:
@@ -59,6 +64,7 @@ class Setting(Generic[Value]):
         self.field = Field(kind, label, "", **limits)
         self.formats, self.needs, self.in_runs = formats, needs, in_runs
         self.names_folders, self.lines = names_folders, lines
+        self.group, self.reload = group or next(iter(formats), ""), reload
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.key, self.name = name, f"{PREFIX}{name}"
@@ -104,7 +110,11 @@ class Settings:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     model_path = Setting(
-        str(DEFAULT_FOLDER), "path", "Folder of the motion modules (besides the extension's own)", names_folders=True
+        str(DEFAULT_FOLDER),
+        "path",
+        "Folder of the motion modules (besides the extension's own)",
+        names_folders=True,
+        group=_FOLDERS,
     )
     allowed_folders = Setting(
         "",
@@ -113,28 +123,57 @@ class Settings:
         "temporary folders (empty: every folder, as long as only this machine reaches the WebUI)",
         names_folders=True,
         lines=3,
+        group=_FOLDERS,
     )
     alpha_schedule = Setting(
         AS_TRAINED,
         "choice",
         "Noise schedule for videos",
         choices=(AS_TRAINED, "linear", "sqrt-linear", "sqrt-linear 0.020", KEEP),
+        group=_MAKING,
     )
-    default_save_formats = Setting(list(DEFAULT), "choices", "Default save formats", in_runs=False, choices=WRITTEN)
+    interp_slow = Setting(
+        False,
+        "bool",
+        "Frame interpolation: keep the FPS, so that the video plays in slow motion",
+        needs=("interp",),
+        group=_MAKING,
+    )
+    default_save_formats = Setting(
+        list(DEFAULT),
+        "choices",
+        "Default save formats",
+        in_runs=False,
+        reload=True,
+        choices=WRITTEN,
+        group=_SAVING,
+    )
+    keep_latents = Setting(
+        False,
+        "bool",
+        "Keep the latents beside each video (32 kB a frame at 512x512), to continue from it exactly",
+        group=_SAVING,
+    )
     save_to_custom = Setting(
-        True, "bool", "Save frames next to the videos, instead of in the WebUI's own folder", formats=(PNG,)
+        True,
+        "bool",
+        "Save frames next to the videos, instead of in the WebUI's own folder",
+        formats=(PNG,),
+        group=_SAVING,
     )
     frame_extract_path = Setting(
         "",
         "path",
         "Folder for the frames of a video source (empty: the system's temporary folder)",
         names_folders=True,
+        group=_SOURCES,
     )
     frame_extract_remove = Setting(
         False,
         "bool",
         "Delete the frames of a video source after each run, instead of keeping them for the next one",
         needs=("video_source",),
+        group=_SOURCES,
     )
     frame_extract_days = Setting[float](
         7,
@@ -143,6 +182,7 @@ class Settings:
         needs=_KEPT,
         low=0,
         high=_MANY,
+        group=_SOURCES,
     )
     frame_extract_gb = Setting[float](
         10,
@@ -151,6 +191,7 @@ class Settings:
         needs=_KEPT,
         low=0,
         high=_MANY,
+        group=_SOURCES,
     )
     optimize_gif_palette = Setting(False, "bool", "GIF: best-looking palette (slower)", formats=("GIF",))
     optimize_gif_gifsicle = Setting(False, "bool", "GIF: shrink with gifsicle, if it is installed", formats=("GIF",))
@@ -158,29 +199,27 @@ class Settings:
         80, "int", "WEBP: quality (compression effort if lossless)", formats=("WEBP",), low=1, high=100
     )
     webp_lossless = Setting(False, "bool", "WEBP: lossless", formats=("WEBP",))
-    interp_slow = Setting(
-        False,
-        "bool",
-        "Frame interpolation: keep the FPS, so that the video plays in slow motion",
-        needs=("interp",),
-    )
     mp4_crf = Setting(23, "int", "MP4: quality (crf), lower is better", formats=("MP4",), low=0, high=51)
     mp4_preset = Setting(
         "",
         "choice",
-        "MP4: encoding preset",
+        "MP4: encoding preset (empty: medium)",
         formats=("MP4",),
         choices=(
             *("", "veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast"),
         ),
     )
     mp4_tune = Setting(
-        "", "choice", "MP4: tune for a type of content", formats=("MP4",), choices=("", "film", "animation", "grain")
+        "",
+        "choice",
+        "MP4: tune for a type of content (empty: none)",
+        formats=("MP4",),
+        choices=("", "film", "animation", "grain"),
     )
     mp4_for_editors = Setting(
         "",
         "choice",
-        "MP4: for editing software (most players and browsers cannot show it)",
+        "MP4: for editing software (most players and browsers cannot show it; empty: for everybody)",
         formats=("MP4",),
         choices=("", TEN_BIT, LOSSLESS),
     )

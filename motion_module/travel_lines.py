@@ -1,11 +1,14 @@
-"""The lines of a prompt that travels: which of them are keys, which only look like keys, and what is a comment."""
+"""The keys of what travels: which lines are keys, which only look like keys, what is a comment, and in which order."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+_log = logging.getLogger(__name__)
 _KEY = re.compile(r"""\s*(?P<quote>["']?)(?P<frame>\d+)(?P=quote)\s*[:：]\s*(?P<text>.*)""")
 # 16:9, 3:1 ratio, 12:30 pm. After 0:1girl a word goes on, and behind a blank (0: 1girl) a text begins.
 _RATIO = re.compile(r"\s*\d+:\d+(?:$|[\s,;)]|\.(?!\d)|[ap]\.?m\b)", re.IGNORECASE)
@@ -65,6 +68,44 @@ def key_lines(lines: list[str]) -> dict[int, Key]:
     if len(keys) == 1 and _RATIO.match(lines[next(iter(keys))]):
         return {}
     return keys
+
+
+def order_faults(lines: Sequence[tuple[str, Key | None]], frames: int | None) -> Iterator[tuple[int, str]]:
+    """What is wrong with the order of keys, and what stands between them.
+
+    Args:
+        lines: from the first to the last key, each with its key.
+        frames: N, frames of the video; None where nobody knows yet.
+
+    Yields:
+        The number of a line, and what is wrong with it.
+    """
+    last = -1
+    for number, (line, key) in enumerate(lines):
+        if key is None:
+            if not is_filling(line):
+                yield number, f"{line.strip()!r:.80} stands between two keys; begin it with its frame number"
+        elif frames is not None and key.frame >= frames:
+            yield number, f"frame {key.frame} is beyond the last frame, {frames - 1}, of {frames} frames"
+        elif key.frame < last:
+            yield number, f"frame {key.frame} stands after frame {last}; the frame numbers have to ascend"
+        else:
+            last = key.frame
+
+
+def counting_texts(keys: Iterable[Key], what: str) -> dict[int, str]:
+    """The text of each frame that has a key; of a frame that has two the last one counts, with a warning.
+
+    Args:
+        keys: in their order.
+        what: that travels, for the log.
+    """
+    texts: dict[int, str] = {}
+    for key in keys:
+        if key.frame in texts:
+            _log.warning("%s: frame %d appears twice; the last one counts.", what, key.frame)
+        texts[key.frame] = key.text
+    return texts
 
 
 def is_filling(line: str) -> bool:

@@ -21,13 +21,23 @@ class ClosedLoop(str):
     __slots__ = ()
 
     @property
+    def stays_inside(self) -> bool:
+        """Whether no window reaches beyond the last frame."""
+        return self == "N"
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether neither a loop is asked for nor that there be none."""
+        return self == "R-P"
+
+    @property
     def wraps(self) -> bool:
         """Whether windows reach from the last frame on to the first."""
         return self == "A"
 
     @property
     def closes_travel(self) -> bool:
-        """Whether prompt travel leads back to its start."""
+        """Whether what travels, prompts and numbers, leads back to its start."""
         return self in ("R+P", "A")
 
 
@@ -61,14 +71,20 @@ class WindowPlan:
         """Frames that two neighbouring windows share."""
         return resolve_overlap(self.overlap, self.context)
 
+    @property
+    def resolved_schedule(self) -> str:
+        """One of `SCHEDULES`; see `resolve_schedule`."""
+        return resolve_schedule(self.schedule, self.blend, self.closed_loop, self.stride)
+
+    @property
+    def wraps(self) -> bool:
+        """Whether windows of a long video reach from its last frame on to its first."""
+        return ClosedLoop(self.closed_loop).wraps and self.resolved_schedule != "static"
+
     def windows(self, step: int, frames: int) -> list[Window]:
         """The windows of one step of a video of so many frames; see `context_windows`."""
-        schedule = resolve_schedule(self.schedule, self.blend, self.closed_loop, self.stride)
+        schedule = self.resolved_schedule
         return context_windows(step, frames, self.context, self.stride, self.overlap, self.closed_loop, schedule)
-
-    def weights(self) -> list[float]:
-        """What the frame at each position of a window counts; see `window_weights`."""
-        return window_weights(self.blend, self.context, self.shared_frames)
 
 
 def context_windows(
@@ -98,11 +114,20 @@ def context_windows(
         return _static(frames, context, overlap)
     if schedule != "uniform":
         raise ParamError(f"{mention('schedule')} is {schedule!r}; allowed are {', '.join(SCHEDULES)}")
-    if closed_loop == "N" and stride > 1:
-        needs = f"{mention('closed_loop')} N needs {mention('stride')} 1"
-        raise ParamError(f"{needs}: windows that take every second frame extend beyond the end")
-    windows = list(_uniform(step, frames, context, stride, overlap, wraps=ClosedLoop(closed_loop).wraps))
-    return _unwrapped(windows, frames, context) if closed_loop == "N" else windows
+    loop = ClosedLoop(closed_loop)
+    check_stride(stride, loop)
+    windows = list(_uniform(step, frames, context, stride, overlap, wraps=loop.wraps))
+    return _unwrapped(windows, frames, context) if loop.stays_inside else windows
+
+
+def check_stride(stride: int, loop: ClosedLoop) -> None:
+    """Refuse windows that take every second frame, and so reach beyond the last frame, where none may.
+
+    Raises:
+        ParamError: names both fields.
+    """
+    if loop.stays_inside and stride > 1:
+        raise ParamError(f"{mention('stride')} is {stride}; with {mention('closed_loop')} {loop} it has to be 1")
 
 
 def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -> str:
@@ -115,7 +140,7 @@ def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -
     """
     if schedule != AUTO:
         return schedule
-    return "static" if closed_loop == "R-P" and stride == 1 and blend != "overwrite" else "uniform"
+    return "static" if ClosedLoop(closed_loop).is_left_open and stride == 1 and blend != "overwrite" else "uniform"
 
 
 def resolve_overlap(overlap: int, context: int) -> int:
@@ -135,7 +160,8 @@ def overlap_note(frames: int, plan: WindowPlan) -> str:
     if frames <= plan.context or plan.overlap <= plan.context // 2:
         return ""
     counts = [len(replace(plan, overlap=overlap).windows(0, frames)) for overlap in (plan.overlap, -1)]
-    work = f"{number_text(counts[0])} windows a step instead of {number_text(counts[1])}"
+    usual = f" instead of {number_text(counts[1])}" if counts[0] != counts[1] else ""
+    work = f"{number_text(counts[0])} windows a step{usual}"
     if plan.shared_frames == plan.overlap:
         return f"{mention('overlap')} {plan.overlap} makes {work}."
     too_much = f"{mention('overlap')} is {plan.overlap}, and {mention('batch_size')} is {plan.context}"
@@ -178,13 +204,31 @@ def halving(step: int) -> float:
 
 
 def _uniform(step: int, frames: int, context: int, stride: int, overlap: int, wraps: bool) -> Iterator[Window]:
-    part = halving(step)
-    pad = round(frames * part)
-    end = frames + pad - (0 if wraps else overlap)
-    for power in range(min(stride, math.ceil(math.log2(frames / context)) + 1)):
-        distance = 2**power
-        for start in range(int(part * distance) + pad, end, context * distance - overlap):
+    for distance, starts in window_starts(step, frames, context, stride, overlap, wraps):
+        for start in starts:
             yield [(start + k * distance) % frames for k in range(context)]
+
+
+def window_starts(
+    step: int, frames: int, context: int, stride: int, overlap: int, wraps: bool
+) -> Iterator[tuple[int, range]]:
+    """The distances between the frames of a window, and where the windows of each begin."""
+    part = halving(step)
+    pad = shift(frames, part)
+    end = frames + pad - (0 if wraps else overlap)
+    for power in range(powers(frames, context, stride)):
+        distance = 2**power
+        yield distance, range(int(part * distance) + pad, end, context * distance - overlap)
+
+
+def shift(frames: int, part: float) -> int:
+    """By how many frames the windows are moved at this part of the way."""
+    return round(frames * part)
+
+
+def powers(frames: int, context: int, stride: int) -> int:
+    """How many distances there are between the frames of a window."""
+    return min(stride, math.ceil(math.log2(frames / context)) + 1)
 
 
 def _static(frames: int, context: int, overlap: int) -> list[Window]:

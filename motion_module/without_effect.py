@@ -1,46 +1,53 @@
-"""Which fields change nothing as the others are, and why: told on the panel beforehand, and after a run."""
+"""Which fields change nothing as the others are, and why: shown on the panel beforehand, and after a run."""
 
 from __future__ import annotations
 
-from motion_module.params import VideoParams
+from motion_module.params import SAME_NOISE, VideoParams
 from motion_module.wording import either, mention
 
+_OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last", "latent_scale_last", "hold_pictures")
 _OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable")
 
 
-def idle_fields(params: VideoParams, frames: int | None) -> dict[str, str]:
+def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
     """The fields that change nothing in a video while the others stay as they are.
 
     Args:
         params: what is asked for.
         frames: of the video; None where nobody knows yet.
+        each_has_picture: img2img starts each frame from a picture of its own.
 
     Returns:
         Field name -> why, in a few words with mentions.
     """
     idle = _without_what_they_need(params)
-    if params.effect == 0:
-        idle["motion_scale"] = f"{mention('effect')} is 0"
+    if each_has_picture:
+        idle.update(dict.fromkeys(_OF_FADING, "each frame has a picture of its own"))
+    if params.effect == 0 and not params.effect_travel:
+        idle.update(dict.fromkeys(("motion_scale", "motion_scale_travel"), f"{mention('effect')} is 0"))
+    for number, travel in (("motion_scale", "motion_scale_travel"), ("effect", "effect_travel")):
+        if getattr(params, travel):
+            idle.setdefault(number, f"{mention(travel)} says it for each frame")
     if params.reverse and 0 not in params.reverse:
         idle["reverse"] = f"it needs {either('0', params.table()['reverse'].labels[0])}"
-    if params.same_noise:
+    if params.noise == SAME_NOISE:
         idle["freenoise_enable"] = "every frame starts from the same noise"
     if frames is not None and frames <= params.batch_size:
         why = f"{frames} frames fit into one window of {params.batch_size}"
         idle.update(dict.fromkeys(_OF_WINDOWS, why))
-        if params.closed_loop == "N":  # A plays the video backwards, too, and R+P closes prompt travel
+        if params.closed_loop.stays_inside:  # A plays the video backwards, too, and R+P closes prompt travel
             idle["closed_loop"] = why
     elif params.schedule == "static":
         idle["stride"] = "static windows have none"
-        if params.closed_loop != "R-P":
-            travel = "" if params.closed_loop == "N" else ", it only closes prompt travel"
+        if not params.closed_loop.is_left_open:
+            travel = ", it only closes prompt travel" if params.closed_loop.closes_travel else ""
             idle["closed_loop"] = f"static windows never wrap{travel}"
     return idle
 
 
-def without_effect(params: VideoParams, frames: int | None) -> dict[str, str]:
+def without_effect(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
     """The idle fields that were changed from their defaults, so that somebody may wonder."""
-    idle = idle_fields(params, frames)
+    idle = idle_fields(params, frames, each_has_picture)
     return {name: why for name, why in idle.items() if getattr(params, name) != params.default_of(name)}
 
 

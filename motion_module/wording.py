@@ -15,12 +15,13 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _BEGIN, _BETWEEN, _END = "\x0e", "\x1f", "\x0f"
 _MENTION = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}{_BETWEEN}]*)(?:{_BETWEEN}([^{_BEGIN}{_END}{_BETWEEN}]*))?{_END}")
 _LONGEST_VALUE = 80
+_MOST_NAMES = 20  # in a sentence
 NAME = "AnimateDiff"
 _NAMED = (f"{NAME} ", f"{NAME}: ", "Prompt travel: ")  # beginnings that say already who speaks
 
@@ -73,6 +74,12 @@ def value_text(value: Any) -> str:
     return shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 3]}..."
 
 
+def names_text(names: Sequence[str]) -> str:
+    """Names of a list that may be long, for a sentence."""
+    more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
+
+
 def number_text(number: float) -> str:
     """A number of a sentence: 10,000,000 and 0.05, never 1e+07."""
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.6f}".rstrip("0")
@@ -110,7 +117,18 @@ _SYSTEM_SAYS: dict[int, str] = {
 }
 
 
+_WINDOWS_SAYS: dict[int, str] = {  # its own numbers, of which several have the same `errno`
+    32: "another program has the file open",
+    33: "another program has the file open",
+    123: "Windows takes no such name",
+    206: "the path is too long for Windows",
+    1224: "another program has the file open",
+}
+
+
 def system_says(error: OSError) -> str:
     """Why the operating system refused something, in words for a person and without numbers."""
-    known = _SYSTEM_SAYS.get(error.errno) if error.errno is not None else None
+    known = _WINDOWS_SAYS.get(getattr(error, "winerror", None) or 0)
+    if known is None and error.errno is not None:
+        known = _SYSTEM_SAYS.get(error.errno)
     return known or (error.strerror or str(error) or type(error).__name__).rstrip(".")

@@ -40,6 +40,29 @@ function onOptionsChanged(callback) {
     pageCallbacks.optionsChanged.push(callback);
 }
 
+// The settings lie in a hidden box, whose value gradio sets without an event.
+function followSettings() {
+    const box = gradioApp().querySelector("#settings_json textarea");
+    if (!box || Object.hasOwn(box, "value")) {
+        return;
+    }
+    const stored = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value");
+    const read = () => {
+        if (stored.get.call(box)) {
+            opts = JSON.parse(stored.get.call(box));
+            runPageCallbacks("optionsChanged");
+        }
+    };
+    const write = (text) => {
+        stored.set.call(box, text);
+        read();
+    };
+    Object.defineProperty(box, "value", {get: () => stored.get.call(box), set: write});
+    read();
+}
+
+onAfterUiUpdate(followSettings);
+
 function runPageCallbacks(name, argument) {
     for (const callback of pageCallbacks[name]) {
         try {
@@ -126,30 +149,82 @@ function selected_gallery_index() {
     return buttons.findIndex((button) => button.classList.contains("selected"));
 }
 
-// Follows a task until it is done, and says in the page how far it is.
-function followTask(tab, id) {
-    const place = gradioApp().querySelector(`#${tab}_progress_text`);
-    const ask = async() => {
-        const answer = await fetch("./internal/progress", {
-            method: "POST",
-            headers: {"Content-Type": "application/json"},
-            body: JSON.stringify({id_task: id, live_preview: false}),
-        });
-        const state = await answer.json();
-        if (state.completed) {
-            place.textContent = "";
+function askProgress(body) {
+    return fetch("./internal/progress", {
+        method: "POST",
+        headers: {"Content-Type": "application/json"},
+        body: JSON.stringify(body),
+    }).then((answer) => answer.json());
+}
+
+// Follows a task until it is over: a bar above `container`, and the picture so far in `gallery` (null: none).
+function requestProgress(task, container, gallery, atEnd, onProgress, inactivityTimeout = 40) {
+    const begun = Date.now();
+    const bar = document.createElement("div");
+    const inner = document.createElement("div");
+    bar.className = "progressDiv";
+    inner.className = "progress";
+    bar.append(inner);
+    container.parentNode.insertBefore(bar, container);
+    let over = false;
+    let wasActive = false;
+    let livePreview = null;
+
+    const end = () => {
+        if (!over) {
+            over = true;
+            bar.remove();
+            livePreview?.remove();
+            atEnd();
+        }
+    };
+    const later = (call) => setTimeout(() => call().catch(end), 500);
+
+    const follow = async() => {
+        const state = await askProgress({id_task: task, live_preview: false});
+        wasActive = wasActive || state.active;
+        const waited = Date.now() - begun > inactivityTimeout * 1000;
+        if (state.completed || (!state.active && (wasActive || (waited && !state.queued)))) {
+            end();
             return;
         }
         const percent = Math.round((state.progress || 0) * 100);
-        place.textContent = state.active ? `${percent}% ${state.textinfo || ""}` : state.textinfo || "";
-        setTimeout(ask, 500);
+        inner.style.width = `${percent}%`;
+        inner.textContent = `${state.textinfo || ""} ${state.progress ? `${percent}%` : ""}`;
+        onProgress?.(state);
+        later(follow);
     };
-    setTimeout(ask, 500);
+
+    const preview = async(last) => {
+        const state = await askProgress({id_task: task, id_live_preview: last});
+        if (over) {
+            return;
+        }
+        if (state.live_preview) {
+            const picture = new Image();
+            picture.onload = () => {
+                if (!livePreview) {
+                    livePreview = document.createElement("div");
+                    livePreview.className = "livePreview";
+                    gallery.insertBefore(livePreview, gallery.firstElementChild);
+                }
+                livePreview.replaceChildren(picture);
+            };
+            picture.src = state.live_preview;
+        }
+        later(() => preview(state.id_live_preview));
+    };
+
+    later(follow);
+    if (gallery) {
+        later(() => preview(0));
+    }
 }
 
 function submitTask(tab, values) {
     const id = `task(${Math.random().toString(36).slice(2)})`;
-    followTask(tab, id);
+    const place = (name) => gradioApp().querySelector(`#${tab}_${name}`);
+    requestProgress(id, place("gallery_container"), place("gallery"), () => {});
     return [id, ...Array.from(values).slice(1)];
 }
 

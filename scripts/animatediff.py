@@ -1,62 +1,22 @@
-"""The WebUI's script: each hook is one call into the package. The host may run this file twice: it keeps no state."""
+"""What the WebUI loads: the script's class, and what is registered. It may run this file twice: it keeps no state."""
 
-from typing import Any
+import animatediff_aside
 
-import gradio as gr
+if animatediff_aside.stands_aside(__file__):
+    from animatediff_aside import StandingAside  # noqa: F401 - the WebUI looks for a script's class here
 
-from modules import script_callbacks, scripts
-from motion_module.webui import logs
-from motion_module.webui.host_types import OverlayOfFrame, Processed, Processing
-from motion_module.webui.page import panel, settings, xyz
-from motion_module.webui.request import batch_tab
-from motion_module.webui.run import hooks
-from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks for them late
+    animatediff_aside.warn(__file__)
+else:
+    from modules import script_callbacks
+    from motion_module.webui import logs
+    from motion_module.webui.page import settings, xyz
+    from motion_module.webui.request import batch_tab
+    from motion_module.webui.routes import routes
+    from motion_module.webui.run.script import AnimateDiffScript  # noqa: F401 - as above
+    from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks late
 
-
-class AnimateDiffScript(scripts.Script):
-    """Videos with AnimateDiff, as a panel on both tabs and as `alwayson_scripts` in the API."""
-
-    def title(self) -> str:
-        """The name in the API; clients look for it in lower case."""
-        return "AnimateDiff"
-
-    def show(self, is_img2img: bool) -> object:
-        """On every tab, always."""
-        return scripts.AlwaysVisible
-
-    def ui(self, is_img2img: bool) -> list[gr.components.Component]:
-        """The panel's fields, in the order of `VideoParams.table`."""
-        shown = panel.build(is_img2img, self.elem_id)
-        self.infotext_fields = shown.infotext_fields
-        self.paste_field_names = shown.paste_field_names
-        return shown.fields
-
-    def before_process(self, p: Processing, *args: Any) -> None:
-        """The request is read; the host has not loaded the checkpoint of the request yet."""
-        hooks.before_process(p, args)
-
-    def process(self, p: Processing, *args: Any) -> None:
-        """The checkpoint of the request is loaded."""
-        hooks.process(p)
-
-    def process_batch(self, p: Processing, *args: Any, **kwargs: Any) -> None:
-        """One video is about to be made; its LoRA are loaded, its prompts not encoded yet."""
-        hooks.process_batch(p)
-
-    def process_before_every_sampling(self, p: Processing, *args: Any, noise: Any, **kwargs: Any) -> None:
-        """The noise of a sampling pass is drawn, and the host goes on with this very tensor."""
-        hooks.before_every_sampling(p, noise)
-
-    def postprocess_maskoverlay(self, p: Processing, ppmo: OverlayOfFrame, *args: Any) -> None:
-        """The original is about to be laid over an inpainted frame."""
-        hooks.before_overlay(p, ppmo)
-
-    def postprocess(self, p: Processing, processed: Processed, *args: Any) -> None:
-        """All frames are there."""
-        hooks.postprocess(p, processed)
-
-
-logs.put_name_on()
-script_callbacks.on_ui_settings(settings.register)
-script_callbacks.on_before_ui(xyz.register)
-batch_tab.take_over()
+    logs.put_name_on()
+    script_callbacks.on_ui_settings(settings.register)
+    script_callbacks.on_before_ui(xyz.register)
+    script_callbacks.on_app_started(routes.add)
+    batch_tab.take_over()

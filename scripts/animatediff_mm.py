@@ -1,4 +1,7 @@
 """Names that sd-webui-controlnet imports."""
 
-from motion_module.webui.compat import MotionModuleType as MotionModuleType
-from motion_module.webui.compat import MotionWrapper as MotionWrapper
+import animatediff_aside
+
+if not animatediff_aside.stands_aside(__file__):
+    from motion_module.webui.compat import MotionModuleType as MotionModuleType
+    from motion_module.webui.compat import MotionWrapper as MotionWrapper

@@ -4,6 +4,7 @@ The host can be started once in a process, like the real one; its settings are p
 """
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -14,6 +15,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve e
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.running import webui
 
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 settings.load_profile("suite")
@@ -31,14 +34,29 @@ def pytest_collection_modifyitems(items):
         return LONG.index(folder) if folder in LONG else len(LONG), -sizes[item.path], str(item.path)
 
     items.sort(key=place)
+    if webui.URL:
+        webui.leave_out_what_asks_no_server(items)
+
+
+def pytest_configure(config):
+    if webui.URL:
+        config.option.fold_skipped = False  # what was left out is told by name
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def running():
+    """The WebUI whose address is in WEBUI_URL."""
+    return webui.running()
+
+
+@pytest.fixture(scope="session")
+def tiny(request, tmp_path_factory):
     """Seeded random weights: {"checkpoint": path, "other": ..., "wide": ..., "v1": ..., "v2": ..., "v3": ..., "control": ...}.
 
     `other` is a checkpoint of the same sizes, `wide` one that the motion modules do not fit.
     """
+    if webui.URL:
+        return request.getfixturevalue("running").weights()
     return make_weights(tmp_path_factory.mktemp("weights"))
 
 
@@ -54,6 +72,29 @@ def make_weights(folder):
         path = folder / "motion" / f"mm_tiny_{version}.safetensors"
         made[version] = weights.make_motion_module(path, version=version, seed=seed)
     made["control"] = weights.make_controlnet(folder / "controlnet" / "control_tiny.safetensors", seed=21)
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_xl(tmp_path_factory):
+    """Seeded random weights in SDXL's layout: {"checkpoint": path, "sdxl": ..., "hotshot": ..., "hotshot_own": ..., "network": ...}.
+
+    `hotshot_own` is HotShot-XL under its own names. The motion modules lie in a folder of their own.
+    """
+    from safetensors.torch import load_file
+
+    import weights
+    import weights_xl
+    from tests.reference.reference_weights_xl import make_lora, under_own_names
+
+    folder, sizes = tmp_path_factory.mktemp("weights_xl"), weights_xl.SizesXL()
+    made = {"checkpoint": weights_xl.make_checkpoint(folder / "tiny_xl.safetensors", sizes=sizes)}
+    for seed, (kind, frames) in enumerate({"sdxl": 32, "hotshot": 24}.items(), start=41):
+        path = folder / "motion" / f"mm_tiny_{kind}.safetensors"
+        made[kind] = weights.make_motion_module(path, version="v3", widths=sizes.widths, frames=frames, seed=seed)
+    own = folder / "motion" / "hsxl_tiny.safetensors"
+    made["hotshot_own"] = weights.save(under_own_names(load_file(made["hotshot"])), own, weights.torch.float16)
+    made["network"] = make_lora(folder / "tiny_xl_lora.safetensors", sizes)
     return made
 
 
@@ -89,17 +130,70 @@ def _started_host(tiny):
 
 
 @pytest.fixture
-def pocket(_started_host):
+def pocket(request):
     """The running host: {"url": ..., "data": Path, "lora": Path}; settings and state are fresh for every test."""
-    from modules import initialize_pocket, sd_models, shared
+    yield from _elsewhere(request.getfixturevalue("running")) if webui.URL else _in_this_process(request)
+
+
+def _elsewhere(running):
+    """A running WebUI; after the test it makes the same plain picture as ever."""
+    running.put_back()
+    running.left_out = False
+    yield {"url": webui.URL, "data": running.data, "lora": running.lora, "scripts": running.scripts}
+    running.put_back()
+    assert running.left_out or running.plain() == running.picture, "a plain picture is another one after this test"
+
+
+def _in_this_process(request):
+    host = request.getfixturevalue("_started_host")
+    from modules import initialize_pocket, sd_models
 
     initialize_pocket.reset_options()
     sd_models.reload_model_weights()  # another test may have left another checkpoint
-    yield _started_host
-    deadline = time.monotonic() + 600
-    while shared.state.job and time.monotonic() < deadline:  # a test that interrupts may end before its job does
-        time.sleep(0.05)
+    yield host
+    _end_jobs()
     initialize_pocket.reset_options()
+
+
+def _end_jobs():
+    """A test that interrupts may end before its job does."""
+    from modules import shared
+
+    deadline = time.monotonic() + 600
+    while shared.state.job and time.monotonic() < deadline:
+        time.sleep(0.05)
+    shared.state.textinfo = None  # what a part of a run, called without its run, showed
+
+
+@pytest.fixture
+def pocket_xl(_started_host, tiny_xl):
+    """What `pocket` is, with an SDXL checkpoint, its motion modules and its LoRA; the same entries and `tiny_xl`'s.
+
+    The checkpoint stays until a test with another comes, as loading takes longer than most of these tests.
+    """
+    import networks
+
+    from modules import initialize_pocket, sd_checkpoint_info, sd_models, shared
+
+    initialize_pocket.reset_options()
+    info = sd_models.CheckpointInfo(str(tiny_xl["checkpoint"]))
+    info.register()
+    shared.opts.data["sd_model_checkpoint"] = info.title
+    shared.opts.data["animatediff_model_path"] = str(tiny_xl["sdxl"].parent)
+    lora = _started_host["lora"] / tiny_xl["network"].name
+    shutil.copy(tiny_xl["network"], lora)
+    sd_models.reload_model_weights()
+    yield {**_started_host, **tiny_xl, "title": info.title}
+    _end_jobs()
+    for path in lora.parent.iterdir():
+        path.unlink()
+    networks.load_networks([])
+    networks.networks_in_memory.clear()
+    networks.list_available_networks()
+    initialize_pocket.reset_options()
+    for table in (sd_checkpoint_info.checkpoints_list, sd_checkpoint_info.checkpoint_aliases):
+        for name in [name for name, found in table.items() if found.filename == info.filename]:
+            del table[name]
 
 
 @pytest.fixture

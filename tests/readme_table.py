@@ -19,12 +19,15 @@ def allowed(field):
     """What a field takes, in short."""
     if field.choices:
         return ", ".join(f"`{choice}`" if choice else "nothing" for choice in map(str, field.choices))
-    if field.kind in ("int", "number"):
-        from motion_module.fields import range_text
+    from motion_module.fields import range_text, values_text
 
+    if field.kind in ("int", "number"):
         return range_text(field)
+    if field.kind == "values":
+        return values_text(field)
     kinds = {"bool": "true, false", "image": "a picture", "video": "a video file", "path": "a folder"}
-    return kinds.get(field.kind, field.pattern_help or "text")
+    kinds["held"] = "frames with pictures"
+    return field.pattern_help or kinds.get(field.kind, "text")
 
 
 def fields():
@@ -34,7 +37,7 @@ def fields():
     yield "field", "on the panel", "default", "allowed", "what it does"
     for name, field in VideoParams.table().items():
         default = json.dumps(VideoParams.default_of(name))
-        yield f"`{name}`", field.label if field.tabs else "(API only)", f"`{default}`", allowed(field), field.help
+        yield f"`{name}`", field.label if field.tabs else "(API only)", f"`{default}`", allowed(field), field.whole_help
 
 
 def formats():
@@ -43,7 +46,8 @@ def formats():
 
     yield "format", "what it is", "on the page", "sound", "frames per second", "opened by libraries for pictures"
     for row in FORMATS:
-        page = "moves in the gallery" if row.in_img else "plays below the gallery" if row.in_video else "-"
+        neither = "a link; a preview moves in the gallery" if row.kind == "video" else "-"
+        page = "moves in the gallery" if row.in_img else "plays in the gallery's place" if row.in_video else neither
         fastest = f"at most {row.fastest}" if row.fastest else "-" if row.kind == "text" else "any"
         yield f"`{row.name}`", row.about, page, "yes" if row.sound else "-", fastest, "yes" if row.picture else "-"
 

@@ -6,7 +6,7 @@ import sys
 
 from tests.effort import effort
 
-TEXTS = [str(number) for number in range(12_000)]
+TEXTS = [str(number) for number in range(25_000)]
 
 
 def test_work_that_grows_with_the_square_takes_far_more_units():

@@ -49,6 +49,14 @@ DEFAULTS = {
     "every_nth": 1,
     "keep_sound": False,
     "returned": "all",
+    "hold_pictures": False,
+    "hold": (),
+    "motion_scale_travel": "",
+    "effect_travel": "",
+    "cfg_travel": "",
+    "denoise_travel": "",
+    "travel": "slerp",
+    "continue_from": "",
 }
 
 
@@ -58,9 +66,11 @@ def test_the_defaults_that_clients_rely_on():
     assert params == DEFAULTS
 
 
-def test_the_last_field_is_the_newest():
+def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
-    assert list(FIELDS)[-2:] == ["keep_sound", "returned"] and not FIELDS["returned"].recorded
+    travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
+    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from"]
+    assert list(FIELDS)[-10:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(
@@ -78,6 +88,10 @@ def test_the_last_field_is_the_newest():
         ({"fps": 12.5}, {"fps": 12.5}),
         ({"model": None}, {"model": ""}),
         ({"video_source": ""}, {"video_source": None}),
+        ({"effect_travel": None}, {"effect_travel": ""}),
+        ({"effect_travel": "0:1.0; 16:.6"}, {"effect_travel": "0: 1, 16: 0.6"}),
+        ({"cfg_travel": [[0, 7.0], [16, 4.5], "hold"]}, {"cfg_travel": "0: 7, 16: 4.5, hold"}),
+        ({"travel": "Hold"}, {"travel": "hold"}),
     ],
 )
 def test_both_generations_of_clients_are_understood(sent, read):
@@ -122,6 +136,17 @@ def test_both_generations_of_clients_are_understood(sent, read):
         ("schedule", ["uniform"]),
         ("latent_power", 0),
         ("latent_scale", 0),
+        ("motion_scale_travel", 0.8),
+        ("motion_scale_travel", {"0": 1}),
+        ("motion_scale_travel", "0: 1, 8: 11"),
+        ("motion_scale_travel", "0: 1, 8"),
+        ("effect_travel", [[0, 1], [8]]),
+        ("effect_travel", "8: 1, 0: 1"),
+        ("cfg_travel", "0: 0.5"),
+        ("cfg_travel", [[0, 31]]),
+        ("denoise_travel", "0: 1.1"),
+        ("denoise_travel", "0: 1\0"),
+        ("travel", "lerp"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_field_and_value(field, value):
@@ -173,7 +198,8 @@ def test_lists_are_never_shared():
 
 def test_the_table_says_something_about_every_field():
     for name, field in FIELDS.items():
-        assert field.label and field.help.endswith("."), name
+        assert field.label and field.help.endswith(".") and len(field.help) < 140, name
+        assert field.more.endswith(".") or not field.more, name
         assert set(field.needs) <= set(FIELDS)
 
 

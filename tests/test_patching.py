@@ -9,10 +9,13 @@ import pytest
 
 from motion_module.patching import (
     assign,
+    assign_items,
     changing,
     drop_items,
     put_right_options,
+    refill,
     replaced,
+    replaced_all,
     replaced_call,
     replaced_item,
     replaced_option,
@@ -50,6 +53,32 @@ def test_an_attribute_that_was_not_there_goes_again():
     with replaced(host, "new", 1) as before:
         assert before is None and host.new == 1
     assert not hasattr(host, "new")
+
+
+def test_several_attributes_are_one_change():
+    host = Host()
+    host.own = own = object()
+    with replaced_all(host, {"own": 1, "field": 2, "new": 3}):
+        assert (host.own, host.field, host.new) == (1, 2, 3)
+    assert host.own is own and vars(host) == {"own": own}
+
+
+def test_where_one_of_several_cannot_be_set_those_before_it_come_back():
+    class Half(Host):
+        locked = property(lambda self: 0)
+
+    host = Half()
+    with pytest.raises(AttributeError), replaced_all(host, {"field": 1, "locked": 2}):
+        pass
+    assert vars(host) == {}
+
+
+def test_items_that_nobody_takes_back():
+    infotext, prompts = {"Steps": 1}, ["a", "b"]
+    same = prompts
+    assign_items(infotext, {"Steps": 2, "Size": 3})
+    refill(prompts, ["c"])
+    assert infotext == {"Steps": 2, "Size": 3} and same == ["c"]
 
 
 def test_what_somebody_else_put_over_ours_stays():

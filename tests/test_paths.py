@@ -3,9 +3,11 @@
 import ntpath
 import os
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 
+from motion_module import paths
 from motion_module.params import VideoParams
 from motion_module.paths import Folders, split_folders, typed_path
 
@@ -134,3 +136,18 @@ def test_windows_never_asks_a_server_that_is_no_root():
     for path in (r"\\evil\share\x", "//evil/share/x", r"\\?\UNC\evil\share", r"\\nas\films\..\..\evil"):
         assert not is_inside(path, [r"C:\Data"], Watched())
     assert not [path for path in asked if "evil" in path]
+
+
+@pytest.mark.parametrize(("system", "allowed", "limit"), [("posix", 0, None), ("nt", 0, 259), ("nt", 1, None)])
+def test_how_long_a_path_may_be(monkeypatch, system, allowed, limit):
+    library = SimpleNamespace(RtlAreLongPathsEnabled=lambda: allowed)
+    monkeypatch.setattr(paths, "os", SimpleNamespace(name=system))
+    monkeypatch.setattr(paths.ctypes, "WinDLL", lambda name: library, raising=False)
+    assert paths.limit_of_paths() == limit
+
+
+def test_a_windows_that_cannot_take_long_paths_is_not_asked_whether_it_does(monkeypatch):
+    """Before Windows 10 1607 its library lacks the function."""
+    monkeypatch.setattr(paths, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(paths.ctypes, "WinDLL", lambda name: SimpleNamespace(), raising=False)
+    assert paths.limit_of_paths() == 259

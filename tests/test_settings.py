@@ -132,3 +132,9 @@ def test_the_hosts_settings_are_read_at_one_place():
     files = [path for path in (ROOT / "motion_module").rglob("*.py") if asked.search(path.read_text("utf8"))]
     assert files == []
     assert isinstance(Settings.mp4_crf, Setting)
+
+
+def test_a_list_that_may_stay_empty_says_what_that_means():
+    """The page shows an empty box, and nothing else of it."""
+    rows = [row for row in Settings.rows() if row.field.kind == "choice" and "" in row.field.choices]
+    assert rows and all("empty: " in row.field.label for row in rows)

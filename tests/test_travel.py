@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motion_module.errors import ParamError
-from motion_module.travel import parse
+from motion_module.travel import outline, parse
 from motion_module.travel_lines import looks_like_key
 from tests.effort import effort
 
@@ -177,3 +177,26 @@ def test_long_lines_are_read_at_once(line):
             parse(line, 16, False)
         looks_like_key(line)
     assert spent.units < 40
+
+
+def test_the_outline_has_every_fault_beside_its_line():
+    prompt = "best quality\n0: a cat\nand a hat\n8: a dog\n\n4: a cow AND grass\n99: a fox\n12:\nsunlight"
+    assert [tuple(line) for line in outline(prompt, 16)] == [
+        ("0: a cat", (0, "a cat"), ""),
+        ("and a hat", None, "'and a hat' stands between two keys; begin it with its frame number"),
+        ("8: a dog", (8, "a dog"), ""),
+        ("", None, ""),
+        (
+            "4: a cow AND grass",
+            (4, "a cow AND grass"),
+            "frame 4 stands after frame 8; the frame numbers have to ascend",
+        ),
+        ("99: a fox", (99, "a fox"), "frame 99 is beyond the last frame, 15, of 16 frames"),
+        ("12:", (12, ""), "frame 12 has no text; write what it shows after the colon"),
+    ]
+    with pytest.raises(ParamError, match="Prompt travel: 'and a hat' stands between two keys"):
+        parse(prompt, 16, closed=False)
+
+
+def test_the_outline_of_what_does_not_travel_is_empty():
+    assert outline("a cat\n16:9", 16) == []

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from motion_module.core.module.devices import tried
 from motion_module.core.module.stored import DAMAGE, MissingError, UnreadableError, open_file
 from motion_module.core.module.torch_file import open_archive
 from motion_module.errors import CheckpointError, as_text
+from motion_module.memory import is_out_of_memory
 
 _MULTIPLE = 64  # the network halves its pictures six times
 _MOST_CODE = 16 << 20  # bytes of source code, which is compressed in the file
@@ -38,7 +42,7 @@ class Film:
         """The same network on another device; this one is not to be used any more."""
         return Film(self._network, self._stored, device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, first: Tensor, second: Tensor, time: float) -> Tensor:
         """The picture at a time between two.
 
@@ -53,11 +57,22 @@ class Film:
             CheckpointError: the network does not do what FILM does.
         """
         _, height, width = first.shape
-        pair = [_padded(picture[None].to(self._device, self._dtype)) for picture in (first, second)]
-        made = self._network(*pair, torch.full((1, 1), time, device=self._device, dtype=self._dtype))
-        if not isinstance(made, Tensor) or made.shape != pair[0].shape:
+        x0, x1 = (_padded(picture[None].to(self._device, self._dtype)) for picture in (first, second))
+        device = torch.device(self._device)
+        made = tried("FILM", device, partial(self._made, x0, x1, time), partial(self._made_on_cpu, x0, x1, time))
+        if not isinstance(made, Tensor) or made.shape != x0.shape:
             raise CheckpointError("The FILM file returned something other than one picture of the same size")
         return made[0, :, :height, :width].float().clamp(0, 1).cpu()
+
+    def _made(self, first: Tensor, second: Tensor, time: float) -> Any:
+        return self._network(first, second, torch.full((1, 1), time, device=self._device, dtype=self._dtype))
+
+    def _made_on_cpu(self, first: Tensor, second: Tensor, time: float) -> Any:
+        """The same on the CPU, where the network stays."""
+        if torch.device(self._device).type != "cpu":
+            self._device, self._dtype = "cpu", torch.float32
+            self._network = self._network.to(device="cpu", dtype=torch.float32)
+        return self._made(first.to("cpu", torch.float32), second.to("cpu", torch.float32), time)
 
 
 def load_film(path: Path) -> Film:
@@ -71,6 +86,8 @@ def load_film(path: Path) -> Film:
         network = torch.jit.load(str(path), map_location="cpu")
         inputs = len(network.forward.schema.arguments) - 1  # without self
     except (*DAMAGE, AttributeError, TypeError, OSError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(path) from error
     if inputs != _INPUTS:
         raise CheckpointError(
@@ -98,6 +115,8 @@ def _check_archive(path: Path) -> None:
     except UnreadableError as error:
         raise CheckpointError(f"{as_text(path.name)} {error.phrase}; FILM's TorchScript file was expected") from error
     except (*DAMAGE, OSError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(path) from error
     raise _damaged(path)
 

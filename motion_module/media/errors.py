@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from motion_module.errors import SaidError, as_text
+from motion_module.memory import is_out_of_memory
 from motion_module.wording import system_says
 
 # Pillow's decoders raise whatever a damaged file leads them to.
@@ -52,7 +53,7 @@ class PictureError(ReaderError):
 
 
 class WriterError(Exception):
-    """A format could not be written; the sentence says why."""
+    """A format could not be written; the sentence, without a full stop, says why."""
 
 
 class ForeignFolderError(OSError):
@@ -65,7 +66,7 @@ def reason_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, Image.DecompressionBombError):
         return f"it is too large: {str(error).partition(', could be')[0]}"
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
         return system_says(error)
@@ -75,11 +76,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def describe(error: Exception) -> str:
-    """Why something could not be made or written, in words for a person."""
-    if isinstance(error, WriterError):
-        return str(error)
-    if isinstance(error, SaidError):
-        return error.sentence
+    """Why something could not be made or written, in words for a person and without a full stop."""
+    if is_out_of_memory(error):
+        return "there is not enough memory"
     if isinstance(error, OSError) and error.errno is not None:
         return system_says(error)
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, SaidError):
+        return error.sentence.rstrip(".")
+    said = str(error) if isinstance(error, WriterError) else f"{type(error).__name__}: {error}"
+    return said.rstrip(".")

@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
-from motion_module.media.child import NO_WINDOW, Child, failure
+from motion_module.media.child import Child, failure, finished
 from motion_module.media.errors import WriterError
 from motion_module.wording import system_says
 
@@ -31,10 +31,10 @@ def ffmpeg_path() -> str:
 
         path = imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError) as error:
-        raise WriterError("The package imageio-ffmpeg, which brings ffmpeg, is missing: install it again.") from error
+        raise WriterError("imageio-ffmpeg, the package that brings ffmpeg, is missing: install it again") from error
     bundled = Path(imageio_ffmpeg.__file__).parent
     if not os.environ.get("IMAGEIO_FFMPEG_EXE") and bundled not in Path(path).parents:
-        raise WriterError("The ffmpeg inside the package imageio-ffmpeg is missing: install that package again.")
+        raise WriterError("ffmpeg inside the package imageio-ffmpeg is missing: install that package again")
     return path
 
 
@@ -50,9 +50,9 @@ def require_encoder(encoder: str, container: str) -> str:
     """
     path = ffmpeg_path()
     if encoder not in _listed(path, "-encoders"):
-        raise WriterError(f"The ffmpeg at {path} has no encoder {encoder}.")
+        raise WriterError(f"The ffmpeg at {path} has no encoder {encoder}")
     if container not in _listed(path, "-muxers"):
-        raise WriterError(f"The ffmpeg at {path} is too old for {container} files: update imageio-ffmpeg.")
+        raise WriterError(f"The ffmpeg at {path} is too old for {container} files: update imageio-ffmpeg")
     return path
 
 
@@ -64,12 +64,12 @@ def require_filter(name: str) -> str:
     """
     path = ffmpeg_path()
     if name not in _listed(path, "-filters"):
-        raise WriterError(f"The ffmpeg at {path} has no filter {name}.")
+        raise WriterError(f"The ffmpeg at {path} has no filter {name}")
     return path
 
 
 class FrameProcess:
-    """An ffmpeg process that reads raw RGB frames of one size from its standard input.
+    """An ffmpeg process that reads raw RGB or RGBA frames of one size from its standard input.
 
     A context manager: leaving it waits for ffmpeg and raises WriterError if that failed; leaving it by an exception
     ends ffmpeg. An ffmpeg that hangs is ended after a quarter of an hour, and that is a WriterError, too.
@@ -80,12 +80,28 @@ class FrameProcess:
         rate: frames per second, as ffmpeg writes it ("30000/1001").
         arguments: everything behind the first input: further inputs, filters, encoder, output.
         reads_back: its standard output is wanted. Frames then have to be written by another thread than the reader.
+        alpha: frames are RGBA.
     """
 
     def __init__(
-        self, path: str, size: tuple[int, int], rate: str, arguments: Sequence[str], reads_back: bool = False
+        self,
+        path: str,
+        size: tuple[int, int],
+        rate: str,
+        arguments: Sequence[str],
+        reads_back: bool = False,
+        alpha: bool = False,
     ) -> None:
-        frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", rate]
+        frames = [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgba" if alpha else "rgb24",
+            "-s",
+            f"{size[0]}x{size[1]}",
+            "-framerate",
+            rate,
+        ]
         only = ["-protocol_whitelist", "pipe", "-format_whitelist", "rawvideo"]
         source = [*frames, *only, "-i", "pipe:0"]
         self._command = [path, "-hide_banner", "-loglevel", "error", "-y", *source, *arguments]
@@ -96,14 +112,14 @@ class FrameProcess:
         try:
             self._child = Child(self._command, stdin=subprocess.PIPE, stdout=self._output)
         except OSError as error:
-            raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
+            raise WriterError(f"ffmpeg does not start: {system_says(error)}") from error
         return self
 
     def write(self, frame: bytes) -> None:
-        """Pass on one frame: width * height * 3 bytes."""
+        """Pass on one frame: width * height * 3 bytes, or 4 with alpha."""
         stdin = self._child.stdin
         if stdin is None:
-            raise WriterError("ffmpeg has no input.")
+            raise WriterError("ffmpeg has no input")
         # Where its output is read, it may wait for the reader, and may the reader take its time.
         try:
             with nullcontext() if self._reads_back else self._child.patience():
@@ -155,25 +171,29 @@ class FrameProcess:
         return self._child.wait()
 
 
-def even_rgb_bytes(image: Image.Image) -> tuple[tuple[int, int], bytes]:
-    """Size and raw bytes of an RGB picture, widened by its own edge to even sides (as 4:2:0 colour needs)."""
-    width, height = image.size
-    more_x, more_y = width % 2, height % 2
-    if not more_x and not more_y:
+def widened_bytes(image: Image.Image, even: bool, smallest: int) -> tuple[tuple[int, int], bytes]:
+    """Size and raw bytes of an RGB or RGBA picture, widened by its own edge.
+
+    Args:
+        image: the picture.
+        even: to even sides, as 4:2:0 colour needs.
+        smallest: to so many pixels a side.
+    """
+    sides = [max(side + (side % 2 if even else 0), smallest) for side in image.size]
+    width, height = sides
+    if (width, height) == image.size:
         return image.size, image.tobytes()
-    even = np.pad(np.asarray(image), ((0, more_y), (0, more_x), (0, 0)), mode="edge")
-    return (width + more_x, height + more_y), even.tobytes()
+    more = ((0, height - image.height), (0, width - image.width), (0, 0))
+    return (width, height), np.pad(np.asarray(image), more, mode="edge").tobytes()
 
 
 def _run(command: Sequence[str]) -> bytes:
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S, creationflags=NO_WINDOW
-        )
+        done = finished(command, _LIMIT_S)
     except subprocess.TimeoutExpired as error:
-        raise WriterError(f"ffmpeg did not end within {_LIMIT_S:g} seconds.") from error
+        raise WriterError(f"ffmpeg did not end within {_LIMIT_S:g} seconds") from error
     except OSError as error:
-        raise WriterError(f"ffmpeg does not start: {system_says(error)}.") from error
+        raise WriterError(f"ffmpeg does not start: {system_says(error)}") from error
     if done.returncode:
         raise WriterError(failure(done.returncode, done.stderr.decode("utf-8", errors="replace").split("\n")))
     return done.stdout

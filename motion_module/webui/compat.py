@@ -9,11 +9,12 @@ from torch import Tensor
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.module.sparsectrl import MotionModuleType as MotionModuleType
 from motion_module.core.module.sparsectrl import MotionWrapper as MotionWrapper
+from motion_module.familiar_params import WINDOWS
 from motion_module.params import VideoParams
 from motion_module.travel import Travel
 from motion_module.webui.answers import answered
 from motion_module.webui.host_types import Processing
-from motion_module.webui.request.read import request_of, script_of
+from motion_module.webui.request.read import params_of, script_of
 from motion_module.webui.run import hooks, inner_runs
 from motion_module.webui.run.hook_errors import FailedRun
 
@@ -57,8 +58,8 @@ class VideoArgument:
     enable: bool = False
     is_i2i_batch: bool = False
     video_length: int = 0
-    batch_size: int = 16
-    closed_loop: str = "R-P"
+    batch_size: int = WINDOWS.context
+    closed_loop: str = WINDOWS.closed_loop
     prompt_scheduler: PromptScheduler = field(default_factory=PromptScheduler)
 
 
@@ -77,7 +78,7 @@ def get_animatediff_arg(p: Processing) -> VideoArgument | None:
         return _argument(request.params, request.params.enable, request.frames)
     if script_of(p) is None:
         return None
-    asked = request_of(p)
+    asked = params_of(p)
     upscales = getattr(p, "txt2img_upscale", False)  # one picture
     enable = asked.enable and not upscales and inner_runs.outer_of(p) is None
     return _argument(asked, enable, asked.video_length)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from modules import devices, extra_networks, sd_models, shared
+from modules import devices, extra_networks, prompt_parser, sd_models, sd_samplers_cfg_denoiser, shared
+from motion_module.core.denoising.conditioning import all_of_one_length
 from motion_module.core.denoising.row_order import Announced
 from motion_module.core.denoising.schedule import lent_schedule, put_schedule_right
 from motion_module.core.denoising.sliding import LayoutOf
@@ -17,8 +20,20 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.norm import norms_named
 from motion_module.core.module.placement import mounted
-from motion_module.patching import assign, drop_items, preserved, replaced_call, replaced_item, replaced_option
-from motion_module.webui.host_types import Checkpoint, DenoiserCall, Host, Model
+from motion_module.errors import UserError
+from motion_module.patching import (
+    assign,
+    drop_items,
+    preserved,
+    replaced,
+    replaced_call,
+    replaced_item,
+    replaced_option,
+)
+from motion_module.stand_in import given_original
+from motion_module.webui.host_kind import Host
+from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Wrapped
+from motion_module.wording import mention
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
 _NORM = "GroupNorm32"  # of ldm and of sgm, which are two classes; used in their ResBlocks and before the last layer
@@ -73,30 +88,74 @@ class A1111:
         finally:
             model.to("cpu")
 
-    def lora(self) -> Any | None:
-        """Extensions are not importable by name, but the kind of network that this one registers knows it."""
-        kind = extra_networks.extra_network_registry.get("lora")
-        networks = getattr(sys.modules.get(type(kind).__module__), "networks", None)
-        needed = ("loaded_networks", "networks_in_memory", "load_network", "network_restore_weights_from_backup")
-        return networks if all(hasattr(networks, name) for name in needed) else None
+    def lora_loads(self, wrap: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
+        """It loads networks of all kinds by this function."""
+        return replaced_call(extra_networks, "activate", wrap)
 
     @contextmanager
-    def lora_layers(self, layers: Mapping[str, nn.Module]) -> Iterator[Mapping[str, nn.Module]]:
-        """The host matches the keys of a file with the names in a table on the model."""
-        networks, sd_model = self.lora(), shared.sd_model
-        if networks is not None and not hasattr(sd_model, "network_layer_mapping"):
-            networks.assign_network_names_to_compvis_modules(sd_model)
-        table = sd_model.network_layer_mapping
-        drop_items(table, layers)  # there if somebody has put back a former run's
+    def lora_files(
+        self, layers: Mapping[str, nn.Module], read: Wrapped, build: Wrapped, anew: Callable[[Any], bool]
+    ) -> Iterator[Mapping[str, nn.Module]]:
+        """A network that is older than its file is read again."""
+        networks = _networks()
+        if networks is None:
+            yield {}
+            return
         with ExitStack() as stack:
-            for name, layer in layers.items():
-                stack.enter_context(replaced_item(table, name, layer))
-            yield table
+            stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(read)))
+            stack.enter_context(replaced_call(networks, "load_network", given_original(build)))
+            known = stack.enter_context(_known_layers(networks, layers))
+            nets = [*networks.loaded_networks, *networks.networks_in_memory.values()]
+            for net in {id(net): net for net in nets}.values():
+                if anew(net):
+                    stack.enter_context(replaced(net, "mtime", 0.0))
+            yield known
+
+    def lora_in_use(self) -> list[Any]:
+        """Its list of networks for the prompt of the moment."""
+        networks = _networks()
+        return list(networks.loaded_networks) if networks is not None else []
+
+    def lora_exists(self, name: str) -> bool:
+        """By the name of its file, or one that its file holds."""
+        networks = _networks()
+        return networks is not None and (
+            name in networks.available_network_aliases or name in networks.available_networks
+        )
+
+    def unknown_lora(self, data: dict[str, Any] | None) -> set[str]:
+        """Of all kinds of networks, it looks for those that have no kind of their own among LoRA."""
+        networks = _networks()
+        if networks is None:
+            return set()
+        tags = extra_networks.lookup_extra_networks(data or {}).get(extra_networks.extra_network_registry["lora"], [])
+        return {str(tag.positional[0]) for tag in tags if tag.positional} - networks.available_network_aliases.keys()
+
+    @contextmanager
+    def more_lora(self, files: Mapping[str, Path]) -> Iterator[None]:
+        """It lists its files anew where a prompt names one that it does not know."""
+        networks = _networks()
+        with ExitStack() as stack:
+
+            def list_with_ours(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+                original(*args, **kwargs)
+                _add_files(networks, files, stack)
+
+            if files and networks is not None:
+                stack.enter_context(replaced_call(networks, "list_available_networks", given_original(list_with_ours)))
+                networks.list_available_networks()  # its own may be new
+            yield
+
+    def forget_lora(self, net: Any, layers: Iterable[str]) -> None:
+        """It goes on with a network as long as that is as new as its file."""
+        assign(net, mtime=0.0)
+        drop_items(net.modules, layers)
+        self.apply_lora_anew(net)
 
     @contextmanager
     def lora_changes(self, layer: nn.Module, name: str) -> Iterator[None]:
         """The host changes weights when it calls a layer, by the name that the layer bears."""
-        networks = self.lora()
+        networks = _networks()
         with preserved(layer, *_OF_LORA), ExitStack() as stack:
             assign(layer, network_layer_name=name)
             if networks is not None:
@@ -113,6 +172,97 @@ class A1111:
     def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """All samplers come to the model through this method."""
         return replaced_call(sd_model, "apply_model", wrap)
+
+    def checkpoint_changes(self, around: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
+        """For the refiner and the hires checkpoint; some come into the very same UNet."""
+        return replaced_call(sd_models, "reload_model_weights", around)
+
+    @contextmanager
+    def denoiser_callbacks(self, before: Around, after: Around) -> Iterator[None]:
+        """All of them are called by these functions, which the denoiser has imported."""
+        calls = {"cfg_denoiser_callback": before, "cfg_denoised_callback": after, "cfg_after_cfg_callback": after}
+        with ExitStack() as stack:
+            for name, around in calls.items():
+                stack.enter_context(replaced_call(sd_samplers_cfg_denoiser, name, around))
+            yield
+
+    def negatives_of_one_length(self) -> AbstractContextManager[Any]:
+        """It stacks positive prompts of different lengths, but not negative ones."""
+
+        def padded_and_stacked(stacked: Callable[..., Any], schedules: Sequence[Sequence[Any]], step: int) -> Any:
+            conds = [item.cond for schedule in schedules for item in schedule]
+            padded = iter(all_of_one_length(conds, shared.sd_model.cond_stage_model_empty_prompt))
+            return stacked([[item._replace(cond=next(padded)) for item in schedule] for schedule in schedules], step)
+
+        return replaced_call(prompt_parser, "reconstruct_cond_batch", given_original(padded_and_stacked))
+
+    def guidance_of_others(self, sampler: Any) -> Callable[..., Any] | None:
+        """They replace a method of its denoiser, of the object or of the class, or derive a class."""
+        combine = sampler.model_wrap_cfg.combine_denoised
+        function = getattr(combine, "__func__", combine)
+        return None if getattr(function, "__globals__", None) is vars(sd_samplers_cfg_denoiser) else combine
+
+    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
+        """All samplers weigh in this method of their denoiser, but for InstructPix2Pix, which has two scales."""
+        if getattr(shared.sd_model, "cond_stage_key", "") == "edit":
+            raise UserError(
+                f"{mention('cfg_travel')} does not work with InstructPix2Pix, which weighs picture and text in its own "
+                "way; leave it empty, or use another checkpoint"
+            )
+        denoiser = sampler.model_wrap_cfg
+
+        def weighed(combine: Wrapped, out: Tensor, parts: Sequence[Any], uncond: Any, scale: float) -> Tensor:
+            if _skips_uncond(denoiser, out, parts, scale):
+                return combine(out, parts, uncond, scale)
+            own = [[(row, weight * value) for row, weight in of] for of, value in zip(parts, scales, strict=True)]
+            return combine(out, own, uncond, _multiplier(denoiser))
+
+        return replaced_call(denoiser, "combine_denoised", given_original(weighed))
+
+
+def _multiplier(denoiser: Any) -> float:
+    """What CFG++ multiplies the scale by; WebUIs before 1.10 have none."""
+    return float(getattr(denoiser, "cond_scale_miltiplier", 1.0))
+
+
+def _skips_uncond(denoiser: Any, out: Tensor, parts: Sequence[Any], scale: float) -> bool:
+    """Whether a step has no negative prompt: the scale is 1 then, and the prompt's own rows stand in its place."""
+    if scale != 1.0:
+        return False
+    if denoiser.p.cfg_scale * _multiplier(denoiser) != 1.0:
+        return True
+    return torch.equal(out[-len(parts) :], out[[of[0][0] for of in parts]])
+
+
+def _networks() -> Any | None:
+    """The module of the LoRA extension that holds the networks; None where there is none. Extensions are not
+    importable by name, but the kind of network that this one registers knows it."""
+    kind = extra_networks.extra_network_registry.get("lora")
+    networks = getattr(sys.modules.get(type(kind).__module__), "networks", None)
+    needed = ("loaded_networks", "networks_in_memory", "load_network", "network_restore_weights_from_backup")
+    return networks if all(hasattr(networks, name) for name in needed) else None
+
+
+def _add_files(networks: Any, files: Mapping[str, Path], stack: ExitStack) -> None:
+    for name, path in files.items():
+        if name not in networks.available_network_aliases:
+            known = networks.network.NetworkOnDisk(name, str(path))
+            for table in (networks.available_networks, networks.available_network_aliases):
+                stack.enter_context(replaced_item(table, name, known))
+
+
+@contextmanager
+def _known_layers(networks: Any, layers: Mapping[str, nn.Module]) -> Iterator[Mapping[str, nn.Module]]:
+    """The host matches the keys of a file with the names in a table on the model; ours are among them."""
+    sd_model = shared.sd_model
+    if not hasattr(sd_model, "network_layer_mapping"):
+        networks.assign_network_names_to_compvis_modules(sd_model)
+    table = sd_model.network_layer_mapping
+    drop_items(table, layers)  # there if somebody has put back a former run's
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.enter_context(replaced_item(table, name, layer))
+        yield table
 
 
 host: Host = A1111()

@@ -19,6 +19,7 @@ from modules import shared
 from motion_module.patching import assign, replaced, replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Processing, has_hires
+from motion_module.wording import with_name
 
 _PARTS = 100_000  # of a job, so that a step in them is less than anybody sees
 
@@ -75,13 +76,14 @@ class HostCounters:
         self.thread = threading.get_ident()
         self._p = weakref.ref(p, lambda _: self.end())
         self._before, self._begun = state.job_count, state.time_start
-        counted = state.job_count > 0  # by a script, for all its runs
-        self._jobs = (state.job_count if counted else jobs) + more
+        self._counted = state.job_count > 0  # by a script, for all its runs
+        self._jobs = (state.job_count if self._counted else jobs) + more
+        self._steps = 0
         self._job = state.job_no
-        self._from = min(1.0, self._job / state.job_count) if counted else 0.0
-        self._to = max(self._from, min(1.0, (self._job + jobs + more) / self._jobs)) if counted else 1.0
+        self._from = min(1.0, self._job / state.job_count) if self._counted else 0.0
+        self._to = max(self._from, min(1.0, (self._job + jobs + more) / self._jobs)) if self._counted else 1.0
         self._part = round(self._from * _PARTS)
-        self._parts = _Parts(state.job_count if counted else jobs)
+        self._parts = _Parts(state.job_count if self._counted else jobs)
         self._stack = ExitStack()
 
     @property
@@ -95,7 +97,7 @@ class HostCounters:
         Args:
             steps: of all jobs of the run, for the bar in the console.
         """
-        state = shared.state
+        state, self._steps = shared.state, steps
         with ExitStack() as stack:
             _LIVING.append(self)
             stack.callback(_LIVING.remove, self)
@@ -104,11 +106,22 @@ class HostCounters:
             for owner, name, ours in (
                 (state, "nextjob", self._next_job),
                 (state, "dict", self._as_ever),
-                (shared.total_tqdm, "reset", self._whole_bar(steps)),
+                (shared.total_tqdm, "reset", self._whole_bar),
             ):
                 stack.enter_context(replaced_call(owner, name, given_original(ours)))
             assign(state, job_count=self._parts, job_no=self._part)
             self._stack = stack.pop_all()
+
+    def expect(self, jobs: int, more: int, steps: int) -> None:
+        """Another script has changed how much there is to do; what a script has counted for all its runs stays.
+
+        Args:
+            jobs, more: as for the class.
+            steps: as for `begin`.
+        """
+        self._steps = steps
+        if not self._counted:
+            self._jobs, self._parts = jobs + more, _Parts(jobs)
 
     def enter(self, context: AbstractContextManager[Any]) -> None:
         """Enter what is to be left at the end."""
@@ -138,14 +151,11 @@ class HostCounters:
         counters = original()
         return counters if self._is_over() else {**counters, "job_count": self._jobs, "job_no": self._job}
 
-    def _whole_bar(self, steps: int) -> Callable[..., None]:
-        def reset(original: Callable[[], None]) -> None:
-            original()
-            if not self._is_over():
-                counted = self._jobs * shared.state.sampling_steps
-                shared.total_tqdm.updateTotal(counted if self._before > 0 else steps)
-
-        return reset
+    def _whole_bar(self, original: Callable[[], None]) -> None:
+        original()
+        if not self._is_over():
+            counted = self._jobs * shared.state.sampling_steps
+            shared.total_tqdm.updateTotal(counted if self._counted else self._steps)
 
     def _is_over(self) -> bool:
         """Whether the host has ended the job, or begun another one; then this ends, too."""
@@ -161,6 +171,21 @@ class HostCounters:
         assign(state, textinfo=None, current_image=None, current_latent=None, job_no=self._job)
         if state.job_count:  # else the host has ended the job
             assign(state, job_count=self._jobs if self._before else 0)  # 0: nobody had begun one
+
+
+def show(text: str) -> None:
+    """Tell people what a run of ours is doing, below the progress bar and in the API's progress.
+
+    Args:
+        text: without our name in front.
+    """
+    assign(shared.state, textinfo=with_name(text))
+
+
+def show_nothing() -> None:
+    """Take the text of ours away that is shown; another's stays."""
+    if (shared.state.textinfo or "").startswith(with_name("")):
+        assign(shared.state, textinfo=None)
 
 
 def is_counting() -> bool:

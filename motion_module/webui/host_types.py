@@ -1,4 +1,4 @@
-"""What the extension uses of the host: of a run, of its result, of sampling; and what each kind of host has to do.
+"""What the extension uses of the host: of a run, of its result, of sampling.
 
 Only what is used stands here. `Any` is what goes from the host to the host, or is looked at by what it has. tests/
 host_types.py shows that the pocket WebUI has it all.
@@ -7,16 +7,14 @@ host_types.py shows that the pocket WebUI has it all.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeGuard
 
-from torch import Tensor, nn
-
-from motion_module.core.denoising.sliding import LayoutOf
-from motion_module.core.module.call_frames import CallFrames
-from motion_module.core.module.model import MotionModel
+from torch import Tensor
 
 Model = Callable[..., Tensor]
+Loads = Callable[..., Any]
+Wrapped = Callable[..., Any]
+"""A function in the place of one of the host's, which it is given first."""
 """`(x, t, cond)` -> what the model makes of all rows."""
 
 
@@ -159,6 +157,10 @@ class DenoiserCall(Protocol):
     denoiser: Denoiser
 
 
+Callback = Callable[[DenoiserCall], None]
+Around = Callable[[Callback], Callback]
+
+
 class OverlayOfFrame(Protocol):
     """What the host hands to scripts before it lays the original over a finished picture."""
 
@@ -192,76 +194,3 @@ def is_img2img(p: Processing) -> TypeGuard[Img2Img]:
 def has_hires(p: Processing) -> TypeGuard[Hires]:
     """Whether a run has a second pass."""
     return bool(getattr(p, "enable_hr", False))
-
-
-class Host(Protocol):
-    """One kind of WebUI. What is changed is changed by context managers that take it back.
-
-    `sd_model` is the checkpoint that the host samples with, as the host has it.
-    """
-
-    def unet(self, sd_model: Checkpoint) -> nn.Module:
-        """The UNet of ldm's shape (input_blocks, middle_block, output_blocks) whose layers are called."""
-
-    def motion_layers(self, sd_model: Checkpoint, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
-        """The motion layers in their slots, and the norms over frames where the motion module wants that.
-
-        Raises:
-            CheckpointError: the motion module is for another family of models.
-        """
-
-    def row_layout(self, frames: int, parts: int, announced: DenoiserCall, moved_rows: tuple[int, ...]) -> LayoutOf:
-        """Which row of the coming call of the model is whose.
-
-        Args:
-            frames: N, frames of the video.
-            parts: k, prompts joined with AND.
-            announced: what the host hands to its denoiser callbacks, after these.
-            moved_rows: where they have moved the rows; see `RowLayout`.
-        """
-
-    def branches_share_calls(self) -> bool:
-        """Whether the prompt and the negative prompt of a frame may go through the model in one call: faster, with more
-        memory. What the person has set, or a request."""
-
-    def whole_calls(self, lasting: bool | None) -> AbstractContextManager[None]:
-        """Meanwhile the host calls the model with all rows of a denoiser call; we cut them, by whole branches.
-
-        Args:
-            lasting: the person's own setting, which a request may override; None: the one there is.
-        """
-
-    def noise_schedule(self, sd_model: Checkpoint, schedule: str) -> AbstractContextManager[None]:
-        """Another noise schedule, one of `SCHEDULES`; `KEEP` changes nothing. Samplers are to be made inside."""
-
-    def last_alpha(self, sd_model: Checkpoint) -> float:
-        """How much of the picture is left in the noisiest step: the last of the cumulated products of 1 - beta."""
-
-    def put_schedule_right(self) -> None:
-        """Take a schedule of ours off that somebody has kept, and put back when its loan was over."""
-
-    def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
-        """The motion module where the host samples; afterwards it is on the CPU again."""
-
-    def lora(self) -> Any | None:
-        """The module of the host's LoRA extension that holds the networks in use; None where there is none."""
-
-    def lora_layers(self, layers: Mapping[str, nn.Module]) -> AbstractContextManager[Mapping[str, nn.Module]]:
-        """While the host reads networks, these layers of ours are among those that networks may change.
-
-        Args:
-            layers: by the name that the host would give them.
-
-        Yields:
-            Every layer that the host knows, by its name.
-        """
-
-    def lora_changes(self, layer: nn.Module, name: str) -> AbstractContextManager[None]:
-        """The host adds to a layer what its networks have for that name; afterwards its weights are bit by bit as
-        before."""
-
-    def apply_lora_anew(self, net: Any) -> None:
-        """A network of the same name and weight adds something else than before; make the host apply it again."""
-
-    def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
-        """Each call of the model, with all rows of a denoiser call, goes to `wrap(call of the model)`."""

@@ -1,4 +1,4 @@
-"""How far a run is: what is read, sampled, decoded and saved of it, told through the host's own counters."""
+"""How far a run is: what is read, sampled, decoded and saved of it, through the host's own counters."""
 
 from __future__ import annotations
 
@@ -11,65 +11,18 @@ from typing import Any
 
 from modules import shared
 from motion_module.estimate import Estimate
-from motion_module.webui.host_counters import HostCounters, is_counting
+from motion_module.webui.amounts import Amount
+from motion_module.webui.host_counters import HostCounters, is_counting, show_nothing
 from motion_module.webui.host_types import Processing
 
 NAME = "animatediff_progress"  # attribute of the `p` of a run
-# Seconds a unit takes where no run has told yet. A unit is a frame of a million pixels; for sampling, one step of it.
+# Seconds a unit takes where no run has shown it yet. A unit is a frame of a million pixels; of sampling, one step.
 _USUAL = {"search": 0.002, "read": 0.06, "sample": 0.5, "save": 0.3, "finish": 0.02}
 # Decoding a frame costs about as much as its two rows in the UNet (prompt and negative prompt): 1.2 T multiplications
 # against twice 0.4 T in SD1.5 at 512x512, and motion's share besides.
 _RELATIVE = {"hires": ("sample", 1.0), "decode": ("sample", 1.0)}
 _MEASURED: dict[str, float] = {}
 """What earlier runs have found: kind of work -> seconds a unit takes."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One sampling pass.
-
-    Attributes:
-        kind: `sample` or `hires`.
-        calls: how often it calls the denoiser; as many times as it has steps, where nothing else is known.
-        units: of a call.
-    """
-
-    kind: str
-    calls: int
-    units: float
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How much there is to do in a run; units are frames of a million pixels.
-
-    Attributes:
-        videos: how many.
-        search: how many frames of a video source lie before the first one that is taken, whatever their size.
-        read: units of a video source.
-        passes: the sampling passes of one video, in order.
-        decode: units of one video.
-        save: units of one video times formats.
-        steps: of all passes of all videos.
-        formats: names of those in which a video is saved.
-    """
-
-    videos: int = 1
-    search: float = 0.0
-    read: float = 0.0
-    passes: tuple[Pass, ...] = ()
-    decode: float = 0.0
-    save: float = 0.0
-    steps: int = 0
-    formats: tuple[str, ...] = ()
-
-    def before(self, kind: str, number: int) -> float:
-        """Units of one kind in those passes of a video that come before one of them."""
-        return sum(sampling.calls * sampling.units for sampling in self.passes[:number] if sampling.kind == kind)
-
-    def sampled(self, kind: str) -> float:
-        """Units of one kind in all passes of a video."""
-        return self.before(kind, len(self.passes))
 
 
 class Progress:
@@ -85,7 +38,8 @@ class Progress:
 
     def __init__(self, amount: Amount, counters: HostCounters | None = None) -> None:
         self.anything_made = True
-        self._stage = ""  # of the video in work: it is being sampled, or sampled and not decoded yet
+        self._begun = time.perf_counter()
+        self._stage = ""  # of the video in work
         self._amount, self._counters = amount, counters
         self._save, self._finish = (f"{kind} {' '.join(amount.formats)}" for kind in ("save", "finish"))
         usual = {**_USUAL, self._save: _USUAL["save"], self._finish: _USUAL["finish"]}
@@ -109,6 +63,11 @@ class Progress:
         }
         for kind, units in totals.items():
             self._estimate.expect(kind, units)
+
+    def expect_jobs(self, jobs: int, more: int) -> None:
+        """So many jobs the host counts, as is known now; see `HostCounters`."""
+        if self._counters is not None:
+            self._counters.expect(jobs, more, self._amount.steps)
 
     def searched(self, frames: int) -> None:
         """So many frames of the source lie behind, and the first one that is taken has not come yet."""
@@ -134,7 +93,7 @@ class Progress:
         try:
             yield
         finally:
-            self._stage = "sampled" if self._stage else ""
+            self._stage = "sampled" if self._stage == "sampling" else self._stage
             if shared.state.interrupted:  # then there will be no further video
                 self.expect(replace(self._amount, videos=video + 1))
             for kind in ("sample", "hires"):
@@ -167,7 +126,7 @@ class Progress:
 
     def decoding(self) -> None:
         """The frames of the video are decoded from now on."""
-        self._stage = ""
+        self._stage = "decoding"
         self._decoded = self._video * self._amount.decode
         self._estimate.begin()
 
@@ -176,8 +135,18 @@ class Progress:
         self._decoded += units
         self._reach("decode", self._decoded)
 
+    def all_decoded(self) -> None:
+        """All frames of the video are decoded."""
+        self._stage = ""
+
+    @property
+    def stage(self) -> str:
+        """What is going on: `sampling`, `decoding`, `saving`; "" between these."""
+        return "decoding" if self._stage == "sampled" else self._stage
+
     def saving(self) -> None:
         """A video is saved from now on."""
+        self._stage = "saving"
         self._leave_out(self._amount.videos)
         self._estimate.begin()
 
@@ -192,13 +161,22 @@ class Progress:
         self._reach(self._finish, self._amount.save * self._saved)
 
     def enter(self, context: AbstractContextManager[Any]) -> None:
-        """Enter what is to be left when this progress is told no more."""
+        """Enter what is to be left when this progress is shown no more."""
         if self._counters is not None:
             self._counters.enter(context)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return time.perf_counter() - self._begun
 
     def remember(self) -> None:
         """Let later runs know how long things have taken."""
         _MEASURED.update(self._estimate.rates())
+
+    def seconds_left(self) -> float:
+        """How long the rest will take, as far as earlier runs and this one tell."""
+        return self._estimate.left()
 
     def _expect_calls(self, kind: str, calls: int) -> None:
         """Some samplers call the denoiser twice in each step."""
@@ -236,8 +214,25 @@ def progress_of(p: Processing) -> Progress:
     return progress if isinstance(progress, Progress) else Progress(Amount())
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """How many seconds a run will take in all, and for its sampling."""
+
+    total: float
+    sampling: float
+
+
+def foreseen(amount: Amount) -> Foreseen | None:
+    """How long a run will take; None where none has told yet how fast this machine is."""
+    if "sample" not in _MEASURED:
+        return None
+    rest = replace(amount, passes=())
+    total = Progress(amount).seconds_left()
+    return Foreseen(total, total - Progress(rest).seconds_left())
+
+
 def progress_shown(p: Processing, amount: Amount, jobs: int, more: int) -> AbstractContextManager[Progress]:
-    """The progress of a run inside the block, told to the host. Nothing of it is left when the block ends.
+    """The progress of a run inside the block, shown by the host. Nothing of it is left when the block ends.
 
     Args:
         p: the host's processing object; it is not kept alive.
@@ -259,3 +254,4 @@ def _told(counters: HostCounters, amount: Amount) -> Iterator[Progress]:
     finally:
         progress.remember()
         counters.end()
+        show_nothing()  # what was shown when another job had begun inside of this run, and the counters had ended

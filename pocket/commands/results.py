@@ -16,6 +16,8 @@ LONGEST_TEXT = 4000
 NOT_RETURNED = {"", ".txt"}
 """Endings of what the extension saves, but does not return as a file of the video: folders of frames, and texts."""
 
+_MATROSKA, _LONGEST_HEAD = b"\x1aE\xdf\xa3", 64
+
 _SIGNS = (
     (0, b"\x89PNG\r\n\x1a\n", "png"),
     (0, b"GIF8", "gif"),
@@ -23,13 +25,16 @@ _SIGNS = (
     (8, b"WEBP", "webp"),
     (4, b"ftypavif", "avif"),
     (4, b"ftypavis", "avif"),
+    (4, b"ftypqt", "mov"),
     (4, b"ftyp", "mp4"),
-    (0, b"\x1aE\xdf\xa3", "webm"),
+    (0, _MATROSKA, "webm"),
 )
 
 
 def extension_of(data: bytes) -> str:
-    """The file name's ending that fits the content: png, gif, jpg, webp, avif, mp4, webm; else bin."""
+    """The file name's ending that fits the content: png, gif, jpg, webp, avif, mov, mp4, mkv, webm; else bin."""
+    if data.startswith(_MATROSKA) and b"matroska" in data[:_LONGEST_HEAD]:  # WEBM is a kind of it, and says so there
+        return "mkv"
     return next((ending for place, sign, ending in _SIGNS if data[place:].startswith(sign)), "bin")
 
 
@@ -46,23 +51,28 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_images(response: dict[str, Any], folder: Path) -> list[Path]:
     """Writes each base64 text of `images`, with an ending by its content, and returns the paths.
 
-    The files of one video have one number (`00000.gif` and `00000.mp4`), pictures and frames one each behind them.
+    The files of one video have one number (`00000.gif`, `00000.mp4` and `00000.h265.mp4`), pictures and frames one each
+    behind them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number, text in zip(_numbers(response), response["images"], strict=False):
+    for name, text in zip(_names(response), response["images"], strict=False):
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
-        paths.append(folder / f"{number:05}.{extension_of(data)}")
+        paths.append(folder / f"{name}.{extension_of(data)}")
         write_whole(paths[-1], data)
     return paths
 
 
-def _numbers(response: dict[str, Any]) -> Iterator[int]:
-    """The number of each image. The extension says which files each video has, in the order of the images."""
+def _names(response: dict[str, Any]) -> Iterator[str]:
+    """The name of each image without its last ending: a number, and what tells kinds of one ending apart.
+
+    The extension says which files each video has, in the order of the images.
+    """
     videos = _info(response).get("extra_generation_params", {}).get("AnimateDiff files", [])
     for number, files in enumerate(videos):
-        yield from (number for _ in _returned(files))
-    yield from itertools.count(len(videos) if any(map(_returned, videos)) else 0)
+        yield from (f"{number:05}{''.join(Path(path).suffixes[:-1])}" for path in _returned(files))
+    for number in itertools.count(len(videos) if any(map(_returned, videos)) else 0):
+        yield f"{number:05}"
 
 
 def _returned(files: dict[str, str]) -> list[str]:

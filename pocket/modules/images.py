@@ -11,6 +11,7 @@ import piexif.helper
 from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from modules import script_callbacks, shared
+from modules.images_legends import GridAnnotation, draw_grid_annotations, get_font  # noqa: F401
 from modules.images_naming import (  # noqa: F401
     FilenameGenerator,
     get_next_sequence_number,

@@ -24,9 +24,13 @@ def image_from_url_text(filedata: Any) -> Image.Image | None:
     return images.read(io.BytesIO(base64.b64decode(filedata.removeprefix("data:image/png;base64,"))))
 
 
+def _picture(sent: Any) -> Image.Image | None:
+    return sent if isinstance(sent, Image.Image) else image_from_url_text(sent)
+
+
 def send_image_and_dimensions(x: Any) -> tuple[Any, Any, Any]:
     """A picture, and its size for the tab's sliders if the settings want it sent."""
-    picture = x if isinstance(x, Image.Image) else image_from_url_text(x)
+    picture = _picture(x)
     if shared.opts.send_size and picture is not None:
         return picture, picture.width, picture.height
     return picture, gr.update(), gr.update()
@@ -90,9 +94,12 @@ def connect_paste(
 
 
 def connect_paste_params_buttons() -> None:
-    """Connect all registered buttons, now that every tab has its fields."""
+    """Connect all registered buttons, now that every tab has its fields; each then shows the tab that it fills."""
     for binding in infotext_utils.registered_param_bindings:
         _connect(binding)
+        binding.paste_button.click(
+            fn=None, _js=f"switch_to_{binding.tabname}", inputs=None, outputs=None, show_progress=False
+        )
 
 
 def _component(fields: list[Any], name: str) -> Any:
@@ -105,7 +112,7 @@ def _connect(binding: Any) -> None:
     if binding.source_image_component and target["init_img"]:
         size = [_component(fields, "Size-1"), _component(fields, "Size-2")]
         outputs = [target["init_img"], *(size if None not in size else [])]
-        send = send_image_and_dimensions if len(outputs) == 3 else image_from_url_text
+        send = send_image_and_dimensions if len(outputs) == 3 else _picture
         binding.paste_button.click(
             fn=send, inputs=[binding.source_image_component], outputs=outputs, show_progress=False
         )

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import gradio as gr
+
 from modules import infotext_versions, prompt_parser, shared
 
 sys.modules["modules.generation_parameters_copypaste"] = sys.modules[__name__]  # its name in older WebUIs
@@ -112,6 +114,11 @@ def add_paste_fields(
 def register_paste_params_button(binding: ParamBinding) -> None:
     """Add a button; it is connected when all tabs are made."""
     registered_param_bindings.append(binding)
+
+
+def create_buttons(tabs_list: list[str]) -> dict[str, Any]:
+    """A button for each tab, to be given to `ParamBinding`."""
+    return {tab: gr.Button(f"Send to {tab}", elem_id=f"{tab}_tab") for tab in tabs_list}
 
 
 def quote(text: Any) -> Any:

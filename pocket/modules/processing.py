@@ -105,7 +105,9 @@ def process_images_inner(p: StableDiffusionProcessing) -> Processed:
     _prepare(p)
     if p.scripts is not None:
         p.scripts.process(p)
-    output = Output()
+    output_images: list[Any] = []  # extensions look for these two names in the frame of this function
+    infotexts: list[str] = []
+    output = Output(output_images, infotexts)
     with torch.no_grad(), p.sd_model.ema_scope():
         with devices.autocast():
             p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
@@ -117,8 +119,8 @@ def process_images_inner(p: StableDiffusionProcessing) -> Processed:
             state.skipped = False
             if state.interrupted or state.stopping_generation or not _make_batch(p, n, output):
                 break
-        if not output.infotexts:
-            output.infotexts.append(Processed(p, []).infotext(p, 0))
+        if not infotexts:
+            infotexts.append(Processed(p, []).infotext(p, 0))
         p.color_corrections = None
         add_grid(p, output)
     if not p.disable_extra_networks and p.extra_network_data:

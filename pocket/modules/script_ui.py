@@ -116,8 +116,9 @@ class ScriptPanels:
         """Show the chosen script's panel, also when an infotext names it."""
         selectable = self.selectable_scripts
 
-        def select(index: int | None) -> list[Any]:
-            return [gr.update(visible=place == (index or 0)) for place in range(1, len(selectable) + 1)]
+        def select(index: int | None) -> Any:
+            shown = [gr.update(visible=place == (index or 0)) for place in range(1, len(selectable) + 1)]
+            return shown if len(shown) != 1 else shown[0]  # gradio takes a list of one for the value itself
 
         def init_field(title: str) -> None:
             if title != "None":

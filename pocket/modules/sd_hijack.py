@@ -8,13 +8,20 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
-from modules import sd_hijack_clip, shared, torch_compat  # noqa: F401  (torch_compat comes before ldm)
+from modules import sd_hijack_clip, sd_hijack_open_clip, shared, torch_compat  # noqa: F401  (torch_compat comes before ldm)
 
 import ldm.models.diffusion.ddpm  # isort: skip
 import ldm.modules.attention  # isort: skip
 import ldm.modules.diffusionmodules.model  # isort: skip
 import ldm.modules.diffusionmodules.openaimodel  # isort: skip
 import ldm.util  # isort: skip
+
+
+XL_WRAPPERS = {
+    "FrozenCLIPEmbedder": sd_hijack_clip.FrozenCLIPEmbedderForSDXLWithCustomWords,
+    "FrozenOpenCLIPEmbedder2": sd_hijack_open_clip.FrozenOpenCLIPEmbedder2WithCustomWords,
+}
+"""What an SDXL model's text encoders are wrapped in, by the class that its configuration names."""
 
 
 class NoEmbeddings:
@@ -59,14 +66,25 @@ class StableDiffusionModelHijack:
         self.optimization_method = "sdp"
 
     def hijack(self, m: Any) -> None:
-        """Gives a freshly loaded model the long-prompt text encoder."""
-        m.cond_stage_model = sd_hijack_clip.FrozenCLIPEmbedderWithCustomWords(m.cond_stage_model, self)
+        """Gives a freshly loaded model long-prompt text encoders."""
+        if m.is_sdxl:
+            embedders = m.conditioner.embedders
+            for place, embedder in enumerate(embedders):
+                wrapper = XL_WRAPPERS.get(type(embedder).__name__)
+                if wrapper is not None:
+                    embedders[place] = wrapper(embedder, self)
+        else:
+            m.cond_stage_model = sd_hijack_clip.FrozenCLIPEmbedderWithCustomWords(m.cond_stage_model, self)
         self.clip = m.cond_stage_model
         self.layers = list(m.modules())
 
     def undo_hijack(self, m: Any) -> None:
-        """Gives the model its own text encoder back and forgets it."""
-        if isinstance(m.cond_stage_model, sd_hijack_clip.FrozenCLIPEmbedderWithCustomWords):
+        """Gives the model its own text encoders back and forgets it."""
+        if m.is_sdxl:
+            embedders = m.conditioner.embedders
+            for place, embedder in enumerate(embedders):
+                embedders[place] = getattr(embedder, "wrapped", embedder)
+        elif isinstance(m.cond_stage_model, sd_hijack_clip.FrozenCLIPEmbedderWithCustomWords):
             m.cond_stage_model = m.cond_stage_model.wrapped
         self.apply_circular(False)
         self.layers = None

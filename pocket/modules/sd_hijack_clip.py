@@ -90,8 +90,8 @@ class FrozenCLIPEmbedderWithCustomWords(torch.nn.Module):
         self.tokenizer = wrapped.tokenizer
         self.chunk_length = 75
         self.is_trainable = False
-        self.input_key = "txt"
-        self.return_pooled = False
+        self.input_key: str = getattr(wrapped, "input_key", "txt")
+        self.return_pooled: bool = getattr(wrapped, "return_pooled", False)
         self.legacy_ucg_val = None
         self.comma_token: int | None = self.tokenizer.get_vocab().get(",</w>")
         self.id_start: int = self.tokenizer.bos_token_id
@@ -132,12 +132,17 @@ class FrozenCLIPEmbedderWithCustomWords(torch.nn.Module):
         longest = max((count for _, count in lines.values()), default=0)
         return [lines[text][0] for text in texts], longest
 
-    def forward(self, texts: Sequence[str]) -> torch.Tensor:
-        """Conditioning of prompts: (prompts, 77 * chunks of the longest, width)."""
+    def forward(self, texts: Sequence[str]) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Conditioning of prompts: (prompts, 77 * chunks of the longest, width).
+
+        With `return_pooled` also the vector of each prompt's first chunk, (prompts, channels).
+        """
         chunks, _ = self.process_texts(texts)
         if shared.opts.emphasis != "Original" and any("(" in text or "[" in text for text in texts):
             self.hijack.extra_generation_params["Emphasis"] = shared.opts.emphasis
-        return torch.hstack([self._encode(batch) for batch in self._batches(chunks)])
+        encoded: list[Any] = [self._encode(batch) for batch in self._batches(chunks)]
+        text = torch.hstack(encoded)
+        return (text, encoded[0].pooled) if self.return_pooled else text
 
     def _batches(self, chunks: list[list[PromptChunk]]) -> Iterator[list[PromptChunk]]:
         """First chunks of all prompts, then all second ones, ...; prompts that have ended give empty chunks."""
@@ -150,13 +155,27 @@ class FrozenCLIPEmbedderWithCustomWords(torch.nn.Module):
     def process_tokens(
         self, remade_batch_tokens: Sequence[Sequence[int]], batch_multipliers: Sequence[Sequence[float]]
     ) -> torch.Tensor:
-        """Encodes one chunk of each prompt and applies the weights: (prompts, 77, width)."""
+        """Encodes one chunk of each prompt and applies the weights: (prompts, 77, width).
+
+        An encoder's vector of the whole text, without weights, is the result's attribute `pooled`.
+        """
         emphasis = sd_emphasis.get_current_option(shared.opts.emphasis)()
         emphasis.tokens = [list(tokens) for tokens in remade_batch_tokens]
         emphasis.multipliers = torch.asarray(batch_multipliers).to(devices.device)
-        emphasis.z = self.encode_with_transformers(torch.asarray(remade_batch_tokens).to(devices.device))
+        z = emphasis.z = self.encode_with_transformers(self._padded(remade_batch_tokens).to(devices.device))
         emphasis.after_transformers()
+        if hasattr(z, "pooled"):
+            emphasis.z.pooled = z.pooled  # type: ignore[attr-defined]
         return emphasis.z
+
+    def _padded(self, chunks: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The tokens of chunks, (chunks, 77), with the encoder's own padding behind the first end token."""
+        tokens = torch.asarray(chunks)
+        if self.id_pad == self.id_end:
+            return tokens
+        behind = (tokens == self.id_end).cumsum(dim=1).roll(1, dims=1)
+        behind[:, 0] = 0
+        return torch.where(behind > 0, self.id_pad, tokens)
 
     def encode_with_transformers(self, tokens: torch.Tensor) -> torch.Tensor:
         """Last hidden state, or an earlier one after the final norm (CLIP skip): (batch, 77, width)."""
@@ -165,3 +184,16 @@ class FrozenCLIPEmbedderWithCustomWords(torch.nn.Module):
         if skip > 1:
             return self.wrapped.transformer.text_model.final_layer_norm(outputs.hidden_states[-skip])
         return outputs.last_hidden_state
+
+
+class FrozenCLIPEmbedderForSDXLWithCustomWords(FrozenCLIPEmbedderWithCustomWords):
+    """The same for CLIP-L in an SDXL model, whose conditioning is an inner layer's, without the final norm."""
+
+    def encode_with_transformers(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The hidden state that the configuration names, or the one that CLIP skip means where that is switched on."""
+        outputs = self.wrapped.transformer(input_ids=tokens, output_hidden_states=True)
+        if shared.opts.sdxl_clip_l_skip:
+            return outputs.hidden_states[-shared.opts.CLIP_stop_at_last_layers]
+        if self.wrapped.layer == "last":
+            return outputs.last_hidden_state
+        return outputs.hidden_states[self.wrapped.layer_idx]

@@ -1,4 +1,4 @@
-"""Loads checkpoints and keeps the one in use: an SD1.x model of any width, on the CPU, in float32."""
+"""Loads checkpoints and keeps the one in use: an SD1.x or SDXL model of any width, on the CPU, in float32."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from modules import (
     sd_hijack,
     sd_inpainting,
     sd_models_config,
+    sd_models_xl,
     sd_text_encoder,
     sd_vae,
     shared,
@@ -48,7 +49,7 @@ ZERO_SNR_LAST = 4.8973451890853435e-08  # alphas_cumprod of the last step where 
 
 
 class ModelType(enum.Enum):
-    """Families of checkpoints; only SD1 is loaded here."""
+    """Families of checkpoints; only SD1 and SDXL are loaded here."""
 
     SD1 = 1
     SD2 = 2
@@ -90,7 +91,7 @@ def read_state_dict(
 
 
 def _config_of(state_dict: Mapping[str, torch.Tensor], path: str) -> Any:
-    """The configuration with a text encoder of the weights' size and without what only training needs."""
+    """SD1.x's configuration with a text encoder of the weights' size and without what only training needs."""
     config = OmegaConf.load(path).model
     if sd_inpainting.is_inpainting(state_dict):
         sd_inpainting.make_inpainting(config)
@@ -120,10 +121,12 @@ def _without_initialisation() -> Iterator[None]:
             setattr(torch.nn.init, name, function)
 
 
-def _build(config: Any) -> Any:
-    target = config.target.rpartition(".")[2]
+def _build(state_dict: Mapping[str, torch.Tensor], config_path: str) -> Any:
     with _without_initialisation():
-        return getattr(ldm.models.diffusion.ddpm, target)(**config.params)
+        if sd_models_config.is_xl(state_dict):
+            return sd_models_xl.build(config_path, state_dict)
+        config = _config_of(state_dict, config_path)
+        return getattr(ldm.models.diffusion.ddpm, config.target.rpartition(".")[2])(**config.params)
 
 
 def _fill(model: Any, state_dict: Mapping[str, torch.Tensor], filename: str) -> None:
@@ -142,14 +145,16 @@ def _fill(model: Any, state_dict: Mapping[str, torch.Tensor], filename: str) -> 
     lost = sorted(weights.intersection(missing))
     if lost:
         raise sd_models_config.UnsupportedCheckpointError(
-            f"{os.path.basename(filename)} lacks {len(lost)} weights of an SD1.x checkpoint, the first is {lost[0]}."
+            f"{os.path.basename(filename)} lacks {len(lost)} weights of its configuration, the first is {lost[0]}."
         )
 
 
 def _name_model(model: Any, info: CheckpointInfo, config_path: str) -> None:
     """Sets what the rest of the WebUI asks a model about itself."""
-    model.is_sd1, model.model_type = True, ModelType.SD1
-    model.is_sd2 = model.is_sdxl = model.is_ssd = model.is_sd3 = model.is_sdxl_inpaint = False
+    model.is_sdxl = hasattr(model, "conditioner")
+    model.is_sd1 = not model.is_sdxl
+    model.model_type = ModelType.SDXL if model.is_sdxl else ModelType.SD1
+    model.is_sd2 = model.is_ssd = model.is_sd3 = model.is_sdxl_inpaint = False
     model.latent_channels = 4
     model.lowvram = False
     model.used_config = config_path
@@ -209,7 +214,8 @@ def unload_model_weights(sd_model: Any = None, info: Any = None) -> Any:
 def get_empty_cond(sd_model: Any) -> torch.Tensor:
     """Conditioning of the empty prompt, (1, 77, width): what shorter prompts are padded with."""
     with torch.no_grad():
-        return sd_model.get_learned_conditioning([""])
+        cond = sd_model.get_learned_conditioning([""])
+    return cond["crossattn"] if isinstance(cond, dict) else cond
 
 
 def load_model(
@@ -220,16 +226,15 @@ def load_model(
 
     Raises:
         FileNotFoundError: there is no checkpoint, or its file has gone.
-        UnsupportedCheckpointError: the file is something else than an SD1.x checkpoint, and the model in use stays;
-            or it does not fit its configuration, and the next who asks for a model has the chosen one loaded.
+        UnsupportedCheckpointError: the file is no SD1.x or SDXL checkpoint, and the model in use stays; or it does not
+            fit its configuration, and the next who asks for a model has the chosen one loaded.
     """
     info = checkpoint_info or select_checkpoint()
     state_dict = already_loaded_state_dict or read_state_dict(info.filename)
-    sd_models_config.require_sd1(state_dict, info.filename)
+    sd_models_config.require_supported(state_dict, info.filename)
     config_path = sd_models_config.find_checkpoint_config(state_dict, info)
-    config = _config_of(state_dict, config_path)
     unload_model_weights()  # only now: two models at a time may not fit
-    model = _build(config)
+    model = _build(state_dict, config_path)
     _fill(model, state_dict, info.filename)
     model.float().eval()
     model.alphas_cumprod_original = model.alphas_cumprod

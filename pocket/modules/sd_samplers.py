@@ -5,7 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from modules import sd_samplers_common, sd_samplers_kdiffusion, sd_samplers_timesteps, sd_schedulers, shared
+from modules import (
+    sd_samplers_common,
+    sd_samplers_kdiffusion,
+    sd_samplers_lcm,
+    sd_samplers_timesteps,
+    sd_schedulers,
+    shared,
+)
 from modules.sd_samplers_common import SamplerData, sample_to_image, samples_to_image_grid  # noqa: F401
 
 log = logging.getLogger(__name__)
@@ -13,6 +20,7 @@ log = logging.getLogger(__name__)
 all_samplers: list[SamplerData] = [
     *sd_samplers_kdiffusion.samplers_data_k_diffusion,
     *sd_samplers_timesteps.samplers_data_timesteps,
+    *sd_samplers_lcm.samplers_data_lcm,
 ]
 all_samplers_map: dict[str, SamplerData] = {sampler.name: sampler for sampler in all_samplers}
 

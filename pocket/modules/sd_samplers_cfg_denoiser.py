@@ -11,7 +11,14 @@ from typing import Any
 import torch
 
 from modules import prompt_parser, sd_samplers_common, shared
-from modules.script_callbacks import CFGDenoiserParams, cfg_denoiser_callback
+from modules.script_callbacks import (
+    AfterCFGCallbackParams,
+    CFGDenoisedParams,
+    CFGDenoiserParams,
+    cfg_after_cfg_callback,
+    cfg_denoised_callback,
+    cfg_denoiser_callback,
+)
 
 PartsOfImage = list[tuple[int, float]]
 
@@ -265,8 +272,6 @@ class CFGDenoiser(torch.nn.Module):
         return {"c_crossattn": [text], "c_concat": [image_cond]}
 
     def _tell_denoised(self, x_out: torch.Tensor) -> None:
-        from modules.script_callbacks import CFGDenoisedParams, cfg_denoised_callback
-
         state = shared.state
         cfg_denoised_callback(CFGDenoisedParams(x_out, state.sampling_step, state.sampling_steps, self.inner_model))
 
@@ -292,8 +297,6 @@ class CFGDenoiser(torch.nn.Module):
 
     @staticmethod
     def _after_cfg(denoised: torch.Tensor) -> torch.Tensor:
-        from modules.script_callbacks import AfterCFGCallbackParams, cfg_after_cfg_callback
-
         params = AfterCFGCallbackParams(denoised, shared.state.sampling_step, shared.state.sampling_steps)
         cfg_after_cfg_callback(params)
         return params.x

@@ -100,7 +100,7 @@ def get_align_your_steps_sigmas(n: int, sigma_min: float, sigma_max: float, devi
     """Levels found by optimisation for ten steps; other numbers of steps interpolate their logarithms."""
     sigmas: Any = ALIGNED_SDXL if shared.sd_model.is_sdxl else ALIGNED_SD1
     if n != len(sigmas):
-        places = np.linspace(0, 1, n)
+        places = 1 - np.linspace(0, 1, n)[::-1]  # counted from the lowest, which is all that one step has
         sigmas = np.exp(np.interp(places, np.linspace(0, 1, len(sigmas)), np.log(sigmas)))
     return _with_zero(sigmas, device)
 

@@ -1,4 +1,7 @@
-"""The CLIP text encoder of SD1.x: a transformers model of any size, with the real tokeniser from open-clip's files."""
+"""CLIP-L, the text encoder of SD1.x and the first of SDXL: a transformers model of any size, with the real tokeniser.
+
+The tokeniser is made from open-clip's files.
+"""
 
 from __future__ import annotations
 
@@ -57,24 +60,26 @@ def make_tokenizer() -> CLIPTokenizer:
         return CLIPTokenizer(vocab_file, merges_file, pad_token="<|endoftext|>")
 
 
-def sizes_of(state_dict: Mapping[str, torch.Tensor], heads: int | None = None) -> dict[str, int]:
+def sizes_of(state_dict: Mapping[str, torch.Tensor], heads: int | None = None, prefix: str = PREFIX) -> dict[str, int]:
     """Sizes of the text encoder whose weights are in a checkpoint.
 
     Args:
         state_dict: of the whole checkpoint.
         heads: of its attention; the weights do not tell. None: one for each 64 channels, as in CLIP.
+        prefix: before the names of its weights; SD1.x's if not given.
 
     Raises:
         KeyError: the checkpoint has no CLIP text encoder.
     """
-    vocabulary, width = state_dict[PREFIX + "embeddings.token_embedding.weight"].shape
-    layers = {key.split(".")[5] for key in state_dict if key.startswith(PREFIX + "encoder.layers.")}
+    vocabulary, width = state_dict[prefix + "embeddings.token_embedding.weight"].shape
+    inside = prefix + "encoder.layers."
+    layers = {key.removeprefix(inside).split(".")[0] for key in state_dict if key.startswith(inside)}
     return {
         "vocabulary": vocabulary,
         "width": width,
-        "positions": state_dict[PREFIX + "embeddings.position_embedding.weight"].shape[0],
+        "positions": state_dict[prefix + "embeddings.position_embedding.weight"].shape[0],
         "layers": len(layers),
-        "inner": state_dict[PREFIX + "encoder.layers.0.mlp.fc1.weight"].shape[0],
+        "inner": state_dict[prefix + "encoder.layers.0.mlp.fc1.weight"].shape[0],
         "heads": heads or max(width // HEAD_WIDTH, 1),
     }
 

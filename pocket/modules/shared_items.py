@@ -47,6 +47,13 @@ def sampler_names() -> list[str]:
     return [sampler.name for sampler in list_samplers()]
 
 
+def ui_reorder_categories() -> list[str]:
+    """The parts of a tab, which a person may put into another order."""
+    from modules.ui_generation import CATEGORIES
+
+    return list(CATEGORIES)
+
+
 def upscaler_names() -> list[str]:
     """Names of the upscalers for pictures."""
     from modules import shared

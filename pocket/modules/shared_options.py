@@ -57,7 +57,10 @@ add(
     {
         "outdir_samples": ("", "Folder for all pictures (empty: the folders below)"),
         "outdir_grids": ("", "Folder for all grids (empty: the folders below)"),
-        **{name: (path, f"Folder {name[7:]}") for name, path in outdirs(paths_internal.default_output_dir).items()},
+        **{
+            name: (path, f"Folder for {name[7:].replace('samples', 'pictures').replace('_', ' ')}")
+            for name, path in outdirs(paths_internal.default_output_dir).items()
+        },
     },
 )
 add(
@@ -110,6 +113,7 @@ add_listed(
     UI,
     {
         "quicksettings_list": listed(["sd_model_checkpoint"], "Quick settings", shared_items.option_names),
+        "ui_reorder_list": listed([], "Order of the parts of a tab", shared_items.ui_reorder_categories),
         "hide_samplers": listed([], "Hidden samplers", shared_items.sampler_names),
     },
 )

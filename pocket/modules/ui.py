@@ -17,6 +17,7 @@ from modules import (
     txt2img,
     ui_common,
     ui_loadsave,
+    ui_pnginfo,
     ui_settings,
 )
 from modules.call_queue import (  # noqa: F401 - extensions take them from here
@@ -53,23 +54,39 @@ def gr_show(visible: bool = True) -> dict[str, Any]:
     return {"visible": visible, "__type__": "update"}
 
 
-def _checkpoint_choice() -> None:
-    """The dropdown for the checkpoint over the tabs, and what the bundled one can do."""
-    if shared.about_model:
-        gr.HTML(plaintext_to_html(shared.about_model), elem_id="about_model")
+TITLE = "Pocket WebUI"
+WHAT = "A small stand-in for AUTOMATIC1111's WebUI, with AnimateDiff in it."
+FIRST = "Press Generate: the video that the prompt describes is there in about half a minute."
+
+
+def _head() -> gr.Dropdown:
+    """What this is, what the bundled model can do, and the dropdown for the checkpoint; over the tabs."""
+    with gr.Row(elem_id="page_head", equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            first = f" {FIRST}" if shared.about_model else ""
+            gr.HTML(f"<h1>{TITLE}</h1><p>{WHAT}{first}</p>", elem_id="page_title")
+            if shared.about_model:
+                about = plaintext_to_html(shared.about_model)
+                gr.HTML(
+                    f"<details><summary>What can be in the prompt</summary>{about}</details>", elem_id="about_model"
+                )
+        with gr.Column(scale=2, min_width=300):
+            return _checkpoint_choice()
+
+
+def _checkpoint_choice() -> gr.Dropdown:
     with gr.Row(elem_id="quicksettings", variant="compact"):
-        chosen = gr.Dropdown(
+        return gr.Dropdown(
             label="Stable Diffusion checkpoint",
             elem_id="setting_sd_model_checkpoint",
             choices=sd_models.checkpoint_tiles(),
             value=lambda: shared.opts.sd_model_checkpoint,
         )
 
-    def choose(title: str) -> Any:
-        shared.opts.set("sd_model_checkpoint", title)
-        return gr.update(value=shared.opts.sd_model_checkpoint)
 
-    chosen.input(fn=wrap_queued_call(choose), inputs=[chosen], outputs=[chosen])
+def _choose_checkpoint(title: str) -> tuple[Any, str]:
+    shared.opts.set("sd_model_checkpoint", title)
+    return gr.update(value=shared.opts.sd_model_checkpoint), shared.opts.dumpjson()
 
 
 def create_ui() -> gr.Blocks:
@@ -87,17 +104,20 @@ def create_ui() -> gr.Blocks:
     scripts.scripts_current = None
     for interface, _, name in interfaces:
         loadsave.add_block(interface, name)
+    interfaces.append((ui_pnginfo.create_ui(), "PNG Info", "pnginfo"))
     interfaces += script_callbacks.ui_tabs_callback()
     interfaces.append((settings.create_ui(), "Settings", "settings"))
     shared.tab_names = [label for _, label, _ in interfaces]
 
-    with gr.Blocks(analytics_enabled=False, title="Stable Diffusion") as demo:
-        _checkpoint_choice()
+    with gr.Blocks(analytics_enabled=False, title=TITLE) as demo:
+        checkpoint = _head()
         infotext_utils.connect_paste_params_buttons()
         with gr.Tabs(elem_id="tabs"):
             for interface, label, name in interfaces:
                 with gr.TabItem(label, id=name, elem_id=f"tab_{name}"):
                     interface.render()
+        shown = [checkpoint, settings.text_settings]  # from which the page's scripts know the settings
+        checkpoint.input(fn=wrap_queued_call(_choose_checkpoint), inputs=[checkpoint], outputs=shown)
         gr.HTML('<a href="docs">API</a>', elem_id="footer")
     demo.allowed_paths = [*shared.cmd_opts.gradio_allowed_path, *allowed_paths()]
     demo.blocked_paths = []

@@ -60,7 +60,6 @@ def create_output_panel(tabname: str, outdir: str, toprow: Any = None) -> Output
                 label="Output", show_label=False, elem_id=f"{tabname}_gallery", columns=4, preview=True
             )
         gr.Row(elem_id=f"image_buttons_{tabname}", elem_classes="image-buttons")
-        gr.HTML(elem_id=f"{tabname}_progress_text", elem_classes="progress-text")
         with gr.Group():
             panel.infotext = gr.HTML(elem_id=f"html_info_{tabname}", elem_classes="infotext")
             panel.html_log = gr.HTML(elem_id=f"html_log_{tabname}", elem_classes="html-log")

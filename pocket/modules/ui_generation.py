@@ -29,9 +29,12 @@ CATEGORIES = [
 
 
 def ordered_ui_categories(runner: Any) -> list[str]:
-    """The parts, and behind them the sections that scripts made up."""
+    """The parts, and behind them the sections that scripts made up; a person's own order goes first."""
     wanted = [script.section for script in runner.scripts if isinstance(script.section, str)]
-    return list(dict.fromkeys([*CATEGORIES, *wanted]))
+    own = {name.strip(): 2 * place + 1 for place, name in enumerate(shared.opts.ui_reorder_list)}
+    categories = dict.fromkeys([*CATEGORIES, *wanted])
+    places = {name: own.get(name, 2 * place) for place, name in enumerate(categories)}
+    return sorted(categories, key=places.__getitem__)
 
 
 def _override_settings(tabname: str) -> Any:

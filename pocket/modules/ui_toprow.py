@@ -26,7 +26,7 @@ class UiPromptStyles:
     def __init__(self, tabname: str) -> None:
         names = list(shared.prompt_styles.styles)
         self.dropdown = gr.Dropdown(
-            label="Styles", show_label=False, elem_id=f"{tabname}_styles", choices=names, value=[], multiselect=True
+            label="Styles", elem_id=f"{tabname}_styles", choices=names, value=[], multiselect=True
         )
 
 

@@ -58,7 +58,7 @@ def _whole(self: TemporalTransformer, x: Tensor, call: CallFrames) -> Tensor:
     h = h.permute(0, 3, 1, 2).reshape(copies * height * width, rows // copies, channels)
     h = self.proj_in(h)
     for block in self.transformer_blocks:
-        h = block(h, call)
+        h = block(h, call.motion_scale)
     h = self.proj_out(h).view(copies, height * width, rows // copies, channels)
     return x + h.permute(0, 2, 3, 1).reshape(x.shape)
 

@@ -27,7 +27,7 @@ class Setting:
         folder: of checkpoints and finished weights.
         device: "cpu" or "cuda".
         seed: of everything.
-        size: multiplies the number of examples in a step (tests train with little).
+        size: multiplies the number of examples in a step and of those that are looked at (tests train with little).
     """
 
     folder: Path
@@ -99,7 +99,7 @@ def _make_vae(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]
     def loss(step: int, generator: torch.Generator) -> Tensor:
         return vae.loss_of(module, vae.Examples(setting.count(10), generator), generator, half=step < whole)
 
-    return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
+    return module, loss, _vae_looker(module, setting)
 
 
 def _make_decoder(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
@@ -113,7 +113,7 @@ def _make_decoder(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], No
         pixels, code = examples.pixels.to(setting.device), examples.latents.to(setting.device)
         return vae.decoder_loss(module, pixels, code, vae.CALM_NOISE, generator)
 
-    return module, loss, lambda step: print(f"  {vae.quality(module)}", flush=True)
+    return module, loss, _vae_looker(module, setting)
 
 
 def _make_words(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
@@ -132,7 +132,7 @@ def _make_pictures(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], N
         told = denoiser.reader(setting.count(16), generator)  # single frames give no reason to tell motions apart
         return denoiser.pictures_loss(setting.count(48), generator) + 0.1 * told
 
-    return denoiser, loss, _looker(denoiser, 1)
+    return denoiser, loss, _looker(denoiser, setting, 1)
 
 
 def _make_plans(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
@@ -143,20 +143,20 @@ def _make_plans(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None
         told = denoiser.reader(setting.count(24), generator)
         return foreseen + 0.3 * (heard + told) + 0.2 * denoiser.pictures_loss(setting.count(6), generator)
 
-    return denoiser, loss, _looker(denoiser, 6)
+    return denoiser, loss, _looker(denoiser, setting, 6)
 
 
 def _make_clips(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = trained_denoiser(setting, "plans")
     batch = Batch(pictures=setting.count(6), clips=setting.count(7), frames=5)
-    return denoiser, _joint_loss(setting, denoiser, batch, batch), _looker(denoiser, 6)
+    return denoiser, _joint_loss(setting, denoiser, batch, batch), _looker(denoiser, setting, 6)
 
 
 def _make_motions(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     denoiser = trained_denoiser(setting, "clips")
     batch = Batch(pictures=setting.count(5), clips=setting.count(8), frames=5, power=0.3)
     whole = Batch(pictures=setting.count(5), clips=setting.count(2), frames=FRAMES, power=1.5)
-    return denoiser, _joint_loss(setting, denoiser, batch, whole), _looker(denoiser, 6)
+    return denoiser, _joint_loss(setting, denoiser, batch, whole), _looker(denoiser, setting, 6)
 
 
 def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
@@ -165,7 +165,7 @@ def _make_v1(setting: Setting) -> tuple[nn.Module, Loss, Callable[[int], None]]:
     motion.copy_into_v1(denoiser.motion, v1)
     denoiser.motion = v1.requires_grad_(True)
     batch = Batch(pictures=0, clips=setting.count(4), frames=16, power=0.5)
-    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, 6)
+    return denoiser, lambda step, generator: denoiser.clips_loss(batch, generator), _looker(denoiser, setting, 6)
 
 
 def _make_lora(target: str) -> Maker:
@@ -180,7 +180,8 @@ def _make_lora(target: str) -> Maker:
 
         def look(step: int) -> None:
             with module.applied(denoiser.motion):
-                print(f"  {progress.plan(denoiser)}\n  {progress.motions(denoiser, 4)} (wanted: {target})", flush=True)
+                made = progress.motions(denoiser, setting.count(4))
+                print(f"  {progress.plan(denoiser)}\n  {made} (wanted: {target})", flush=True)
 
         return module, loss, look
 
@@ -199,11 +200,18 @@ def _joint_loss(setting: Setting, denoiser: Denoiser, few: Batch, whole: Batch) 
     return loss
 
 
-def _looker(denoiser: Denoiser, frames: int) -> Callable[[int], None]:
+def _vae_looker(module: nn.Module, setting: Setting) -> Callable[[int], None]:
+    def look(step: int) -> None:
+        print(f"  {vae.quality(module, count=setting.count(48))}", flush=True)
+
+    return look
+
+
+def _looker(denoiser: Denoiser, setting: Setting, frames: int) -> Callable[[int], None]:
     """Clips are long in the making: while they are learnt only their plan is looked at."""
 
     def look(step: int) -> None:
-        line = progress.report(denoiser, 16, frames=1) if frames == 1 else progress.plan(denoiser)
+        line = progress.report(denoiser, setting.count(16), frames=1) if frames == 1 else progress.plan(denoiser)
         print(f"  {line}", flush=True)
 
     return look

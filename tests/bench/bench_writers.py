@@ -114,10 +114,10 @@ def imageio_ffmpeg_default(frames: list[Image.Image], folder: Path) -> Path:
 
 def decoded(path: Path, size: tuple[int, int]) -> Iterator[Image.Image]:
     """The frames of a result file."""
-    if path.suffix in (".mp4", ".webm", ".avif"):
+    if path.suffix in (".mp4", ".webm", ".avif", ".mov", ".mkv"):
         stream = "0:v:1" if path.suffix == ".avif" else "0:v:0"  # an AVIF begins with a still picture
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), "-map", stream]
-        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        command += ["-sws_flags", "accurate_rnd+full_chroma_int", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
         data = subprocess.run(command, capture_output=True, check=True).stdout
         length = size[0] * size[1] * 3
         yield from (Image.frombytes("RGB", size, data[at : at + length]) for at in range(0, len(data), length))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from motion_module.core.module.lora import LowRank
+
 Layout = Callable[[str, str], str]
 _GUOYWW = re.compile(r"^(?P<module>.+)\.processor\.(?P<layer>to_[qkv]|to_out)_lora\.(?P<half>down|up)\.weight$")
 
@@ -126,3 +128,10 @@ def seeds(state: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
 def in_layout(parts: Mapping[tuple[str, str], Tensor], layout: Layout) -> dict[str, Tensor]:
     """The same LoRA as a file in another layout."""
     return {layout(layer, half): value for (layer, half), value in parts.items()}
+
+
+def added(low_rank: LowRank, weight: float) -> Tensor:
+    """`weight * (alpha / rank) * up @ down`, (out, in), float32 (LoRA, 2106.09685)."""
+    down, up = low_rank.down.float().flatten(1), low_rank.up.float().flatten(1)
+    scale = 1.0 if low_rank.alpha is None else low_rank.alpha / len(down)
+    return weight * scale * (up @ down)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -54,24 +55,33 @@ def norms_over_frames(unet: nn.Module, copies: int) -> None:
         norm.forward = _over_frames(norm.forward, copies)
 
 
-def motion_unet(unet: nn.Module, motion: dict[str, Tensor], widths: tuple[int, ...], frames: int) -> nn.Module:
-    """The ldm `unet` and the motion layers (published names) as one model of diffusers."""
-    has_mid = any(key.startswith("mid_block") for key in motion)
-    sizes = {"layers_per_block": 2, "block_out_channels": widths, "norm_eps": 1e-5, "cross_attention_dim": 64}
-    twin = (
-        of_the_pocket("diffusers")
-        .UNetMotionModel(
-            **sizes,
-            num_attention_heads=8,
-            use_motion_mid_block=has_mid,
-            motion_max_seq_length=frames,
-            motion_num_attention_heads=8,
-        )
-        .eval()
-    )
+ALL_ATTEND = {
+    "down_block_types": ("CrossAttnDownBlockMotion",) * 3,
+    "up_block_types": ("CrossAttnUpBlockMotion",) * 3,
+}
+"""What diffusers must be told of a UNet of three levels with text in each; its defaults are SD1.5's four."""
+
+
+def motion_unet(
+    unet: nn.Module, motion: dict[str, Tensor], widths: tuple[int, ...], frames: int, **more: Any
+) -> nn.Module:
+    """The ldm `unet` and the motion layers (published names) as one model of diffusers, which `more` is told, too."""
+    sizes = {
+        "layers_per_block": 2,
+        "block_out_channels": widths,
+        "norm_eps": 1e-5,
+        "cross_attention_dim": 64,
+        "num_attention_heads": 8,
+        "use_motion_mid_block": any(key.startswith("mid_block") for key in motion),
+        "motion_max_seq_length": frames,
+        "motion_num_attention_heads": 8,
+        **(ALL_ATTEND if len(widths) == 3 else {}),
+        **more,
+    }
+    twin = of_the_pocket("diffusers").UNetMotionModel(**sizes).eval()
     spatial = of_the_pocket("diffusers.loaders.single_file_utils").convert_ldm_unet_checkpoint(
         {f"model.diffusion_model.{key}": value for key, value in unet.state_dict().items()},
-        {"layers_per_block": 2, "class_embed_type": None, "addition_embed_type": None},
+        {"layers_per_block": 2, "class_embed_type": None, "addition_embed_type": more.get("addition_embed_type")},
     )
     missing, unexpected = twin.load_state_dict({**spatial, **diffusers_keys(motion)}, strict=False)
     if unexpected or any(not key.endswith("pos_embed.pe") for key in missing):

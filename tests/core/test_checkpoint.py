@@ -14,6 +14,7 @@ from motion_module.core.module import checkpoint
 from motion_module.core.module.checkpoint import normalise_keys, read_motion_weights, read_state_dict
 from motion_module.core.module.model import load_motion_model
 from motion_module.errors import CheckpointError
+from motion_module.settings import KEEP
 from tests.core import oracle
 from tests.core.builders import SPECS, motion_state, unet
 
@@ -77,8 +78,9 @@ def test_kinds_differ_where_it_matters():
         "long v1": ("SD1.5", True, "linear"),
         "long v2": ("SD1.5", False, "linear"),
         "sdxl": ("SDXL", False, "sqrt-linear 0.020"),
-        "hotshot": ("SDXL", True, "linear"),
+        "hotshot": ("SDXL", True, KEEP),
     }
+    assert {name: spec.kind.trained_on for name, spec in SPECS.items() if spec.kind.trained_on} == {"hotshot": 8}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

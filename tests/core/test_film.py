@@ -8,8 +8,9 @@ import zipfile
 import pytest
 import torch
 from torch import nn
+from weak_device import DEVICE, Present, Weak
 
-from motion_module.core.film import load_film
+from motion_module.core.film import Film, load_film
 from motion_module.errors import CheckpointError
 
 
@@ -133,3 +134,25 @@ def test_a_damaged_film_file_is_loaded_or_refused(tmp_path):
             refusals += 1
             assert path.name in error.detail
     assert refusals > 50
+
+
+class Border(nn.Module):
+    """As FILM's grid_sample with its padding on Apple's MPS."""
+
+    def forward(self, x0, x1, dt):
+        if isinstance(x0, Weak):
+            raise RuntimeError("MPS: Unsupported Border padding mode")
+        return x0 * (1 - dt) + x1 * dt
+
+
+def test_a_device_that_refuses_it_gives_what_the_cpu_gives(caplog):
+    first, second = torch.rand(3, 64, 70), torch.rand(3, 64, 70)
+    with Present():
+        film = Film(Border(), torch.float16, DEVICE)
+        made = [film(first, second, time) for time in (0.25, 0.75)]
+    for time, picture in zip((0.25, 0.75), made, strict=True):
+        assert type(picture) is torch.Tensor
+        torch.testing.assert_close(picture, first * (1 - time) + second * time, atol=2e-3, rtol=0)
+    assert [record.message for record in caplog.records] == [
+        "FILM is calculated on the CPU, because mps cannot do it (MPS: Unsupported Border padding mode)"
+    ]

@@ -9,7 +9,6 @@ import torch
 
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.lora import (
-    LowRank,
     check_archive,
     check_fits,
     check_weights,
@@ -19,6 +18,7 @@ from motion_module.core.module.lora import (
 )
 from motion_module.errors import CheckpointError
 from tests.core.builders import motion_model
+from tests.core.lora_layouts import added
 
 BLOCK = "down_blocks.1.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1"
 DIFFUSERS = "down_blocks.1.motion_modules.0.transformer_blocks.0.attn2"
@@ -104,14 +104,6 @@ def test_spatial_layers_and_strangers():
     assert motion_low_ranks(state, "adapter") == {}
 
 
-@pytest.mark.parametrize(("alpha", "factor"), [(None, 1.0), (4.0, 1.0), (2.0, 0.5), (8.0, 2.0)])
-@pytest.mark.parametrize("weight", [1.0, 0.3, -0.7])
-def test_delta(alpha, factor, weight):
-    down, up = torch.randn(4, 6).half(), torch.randn(5, 4).half()
-    expected = weight * factor * torch.einsum("or,ri->oi", up.float(), down.float())
-    torch.testing.assert_close(LowRank(down, up, alpha).delta(weight), expected)
-
-
 def test_alpha_is_read():
     found = motion_low_ranks(lora(LAYOUTS["kohya"], alpha=2.0), "pan")
     assert {low_rank.alpha for low_rank in found.values()} == {2.0}
@@ -124,7 +116,7 @@ def test_adding_and_taking_away_changes_the_motion_and_nothing_after():
     before = module(x)
     kept = {name: layer.weight.clone() for name, layer in linear_layers(model).items()}
     for name, low_rank in motion_low_ranks(lora(LAYOUTS["guoyww"]), "pan").items():
-        linear_layers(model)[name].weight += low_rank.delta(0.1)
+        linear_layers(model)[name].weight += added(low_rank, 0.1)
     assert (module(x) - before).abs().max() > 1e-3
     for name, layer in linear_layers(model).items():
         layer.weight.copy_(kept[name])

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from motion_module.core.module.lora import host_keys, motion_low_ranks
 from motion_module.core.module.lora_names import host_key
-from tests.core.lora_layouts import LAYOUTS, diffusers, guoyww, in_layout, seeds
+from tests.core.lora_layouts import LAYOUTS, added, diffusers, guoyww, in_layout, seeds
 
 BUNDLED = Path(__file__).parents[2] / "pocket" / "model" / "lora" / "pocket_pan_left.safetensors"
 BLOCK = "down_blocks.1.motion_modules.0.temporal_transformer"
@@ -44,7 +44,7 @@ def test_the_bundled_lora_in_every_layout(layout):
     found = motion_low_ranks(in_layout(parts, LAYOUTS[layout]), "pan")
     assert len(expected) == len(parts) / 2 and found.keys() == expected.keys()
     for layer, low_rank in found.items():
-        assert torch.equal(low_rank.delta(0.7), expected[layer].delta(0.7)), layer
+        assert torch.equal(added(low_rank, 0.7), added(expected[layer], 0.7)), layer
 
 
 def test_every_layer_may_be_in_another_layout():

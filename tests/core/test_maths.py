@@ -14,7 +14,7 @@ from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.placement import mounted
 from motion_module.errors import HostError, ParamError
 from tests.core import oracle
-from tests.core.builders import SPECS, WIDTHS, fill, motion_model, norms_of, unet, unet_inputs
+from tests.core.builders import SPECS, fill, motion_model, norms_of, unet, unet_inputs
 
 
 def _module(width: int = 32, frames: int = 32, seed: int = 5) -> MotionModule:
@@ -51,13 +51,13 @@ def test_one_transformer_as_diffusers(learnt, copies, frames, width, size):
     assert (expected - x).abs().mean() > 0.1, "the block must add something for this to be a test"
 
 
-@pytest.mark.parametrize("name", ["v1", "v2", "v3"])
+@pytest.mark.parametrize("name", ["v1", "v2", "v3", "sdxl", "hotshot"])
 def test_a_whole_unet_as_diffusers(name):
-    frames, copies = 16, 2
-    model, net = motion_model(name), unet()
-    twin = oracle.motion_unet(net, model.state_dict(), WIDTHS, SPECS[name].frames)
+    frames, copies, spec = 16, 2, SPECS[name]
+    model, net = motion_model(name), unet(len(spec.widths))
+    twin = oracle.motion_unet(net, model.state_dict(), spec.widths, spec.frames)
     oracle.norm_per_frame(twin)
-    if name == "v1":
+    if name in ("v1", "hotshot"):
         oracle.norms_over_frames(twin, copies)
     x, t, text = unet_inputs(frames * copies)
     call = CallFrames()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motion_module import window_counts as window_counts_of
+from motion_module import windows
 from motion_module.errors import ParamError
+from motion_module.window_counts import window_counts
 from motion_module.windows import (
     BLENDS,
     WindowPlan,
@@ -163,7 +167,7 @@ def test_overlap():
             32,
             16,
             "static",
-            "overlap is 16, and batch_size is 16: two windows share half of it, 8 frames, which makes 3 windows a step instead of 3.",
+            "overlap is 16, and batch_size is 16: two windows share half of it, 8 frames, which makes 3 windows a step.",
         ),
         (10_000, 15, "static", "overlap 15 makes 9,985 windows a step instead of 833."),
         (32, 15, "uniform", "overlap 15 makes 17 windows a step instead of 3."),
@@ -195,7 +199,7 @@ def test_the_schedule_that_is_used(schedule, blend, closed_loop, stride, used):
 
 
 def test_refused():
-    with pytest.raises(ParamError, match="closed_loop N needs stride 1"):
+    with pytest.raises(ParamError, match="stride is 2; with closed_loop N it has to be 1"):
         context_windows(0, 32, 16, 2, 4, "N")
     assert context_windows(0, 16, 16, 2, 4, "N") == [list(range(16))], "one window never wraps"
     with pytest.raises(ParamError, match=r"schedule is 'best'; allowed are uniform, static"):
@@ -235,3 +239,27 @@ def test_linear_ramps_of_neighbours_add_up(context, data):
     weights = window_weights("linear", context, overlap)
     for k in range(overlap):
         assert weights[context - overlap + k] + weights[k] == pytest.approx(1)
+
+
+@settings(max_examples=500)
+@given(a_setting())
+def test_windows_are_counted_as_they_are_made(setting):
+    steps, frames = setting.pop("step"), setting.pop("frames")
+    plan = WindowPlan(**setting)
+    made = Counter(len(plan.windows(step, frames)) for step in range(steps))
+    assert +window_counts(plan, frames, steps) == made
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_many_steps_are_counted_without_making_their_windows(monkeypatch, loop):
+    """A million steps were a million lists of windows, and a plan took a quarter of a minute."""
+    plan = WindowPlan(16, 1 if loop == "N" else 8, 4, loop, "uniform")
+    asked = []
+    monkeypatch.setattr(windows, "context_windows", asked.append)
+    for name in ("halving", "shift", "window_starts"):
+        work = getattr(window_counts_of, name)
+        monkeypatch.setattr(window_counts_of, name, lambda *args, work=work: asked.append(args) or work(*args))
+    counts = window_counts(plan, 1_000, 3 << 20)
+    assert counts.total() == 3 << 20 and len(asked) < (60_000 if loop == "N" else 200)
+    twice = window_counts(plan, 1_000, 1 << 20)
+    assert all(abs(counts[count] - 3 * twice[count]) <= 4 for count in counts), "which parts come repeats itself"

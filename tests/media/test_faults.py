@@ -117,7 +117,7 @@ def test_an_ffmpeg_that_is_too_old(save, fake_ffmpeg):
     script = Path(os.environ["IMAGEIO_FFMPEG_EXE"])
     script.write_text(script.read_text().replace("avif", "other"))
     report = save(numbered_clip(3), ["AVIF", "GIF"])
-    assert report.failures["AVIF"].endswith("is too old for avif files: update imageio-ffmpeg.")
+    assert report.failures["AVIF"].endswith("is too old for avif files: update imageio-ffmpeg")
 
 
 def test_the_named_ffmpeg_is_not_there(save, monkeypatch, tmp_path):
@@ -202,7 +202,7 @@ def test_a_small_disk(save, small_disk):
     for name, why in report.failures.items():
         assert "no space left on" in why.lower(), name
     assert sorted({*report.failures, *report.files}) == sorted(ALL)
-    assert names(small_disk) == sorted(f"00000-42.{name.lower()}" for name in report.files)
+    assert names(small_disk) == sorted(f"00000-42{WRITERS[name].suffix}" for name in report.files)
     for name, (path,) in report.files.items():
         if name != "TXT":
             decode = decode_with_ffmpeg if name in BY_FFMPEG else decode_with_pillow
@@ -305,7 +305,7 @@ def test_frames_that_end_early_leave_nothing(tmp_path, kind):
 def test_no_frames(save, tmp_path):
     report = save(Clip([], ClipInfo()), ALL)
     assert report.files == {}
-    assert set(report.failures.values()) == {"There are no frames to write."}
+    assert set(report.failures.values()) == {"There are no frames to write"}
     assert names(tmp_path / "out") == []
 
 
@@ -313,7 +313,7 @@ def test_a_frame_of_another_size(save):
     frames = [numbered_frame(0, (64, 48)), numbered_frame(1, (64, 40))]
     report = save(Clip(frames, ClipInfo()), ALL)
     assert set(report.files) == {"PNG", "TXT"}
-    assert report.failures["GIF"] == "Frame 1 is 64x40, the frames before it are 64x48."
+    assert report.failures["GIF"] == "Frame 1 is 64x40, the frames before it are 64x48"
 
 
 def test_an_unknown_format_is_refused(save, tmp_path):
@@ -328,11 +328,17 @@ def test_gifsicle_is_not_needed(save, monkeypatch, caplog):
     assert [record.message for record in caplog.records] == ["gifsicle is not installed: the GIF is saved without it."]
 
 
+_FAILED = "gifsicle failed, the GIF is saved without it: no memory"
+
+
 @pytest.mark.parametrize(
     ("script", "smaller"),
-    [('for last; do :; done; shift 4; cp "$last" "$1"; printf x >> "$1"', True), ("exit 1", False)],
+    [
+        ('for last; do :; done; shift 4; cp "$last" "$1"; printf x >> "$1"', True),
+        ("echo 'no memory' >&2; exit 1", False),
+    ],
 )
-def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, script, smaller):
+def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, caplog, script, smaller):
     program = tmp_path / "bin" / "gifsicle"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -342,6 +348,7 @@ def test_gifsicle_is_used_where_it_is(save, tmp_path, monkeypatch, script, small
     assert path.read_bytes().endswith(b"x") == smaller
     assert decode_with_pillow(path).numbers == [0, 1, 2]
     assert names(tmp_path / "out") == ["00000-42.gif"]
+    assert [record.getMessage() for record in caplog.records] == [_FAILED][smaller:]
 
 
 @pytest.mark.skipif(shutil.which("gifsicle") is None, reason="gifsicle is not installed")

@@ -2,8 +2,11 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
+import numpy as np
 import pytest
 from media_clips import numbered_clip
 from PIL import Image
@@ -12,7 +15,7 @@ from video_files import film, streams
 from motion_module import formats
 from motion_module.formats import FORMATS, NAMES, WRITTEN, format_named
 from motion_module.media.writing import WRITERS, Writer, gif
-from motion_module.media.writing.clip import Sound
+from motion_module.media.writing.clip import Clip, ClipInfo, Sound
 from motion_module.params import VideoParams
 from motion_module.settings import Setting, Settings
 
@@ -34,6 +37,10 @@ def test_every_row_that_is_written_has_a_file_and_every_file_a_row():
     files = {path.stem for path in WRITING.glob("*.py") if re.search(r"^WRITER = ", path.read_text("utf8"), re.M)}
     assert files == {name.lower() for name in WRITTEN}
     assert list(WRITERS) == list(WRITTEN) and all(issubclass(writer, Writer) for writer in WRITERS.values())
+
+
+def test_no_two_formats_of_a_video_have_one_file():
+    assert len({writer.suffix for writer in WRITERS.values()}) == len(WRITERS)
 
 
 def test_names_are_unique():
@@ -89,9 +96,9 @@ def test_a_row_says_what_its_file_is(save, tmp_path, name):
 def test_help_texts_follow_the_table():
     table = VideoParams.table()
     assert table["format"].choices == NAMES and VideoParams().format == list(formats.DEFAULT)
-    assert f"drop frames to keep the length: {formats.limits_text()}." in table["fps"].help
-    assert f"into {formats.listed(formats.WITH_SOUND)}." in table["keep_sound"].help
-    assert f"leaves {formats.listed(formats.NO_PICTURES)} out" in table["returned"].help
+    assert f"some are left out of {formats.limits_text()}." in table["fps"].more
+    assert f"into {formats.listed(formats.WITH_SOUND)}." in table["keep_sound"].whole_help
+    assert f"leaves {formats.listed(formats.NO_PICTURES)} out" in table["returned"].whole_help
 
 
 @pytest.mark.parametrize(
@@ -128,6 +135,21 @@ class _Watched(Settings):
         if isinstance(vars(Settings).get(name), Setting):
             object.__getattribute__(self, "values").setdefault(name, vars(Settings)[name].default)
         return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize("name", [row.name for row in FORMATS if row.written and row.kind == "video"])
+def test_transparency_is_kept_where_the_row_says_so(save, name):
+    frame = Image.new("RGBA", (32, 16), (200, 40, 40, 0))
+    frame.paste((200, 40, 40, 255), (0, 0, 16, 16))
+    (path,) = save(Clip([frame] * 2, ClipInfo()), [name]).files[name]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgba"]
+    if name == "WEBP":  # which ffmpeg cannot read
+        with Image.open(path) as image:
+            pixels = image.convert("RGBA").tobytes()
+    else:
+        pixels = subprocess.run([*command, "-frames:v", "1", "-"], capture_output=True, check=True).stdout
+    alpha = np.frombuffer(pixels, np.uint8).reshape(16, 32, 4)[..., 3]
+    assert (alpha[:, :14] == 255).all() and (alpha[:, 18:] == (0 if format_named(name).alpha else 255)).all()
 
 
 @pytest.mark.parametrize("name", WRITTEN)

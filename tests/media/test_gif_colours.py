@@ -191,6 +191,17 @@ def test_our_own_reader_sees_what_viewers_see(save, shown, tmp_path):
     assert all((one == other).all() for one, other in zip(read, shown(frames), strict=True))
 
 
+@pytest.mark.parametrize("options", [None, BEST], ids=["default", "best"])
+def test_a_frame_that_changes_nothing_has_no_colours_of_its_own(save, options):
+    """Once a table of 256 black ones, 768 bytes; other tables than the first one's belong to frames that are drawn."""
+    moving, still = CLIPS["moving gradient"](3, SIZE), 40
+    sizes = []
+    for frames in (moving, moving + [moving[-1]] * still):
+        path = save(Clip(frames, ClipInfo()), ["GIF"], options).files["GIF"][0]
+        sizes.append(path.stat().st_size)
+    assert sizes[1] - sizes[0] < still * 300
+
+
 def test_backwards_is_as_good_as_forwards(shown):
     """A clip with its frames reversed behind it, as the panel's option makes it."""
     frames = CLIPS["waves"](8, SIZE)

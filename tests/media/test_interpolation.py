@@ -1,18 +1,27 @@
 """Frames between frames: how many, where, how good, and what happens when it does not work."""
 
+import gc
+import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media_clips import decode_with_ffmpeg, decode_with_pillow
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
-from motion_module.media import child, ffmpeg
+from motion_module.media import child, ffmpeg, writing
 from motion_module.media.errors import WriterError
 from motion_module.media.writing.clip import Clip, ClipInfo
-from motion_module.media.writing.interpolation import interpolated_count, motion_compensated, pairwise
+from motion_module.media.writing.interpolation import (
+    along_flow,
+    check_optical_flow,
+    interpolated_count,
+    motion_compensated,
+    pairwise,
+)
 
 TEXTURE = Image.effect_noise((800, 500), 90).filter(ImageFilter.GaussianBlur(3))
 
@@ -39,6 +48,7 @@ def crossfade(first, second, place):
 
 METHODS = {
     "ffmpeg": motion_compensated,
+    "flow": along_flow,
     "pairwise": lambda frames, between, closed: pairwise(frames, between, crossfade, closed),
 }
 
@@ -57,37 +67,45 @@ def test_number_and_place(method, count, between, closed):
     assert {(picture.size, picture.mode) for picture in made} == {((96, 64), "RGB")}
 
 
+FOLLOWING = pytest.mark.parametrize("follow", [motion_compensated, along_flow])
+
+
+@FOLLOWING
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (63, 41), (33, 70), (200, 8)])
-def test_any_size(size):
-    made = list(motion_compensated(clip(4, size), 2))
+def test_any_size(size, follow):
+    made = list(follow(clip(4, size), 2))
     assert [picture.size for picture in made] == [size] * 10
 
 
+@FOLLOWING
+@pytest.mark.parametrize("size", [(96, 64), (97, 63)])
 @pytest.mark.parametrize("between", [1, 3])
-def test_motion_is_followed(between):
+def test_motion_is_followed(between, size, follow):
     """Pictures of the true motion, nearer than a crossfade and than the frame before."""
-    frames, step = clip(10), between + 1
-    made = list(motion_compensated(frames, between))
+    frames, step = clip(10, size), between + 1
+    made = list(follow(frames, between))
     for number in range(2 * step, 8 * step):
         before, beyond = divmod(number, step)
         if beyond:
-            truth = moving(4 * number / step)
+            truth = moving(4 * number / step, size)
             faded = Image.blend(frames[before], frames[before + 1], beyond / step)
             assert difference(made[number], truth) < 0.5 * difference(faded, truth), number
             assert difference(made[number], truth) < 0.5 * difference(frames[before], truth), number
 
 
-def test_the_way_back_of_a_closed_loop():
+@FOLLOWING
+def test_the_way_back_of_a_closed_loop(follow):
     """A clip that is in the middle of its motion when it starts over."""
     frames = [moving(8 * np.sin(turn)) for turn in np.arange(12) * np.pi / 6]
-    made = list(motion_compensated(frames, 1, closed=True))
+    made = list(follow(frames, 1, closed=True))
     truth = moving(8 * np.sin(11.5 * np.pi / 6))
     assert difference(made[-1], truth) < 0.5 * difference(frames[-1], truth)
 
 
-def test_no_ghosts_across_a_cut():
+@FOLLOWING
+def test_no_ghosts_across_a_cut(follow):
     dark, bright = Image.new("RGB", (96, 64), (9, 9, 9)), Image.new("RGB", (96, 64), (240, 240, 240))
-    made = list(motion_compensated([dark] * 4 + [bright] * 4, 3))
+    made = list(follow([dark] * 4 + [bright] * 4, 3))
     assert {np.asarray(picture).mean() < 128 for picture in made} == {True, False}
     assert all(min(abs(np.asarray(picture, int).mean() - level) for level in (9, 240)) < 3 for picture in made)
 
@@ -105,6 +123,102 @@ def test_places_between_two(between):
     up = np.linspace(0, 10, between + 2)
     assert made == pytest.approx([*up, *up[-2::-1]])
     assert all(0.3 <= place <= 0.5 for place in asked), "near the middle, where such models are good"
+
+
+def test_the_nearer_picture_stands_on_either_side_of_a_cut():
+    """Two pictures that have nothing in common."""
+    before, after = (Image.effect_noise((48, 32), 120).resize((192, 128)).convert("RGB") for _ in range(2))
+    assert list(along_flow([before, after], 4)) == [before, before, before, after, after, after]
+
+
+def test_small_changes_are_no_cut_though_nothing_can_be_followed():
+    grain = [Image.effect_noise((96, 64), 5).convert("RGB") for _ in range(2)]
+    (made,) = list(along_flow(grain, 1))[1:2]
+    assert made not in grain
+
+
+def overtaking(place):
+    """A plain disc over a texture that rests."""
+    picture = moving(0)
+    ImageDraw.Draw(picture).ellipse((place - 14, 18, place + 14, 46), fill=(250, 40, 40))
+    return picture
+
+
+def test_what_comes_to_light_is_there_before_the_thing_that_hid_it_has_gone():
+    """Beside the disc, where one frame shows it and the other the texture, there is no mixture of both."""
+    frames, truth = [overtaking(36), overtaking(48)], overtaking(42)
+    made, faded = list(along_flow(frames, 1))[1], Image.blend(*frames, 0.5)
+    off, off_faded = (np.abs(np.asarray(picture, float) - truth).max(axis=-1) for picture in (made, faded))
+    assert (off > 25).sum() < 0.25 * (off_faded > 25).sum()
+
+
+def see_through(place):
+    """A texture with a hole that moves with it; behind the hole, colours that nobody sees."""
+    picture = moving(place).convert("RGBA")
+    alpha = Image.new("L", picture.size, 255)
+    ImageDraw.Draw(alpha).ellipse((20 + place, 20 + place / 2, 50 + place, 45 + place / 2), fill=0)
+    picture.putalpha(alpha)
+    hidden = np.asarray(picture).copy()
+    hidden[hidden[..., 3] == 0, :3] = (0, 255, 0)
+    return Image.fromarray(hidden)
+
+
+def test_transparent_frames_stay_transparent():
+    made = list(along_flow([see_through(place) for place in (0, 4)], 1))[1]
+    truth = np.asarray(see_through(2), float)
+    found = np.asarray(made, float)
+    assert made.mode == "RGBA"
+    assert (np.abs(found[..., 3] - truth[..., 3]) > 60).mean() < 0.01
+    seen = (found[..., 3] == 255) & (truth[..., 3] == 255)
+    assert np.abs(found - truth)[seen][:, :3].mean() < 3, "the hidden colour is nowhere to be seen"
+
+
+def test_grey_pictures_become_rgb():
+    made = list(along_flow([moving(place).convert("L") for place in (0, 4)], 1))
+    assert [picture.mode for picture in made] == ["L", "RGB", "L"]
+
+
+def test_two_frames_are_held_at_a_time():
+    """Frames that lie on disk are asked for when they are needed, and let go."""
+    alive = weakref.WeakSet()
+
+    class Frame:
+        def __init__(self, place):
+            self.picture, self.size = moving(place), (96, 64)
+
+        def __getattr__(self, name):
+            return getattr(self.picture, name)
+
+    class Lazy:
+        def __len__(self):
+            return 30
+
+        def __getitem__(self, place):
+            if place >= len(self):
+                raise IndexError(place)
+            frame = Frame(place)
+            alive.add(frame)
+            return frame
+
+    most = 0
+    gc.collect()
+    gc.freeze()  # what other tests have left need not be gone through for each frame
+    try:
+        for _ in along_flow(Lazy(), 2):
+            gc.collect()
+            most = max(most, len(alive))
+    finally:
+        gc.unfreeze()
+    assert most <= 3, "the two, and the one that was handed out"
+
+
+def test_without_opencv(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.delitem(sys.modules, "motion_module.media.writing.optical_flow", raising=False)
+    monkeypatch.delattr(writing, "optical_flow", raising=False)
+    for use in (check_optical_flow, lambda: list(along_flow(clip(2), 1))):
+        with pytest.raises(WriterError, match=r"^OpenCV \(the package opencv-python\) cannot be used: .*cv2"):
+            use()
 
 
 def test_only_a_few_frames_are_read_ahead():
@@ -139,9 +253,10 @@ def test_stopped_in_the_middle():
     assert set(threading.enumerate()) <= before
 
 
-def test_frames_of_several_sizes():
+@FOLLOWING
+def test_frames_of_several_sizes(follow):
     with pytest.raises(WriterError, match=r"96x48, 96x64"):
-        list(motion_compensated([*clip(2), *clip(2, (96, 48))], 1))
+        list(follow([*clip(2), *clip(2, (96, 48))], 1))
 
 
 def test_frames_that_cannot_be_read():

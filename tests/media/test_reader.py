@@ -10,6 +10,7 @@ from media_clips import number_in, numbered_clip, numbered_frame
 from PIL import Image
 from video_files import DUPLICATES, ffmpeg, film, gif, vfr_webm
 
+from motion_module.formats import VIDEOS
 from motion_module.media import child
 from motion_module.media.errors import ReaderError
 from motion_module.media.reading import decode, probe
@@ -95,7 +96,7 @@ def test_a_gif_lasts_as_long_as_browsers_show_it(tmp_path, read, lengths, second
     assert 9 / found.fps == pytest.approx(seconds, abs=0.0011)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "MP4", "WEBP", "WEBM", "AVIF", "APNG"])
+@pytest.mark.parametrize("kind", VIDEOS)
 def test_what_we_write_we_read(save, read, kind):
     (path,) = save(numbered_clip(11, fps=12), [kind]).files[kind]
     found, numbers = read(path)

@@ -24,7 +24,18 @@ def pitch(samples):
     return np.abs(np.fft.rfft(samples * np.hanning(len(samples)))).argmax() * 8000 / len(samples)
 
 
-@pytest.mark.parametrize(("name", "codec"), [("MP4", "aac"), ("WEBM", "opus")])
+CODECS = {
+    "MP4": "aac",
+    "WEBM": "opus",
+    "PRORES422": "pcm_s16le",
+    "PRORES4444": "pcm_s16le",
+    "FFV1": "flac",
+    "H265": "aac",
+    "AV1": "aac",
+}
+
+
+@pytest.mark.parametrize(("name", "codec"), CODECS.items())
 def test_the_sound_of_a_part(save, rising, name, codec):
     clip = numbered_clip(25, fps=12.5, infotext="a cat", sound=Sound(rising, 1.0, 2.0))
     report = save(clip, [name])
@@ -46,7 +57,7 @@ def test_a_sound_that_ends_early_costs_no_frame(save, rising):
 
 
 def test_every_other_format_is_as_it_is_without(save, rising, tmp_path):
-    assert WITH_SOUND == ("MP4", "WEBM")
+    assert tuple(CODECS) == WITH_SOUND
     silent = [name for name in WRITTEN if name not in WITH_SOUND]
     with_sound = save(numbered_clip(3, sound=Sound(rising, 0, 1)), silent, folder=tmp_path / "a")
     without = save(numbered_clip(3), silent, folder=tmp_path / "b")

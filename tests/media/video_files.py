@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -24,13 +25,13 @@ def film(path, numbers, fps=25, size=(64, 48), starts=None, sound=False, options
     """A video with one frame for each number; with `starts` they begin at these seconds."""
     data = b"".join(np.asarray(numbered_frame(number, size)).tobytes() for number in numbers)
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-framerate", fps, "-i", "pipe:0"]
-    source += SOUND if sound else []
+    source += ["-t", float(len(numbers) / Fraction(fps)), *SOUND] if sound else []
     times = "+".join(f"eq(N,{place})*{start}" for place, start in enumerate(starts or []))
     filters = [*([f"setpts='({times})/TB'"] if times else []), "format=yuv420p"]
     codec = {".webm": ["-c:v", "libvpx-vp9", "-deadline", "realtime"], ".avi": ["-c:v", "mpeg4", "-q:v", "2"]}
     kind = codec.get(path.suffix, ["-c:v", "libx264"])
     timed = ["-fps_mode", "passthrough", "-enc_time_base", "1:1000"] if times else []
-    heard = ["-map", "0:v", "-map", "1:a", "-shortest"] if sound else []
+    heard = ["-map", "0:v", "-map", "1:a"] if sound else []
     ffmpeg(*source, *heard, "-vf", ",".join(filters), *timed, *kind, *options, path, data=data)
     return path
 

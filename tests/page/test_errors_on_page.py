@@ -5,23 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.page.generating import generated, unfold
+
 OURS = "#script_txt2img_animatediff_"
-PATIENCE_MS = 600_000  # several suites may run on the same machine
 
 
 @pytest.fixture
-def page(pocket, browser):
-    """The page with the extension switched on and a small picture asked for."""
-    opened = browser.new_page(viewport={"width": 1300, "height": 2400})
-    opened.set_default_timeout(PATIENCE_MS)
-    opened.goto(pocket["url"])
-    opened.locator("#txt2img_prompt textarea").first.fill("a red ball")
-    for name, value in {"width": 64, "height": 64, "steps": 2}.items():
-        opened.locator(f"#txt2img_{name} input[type=number]").first.fill(str(value))
-    opened.locator(f"{OURS}enable-visible-checkbox").click()
-    set_number(opened, "video_length", 2)
-    yield opened
-    opened.close()
+def page(host_page):
+    """The page with the extension switched on and a first video made."""
+    enable = host_page.locator(f"{OURS}enable-visible-checkbox")
+    if not enable.is_checked():
+        enable.click()
+        unfold(host_page)
+        set_number(host_page, "video_length", 2)
+        generated(host_page)
+    assert host_page.locator("#html_log_txt2img .error").count() == 0
+    return host_page
 
 
 def set_number(page, name, value):
@@ -30,16 +29,9 @@ def set_number(page, name, value):
     box.dispatch_event("change")
 
 
-def generate(page):
-    """Press Generate and wait for its end: the line that says how long it took is a new one."""
-    page.evaluate("document.querySelectorAll('#html_log_txt2img .performance').forEach((line) => line.remove())")
-    page.locator("#txt2img_generate").click()
-    page.locator("#html_log_txt2img .performance").wait_for()
-
-
 def waits(page):
     """What on the page says that something goes on, or that gradio itself has refused something."""
-    page.wait_for_function("document.querySelector('#txt2img_progress_text').textContent.trim() === ''")
+    page.wait_for_function("document.querySelector('#txt2img_results .progressDiv') === null")
     return page.locator("#txt2img_results .generating, #txt2img_results .eta-bar, .toast-wrap .error").count()
 
 
@@ -56,22 +48,20 @@ def shown_error(page):
     ],
 )
 def test_a_refused_number_is_one_sentence_and_the_next_generate_works(page, tmp_path, name, value, sentence):
-    generate(page)
-    assert page.locator("#html_log_txt2img .error").count() == 0
     set_number(page, name, value)
     if value is not None:  # gradio tells nobody that a field has been emptied, so the field itself says what it needs
         page.locator(f"{OURS}hint").get_by_text(sentence).wait_for()
-    assert page.locator(f"{OURS}video_length input").get_attribute("placeholder") == "0 to 10,000"
-    generate(page)
+    assert page.locator(f"{OURS}video_length input").first.get_attribute("placeholder") == "0 to 10,000"
+    generated(page)
     page.screenshot(path=tmp_path / "refused.png", full_page=True)
     assert shown_error(page) == sentence
     assert page.locator("#html_log_txt2img .error").is_visible()
     assert waits(page) == 0
     assert not re.search(r"\bError\b", page.locator("#txt2img_results").inner_text())
     set_number(page, name, 2)
-    generate(page)
+    generated(page)
     assert page.locator("#html_log_txt2img .error").count() == 0 and waits(page) == 0
-    page.locator("#txt2img_gallery img").first.wait_for()
+    page.locator("#txt2img_results .animatediff-screen").first.wait_for()
 
 
 def test_an_upload_that_is_gone_is_named(page, tmp_path):
@@ -81,9 +71,12 @@ def test_an_upload_that_is_gone_is_named(page, tmp_path):
     link = page.locator(f"{OURS}video_source a").first
     link.wait_for()
     Path(re.search(r"file=([^?]+)", link.get_attribute("href"))[1]).unlink()
-    generate(page)
+    generated(page)
     sentence = shown_error(page)
     assert (
         sentence.startswith("AnimateDiff: Video source is '") and "film.mp4" in sentence and "there is none" in sentence
     )
     assert waits(page) == 0
+    page.locator(f"{OURS}video_source [aria-label=Clear]").click()
+    generated(page)
+    assert page.locator("#html_log_txt2img .error").count() == 0

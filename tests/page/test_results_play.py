@@ -1,64 +1,33 @@
-"""After Generate a person sees moving pictures, whatever the format, and can have the files."""
+"""After Generate a person sees moving pictures, whatever the format, can look at each frame and have the files."""
 
-import io
+import re
 
 import pytest
 import requests
-from PIL import Image
 
+from motion_module.formats import IN_VIDEO
 from tests.effort import unit
+from tests.page.results import (
+    PICTURE,
+    PIXELS,
+    PLAYER,
+    SCREEN,
+    SLIDER,
+    TXT,
+    generate,
+    moves,
+    press,
+    said,
+    show,
+    wind,
+)
 
-PICTURE = "#txt2img_gallery img"
-PLAYER = "#txt2img_results video"
-LINKS = "#txt2img_results .animatediff-videos a[download]"
-GRADIOS = ("fonts.googleapis.com", "cdnjs.cloudflare.com")  # places that gradio's page asks, in vain here
-
-
-def generate(page):
-    """Presses Generate and waits until the text below the gallery is that of the new run."""
-    page.evaluate("for (const e of document.querySelectorAll('#html_log_txt2img .performance')) e.remove()")
-    page.click("#txt2img_generate")
-    page.wait_for_selector("#html_log_txt2img .performance", timeout=600_000)
-
-
-def choose(page, **fields):
-    """Sets fields of the AnimateDiff panel."""
-    for name, value in fields.items():
-        box = page.locator(f"#script_txt2img_animatediff_{name}")
-        if isinstance(value, list):
-            for choice in box.locator("label:has(input[type=checkbox])").all():
-                choice.locator("input").set_checked(choice.inner_text().strip() in value)
-        else:
-            box.locator("input").fill(str(value))
-            box.locator("input").blur()
-
-
-def screenshot(element):
-    return Image.open(io.BytesIO(element.screenshot())).convert("RGB").tobytes()
-
-
-def moves(page, element):
-    """Whether two screenshots of an element, some time apart, differ."""
-    first = screenshot(element)
-    for _ in range(20):
-        page.wait_for_timeout(150)
-        if screenshot(element) != first:
-            return True
-    return False
-
-
-def gallery_moves(page):
-    picture = page.locator(PICTURE).first
-    picture.wait_for()
-    page.wait_for_function("picture => picture.complete", arg=picture.element_handle())
-    assert picture.evaluate("picture => picture.naturalWidth") == 64
-    return moves(page, picture)
+pytestmark = pytest.mark.usefixtures("no_errors")
+EIGHT_FRAMES = {"video_length": 8, "format": ["WEBM"]}
 
 
 def test_page_loads_with_its_scripts_and_no_errors_of_its_own(page, server):
     assert page.locator("#script_txt2img_animatediff_hint .animatediff-hint").count() == 1
-    said = [f"{getattr(message, 'location', '')} {message}" for message in page.said]
-    assert [line for line in said if not any(place in line for place in GRADIOS)] == []
 
 
 def test_page_opens_with_what_suits_the_bundled_model(page):
@@ -69,7 +38,7 @@ def test_page_opens_with_what_suits_the_bundled_model(page):
     assert page.input_value("#txt2img_prompt textarea") == "a yellow star moving left, purple background"
     assert page.is_checked("#script_txt2img_animatediff_enable-visible-checkbox")
     assert "pocket_mm_v2" in page.input_value("#script_txt2img_animatediff_model input")
-    assert "Shapes: circle, square, triangle, star, heart, ring." in page.inner_text("#about_model >> nth=0")
+    assert "Shapes: circle, square, triangle, star, heart, ring." in page.text_content("#about_model >> nth=0")
 
 
 def test_api_requests_do_not_start_from_the_page(server):
@@ -82,17 +51,26 @@ def test_api_requests_do_not_start_from_the_page(server):
 def test_generate_with_nothing_changed_shows_a_video(page, server):
     before, first = server.cpu_seconds(), unit()
     generate(page)
-    assert gallery_moves(page)
+    assert moves(page, page.locator(SCREEN))
     assert server.cpu_seconds() - before < 1200 * max(first, unit()), "30 s on two cores"
 
 
-@pytest.mark.parametrize("name", ["MP4", "WEBM"])
-def test_video_plays(page, name):
-    choose(page, video_length=8, format=[name])
-    generate(page)
-    assert gallery_moves(page)
+def test_the_text_below_says_what_was_made_and_the_parameters_open(page):
+    show(page, format=["GIF"], video_length=16, steps=5)
+    assert re.fullmatch(r"16 frames, 2\.0 s, 8 FPS, made in \d+ (s|min); in .*AnimateDiff.*", said(page))
+    parameters = page.locator("#html_info_txt2img").first
+    assert not parameters.is_visible()
+    press(page, "Parameters")
+    assert parameters.is_visible() and "Steps: 5" in parameters.inner_text()
+    press(page, "Parameters")
+    assert not parameters.is_visible()
+
+
+@pytest.mark.parametrize("name", IN_VIDEO)
+def test_video_plays_in_the_place_of_the_gallery(page, name):
+    show(page, video_length=8, format=[name])
     player = page.locator(PLAYER)
-    assert player.count() == 1
+    assert player.count() == 1 and not page.locator(PICTURE).is_visible()
     handle = player.element_handle()
     page.wait_for_function("video => video.readyState >= 2", arg=handle)
     assert player.evaluate("video => [video.videoWidth, video.videoHeight, video.error]") == [64, 64, None]
@@ -100,39 +78,55 @@ def test_video_plays(page, name):
     start = player.evaluate("video => video.currentTime")
     page.wait_for_function("([video, start]) => video.currentTime != start", arg=[handle, start])
     assert moves(page, player)
+    assert player.evaluate("video => [video.loop, video.controls, video.muted]") == [True, True, False]
 
 
-def test_video_begins_again_and_can_be_wound(page):
-    player = page.locator(PLAYER)
-    handle = player.element_handle()
+def test_the_page_goes_on_while_a_video_plays(page):
+    """The host calls scripts once nothing has been added or removed for a moment."""
+    show(page, **EIGHT_FRAMES)
+    page.wait_for_timeout(500)
+    page.evaluate("onAfterUiUpdate(() => window.calls = (window.calls || 0) + 1)")
+    page.evaluate("gradioApp().append(document.createElement('i'))")
+    page.wait_for_function("window.calls", timeout=3000)
+    assert not page.locator(PLAYER).evaluate("video => video.paused")
+
+
+def test_video_begins_again(page):
+    show(page, **EIGHT_FRAMES)
     page.wait_for_function(
         "video => new Promise(done => {let last = -1; const look = () => {"
         "if (video.currentTime < last) done(true); last = video.currentTime; setTimeout(look, 20)}; look()})",
-        arg=handle,
+        arg=page.locator(PLAYER).element_handle(),
     )
-    assert player.evaluate("video => {video.pause(); video.currentTime = 0.6; return video.currentTime}") == 0.6
-    assert player.evaluate("video => video.loop && video.controls")
 
 
-def test_files_can_be_had(page):
-    choose(page, video_length=4, format=["GIF", "MP4", "TXT"])
-    generate(page)
-    page.wait_for_selector(f"{LINKS} >> nth=2")
-    links = page.locator(LINKS)
-    assert links.all_inner_texts() == ["GIF", "MP4", "TXT"]
-    for place, (sign, ending) in enumerate([(b"GIF8", ".gif"), (b"ftyp", ".mp4"), (b"Steps:", ".txt")]):
-        with page.expect_download() as download:
-            links.nth(place).click()
-        assert download.value.suggested_filename.endswith(ending)
-        assert sign in download.value.path().read_bytes()
-    assert page.locator(PLAYER).count() == 1, "the GIF plays in the gallery"
+def test_the_slider_winds_the_video_to_a_frame(page):
+    show(page, **EIGHT_FRAMES)
+    player, shown = page.locator(PLAYER), []
+    for frame in (1, 5, 8, 5):
+        wind(page, frame)
+        assert player.evaluate("video => video.paused")
+        assert frame - 1 < 8 * player.evaluate("video => video.currentTime") < frame
+        shown.append(player.evaluate(PIXELS))
+    assert shown[1] == shown[3] and len(set(map(str, shown))) == 3
+    press(page, "Play")
+    assert moves(page, player)
 
 
-def test_players_go_with_their_run(page):
-    choose(page, format=["PNG"])
-    generate(page)
-    page.wait_for_selector(PLAYER, state="detached")
-    assert page.locator(LINKS).count() == 0
+def test_keys_wind_the_video_and_the_slider_keeps_them(page):
+    show(page, **EIGHT_FRAMES)
+    wind(page, 3)
+    page.locator(SLIDER).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(200)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(200)
+    assert page.inner_text(f"{TXT} .animatediff-count") == "5 of 8"
+    assert page.evaluate("document.activeElement.className") == "animatediff-slider"
+    unnamed = page.locator(f"{TXT} :is(button, input, a)[class*=animatediff]").evaluate_all(
+        "all => all.filter(one => one.tabIndex < 0 || !(one.textContent || one.labels?.length))"
+    )
+    assert unnamed == []
 
 
 def test_hidden_files_inside_the_data_folder_are_not_handed_out(clone, server):

@@ -49,7 +49,7 @@ def post(pocket, *units, path="txt2img", **fields):
     body = {**RUN, **fields}
     if units:
         body["alwayson_scripts"] = {"controlnet": {"args": list(units)}}
-    answer = httpx.post(f"{pocket['url']}/sdapi/v1/{path}", json=body, timeout=300)
+    answer = httpx.post(f"{pocket['url']}/sdapi/v1/{path}", json=body, timeout=300, verify=False)
     return answer.status_code, answer.json()
 
 

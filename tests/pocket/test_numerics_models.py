@@ -155,7 +155,7 @@ def test_a_separate_vae_and_back(listed, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda t: t.update({"conditioner.embedders.1.model.ln_final.weight": torch.zeros(1)}), "SDXL"),
+        (lambda t: t.update({"conditioner.embedders.0.model.ln_final.weight": torch.zeros(1)}), "SDXL refiner"),
         (lambda t: t.pop("model.diffusion_model.input_blocks.0.0.weight"), "not a Stable Diffusion checkpoint"),
         (lambda t: t.update({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(32, 8, 3, 3)}), "8 input"),
         (lambda t: t.pop("first_stage_model.decoder.conv_out.weight"), "lacks 1 weights.*conv_out"),

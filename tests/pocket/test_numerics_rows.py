@@ -6,7 +6,7 @@ import pytest
 import torch
 from numerics_fakes import WIDTH, GaussianModel, conditionings, job
 
-from modules import script_callbacks, sd_models, sd_samplers_cfg_denoiser, shared
+from modules import sd_models, sd_samplers_cfg_denoiser, shared
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import InterruptedException
 
@@ -160,8 +160,12 @@ def test_callbacks_see_the_rows_and_may_change_them(monkeypatch):
         params.text_uncond = params.text_uncond * 0
 
     monkeypatch.setattr(sd_samplers_cfg_denoiser, "cfg_denoiser_callback", before)  # imported by name, as in the host
-    monkeypatch.setattr(script_callbacks, "cfg_denoised_callback", lambda params: seen.append(params.x.shape[0]))
-    monkeypatch.setattr(script_callbacks, "cfg_after_cfg_callback", lambda params: setattr(params, "x", params.x + 100))
+    monkeypatch.setattr(
+        sd_samplers_cfg_denoiser, "cfg_denoised_callback", lambda params: seen.append(params.x.shape[0])
+    )
+    monkeypatch.setattr(
+        sd_samplers_cfg_denoiser, "cfg_after_cfg_callback", lambda params: setattr(params, "x", params.x + 100)
+    )
     denoiser = Denoiser()
     out = call(denoiser, PARTS["AND"])
     assert seen == [(9, 6, 3, denoiser), 9]

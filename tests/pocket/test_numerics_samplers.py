@@ -1,16 +1,25 @@
 """Samplers on a model whose right answer is known: normal pictures, where the way from noise to picture is a formula."""
 
+import json
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from numerics_fakes import ALPHAS, GaussianModel, conditionings, job
 
-from modules import sd_models, sd_samplers, sd_schedulers, shared
+from modules import sd_models, sd_samplers, sd_samplers_lcm, sd_schedulers, shared
 
 from k_diffusion import external  # isort: skip
 
 EXACT = ["DPM++ 2M", "Euler", "LMS", "Heun", "DPM2", "DPM fast", "DPM adaptive", "DDIM", "DDIM CFG++", "PLMS", "UniPC"]
+SIGMAS = json.loads((Path(__file__).parents[1] / "reference" / "sigmas.json").read_text())
+LCM_SGM = [999, 754, 509, 264]
+OF_WEBUI = [
+    *("DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 2S a", "DPM++ 3M SDE", "Euler a", "Euler"),
+    *("LMS", "Heun", "DPM2", "DPM2 a", "DPM fast", "DPM adaptive", "Restart"),
+    *("DDIM", "DDIM CFG++", "PLMS", "UniPC", "LCM"),
+]
 RANDOM = [
     "DPM++ SDE",
     "DPM++ 2M SDE",
@@ -78,7 +87,7 @@ def test_random_samplers_find_the_distribution(model, name):
     assert found.std().item() == pytest.approx(model.deviation, abs=0.12)
 
 
-@pytest.mark.parametrize("name", [*RANDOM, "Euler", "DDIM"])
+@pytest.mark.parametrize("name", [*RANDOM, "LCM", "Euler", "DDIM"])
 def test_an_image_does_not_depend_on_its_batch(model, name):
     pair = sample(name, job(images=3, steps=4))
     alone = job(images=1, steps=4, all_seeds=[2])
@@ -97,7 +106,15 @@ def test_img2img_keeps_as_much_as_the_strength_says(model, name):
 
 @pytest.mark.parametrize(
     ("name", "steps", "calls"),
-    [("Euler", 5, 5), ("Heun", 5, 9), ("DDIM", 5, 4), ("PLMS", 5, 5), ("UniPC", 5, 5), ("DPM++ 2M", 5, 5)],
+    [
+        ("Euler", 5, 5),
+        ("Heun", 5, 9),
+        ("DDIM", 5, 4),
+        ("PLMS", 5, 5),
+        ("UniPC", 5, 5),
+        ("DPM++ 2M", 5, 5),
+        ("LCM", 5, 5),
+    ],
 )
 def test_number_of_model_calls(model, monkeypatch, name, steps, calls):
     steps_seen = []
@@ -150,6 +167,66 @@ def test_schedules_go_down_to_nothing(scheduler, option):
         assert sigmas[0].item() <= highest * 1.001
         if scheduler.label != "KL Optimal":
             assert sigmas[-1] == 0
+
+
+@pytest.mark.parametrize("name", SIGMAS)
+def test_schedules_are_those_of_the_webui(model, name):
+    """Its own, made on SD1.5's noise schedule (tests/reference/README.md); SDXL has its own Align Your Steps."""
+    scheduler = sd_schedulers.schedulers_map[name.removesuffix(" SDXL")]
+    model.is_sdxl = name.endswith(" SDXL")
+    wrapped = external.CompVisDenoiser(model)
+    extra = {"inner_model": wrapped} if scheduler.need_inner_model else {}
+    limits = {"sigma_min": wrapped.sigmas[0].item(), "sigma_max": wrapped.sigmas[-1].item()}
+    for steps, expected in SIGMAS[name].items():
+        found = scheduler.function(n=int(steps), **limits, device="cpu", **extra)
+        assert torch.allclose(found, torch.tensor(expected), rtol=1e-4, atol=1e-6), steps
+
+
+def test_every_schedule_and_sampler_of_the_webui_is_there():
+    assert {*SIGMAS} == {s.label for s in sd_schedulers.schedulers if s.function} | {"Align Your Steps SDXL"}
+    assert [sampler.name for sampler in sd_samplers.all_samplers] == OF_WEBUI
+
+
+def test_lcm_takes_the_noise_out_as_diffusers_does(model):
+    diffusers = pytest.importorskip("diffusers")
+    denoiser = sd_samplers_lcm.LCMDenoiser(model)
+    theirs = diffusers.LCMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    theirs.set_timesteps(50)
+    assert sorted(theirs.timesteps.tolist()) == list(range(19, 1000, 20))
+    latents = job().rng.next()
+    for timestep in theirs.timesteps:
+        alpha = ALPHAS[timestep]
+        sigma = ((1 - alpha) / alpha).sqrt()
+        noise = model.apply_model(latents, torch.full([2], int(timestep)), None)
+        expected = theirs.step(noise, timestep, latents).denoised
+        found = denoiser(latents / alpha.sqrt(), sigma.repeat(2), cond=None)
+        assert denoiser.sigma_to_t(sigma).item() == timestep
+        assert torch.allclose(found, expected, atol=1e-4), timestep
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+def test_sgm_uniform_has_the_timesteps_that_lightning_was_made_for(model, steps):
+    """Those of diffusers' Euler with trailing timesteps, which AnimateDiff-Lightning's authors name."""
+    diffusers = pytest.importorskip("diffusers")
+    theirs = diffusers.EulerDiscreteScheduler(timestep_spacing="trailing", beta_schedule="linear")
+    theirs.set_timesteps(steps)
+    wrapped = external.CompVisDenoiser(model)
+    limits = {"sigma_min": wrapped.sigmas[0].item(), "sigma_max": wrapped.sigmas[-1].item()}
+    sigmas = sd_schedulers.sgm_uniform(steps, **limits, inner_model=wrapped, device="cpu")
+    assert torch.allclose(wrapped.sigma_to_t(sigmas[:-1]), theirs.timesteps, atol=1)
+
+
+def test_lcm_goes_down_even_timesteps(model):
+    """With SGM Uniform the last one is left out, and each is the nearest of 50.
+
+    One of them lies just between two of the 50: the processor's rounding decides, in the host, too.
+    """
+    denoiser = sd_samplers_lcm.LCMDenoiser(model)
+    limits = denoiser.sigma_min.item(), denoiser.sigma_max.item()
+    own, uniform = denoiser.get_sigmas(4), sd_schedulers.sgm_uniform(4, *limits, denoiser, "cpu")
+    assert own[-1] == uniform[-1] == 0
+    assert denoiser.sigma_to_t(own[:-1]).tolist() == [999, 679, 339, 19]
+    assert denoiser.sigma_to_t(uniform[:-1]).tolist() == pytest.approx(LCM_SGM, abs=sd_samplers_lcm.STRIDE / 2)
 
 
 @pytest.mark.parametrize(

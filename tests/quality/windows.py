@@ -8,6 +8,8 @@ each closed loop (`--part loops`):
 - flicker: mean change of the background, in levels of 255,
 - jerk: median length of the second difference of the shape's track, in pixels,
 - kept: how far the shape keeps its direction (1 = it never turns),
+- warping: mean difference of each frame to the one before it, moved along the optical flow, in levels of 255,
+- dynamic: how far the fastest 5 % of the pixels move from frame to frame, in pixels (0 = a frozen clip, whose warping is 0),
 - closing: the difference from the last frame to the first, in usual changes (about 1 = a closed loop),
 - end: how far from its start the video ends (1 = as far as frames get from each other, 0 = it has returned).
 
@@ -26,16 +28,17 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flows
 import joints
 from harness import SAMPLER, SCALE, Host
 
 BLENDS = ("overwrite", "flat", "pyramid", "linear")
-MEASURES = ("seam", "jump", "flicker", "jerk", "kept", "closing", "end")
+MEASURES = ("seam", "jump", "flicker", "jerk", "kept", "warping", "dynamic", "closing", "end")
 DOCUMENT = Path(__file__).with_suffix(".md")
 SECTION = re.compile(r"(?<=<!-- measured by tests/quality/windows.py -->\n).*(?=<!-- end -->)", re.DOTALL)
 LOOPS = ["auto:R-P", "auto:R+P", "auto:A", "auto:N", "uniform:R-P"]
@@ -119,6 +122,7 @@ def numbers_of(size: Size, prompt: str, seed: int, fields: dict[str, Any]) -> di
         "flicker": seen.flicker,
         "jerk": seen.jerk,
         "kept": joints.kept(x, y),
+        **dataclasses.asdict(flows.motion_of(clip)),
         "closing": joints.closing(clip),
         "end": joints.distance(clip, size.context),
     }
@@ -148,19 +152,20 @@ def borders(size: Size, fields: dict[str, Any]) -> list[int]:
     return sorted(places - {size.frames - 1})
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]], measures: Sequence[str] = MEASURES) -> str:
     """The numbers for people, as Markdown."""
-    fields = [name for name in rows[0] if name not in MEASURES]
-    lines = [f"| {' | '.join((*fields, *MEASURES))} |", "|" + "---|" * (len(fields) + len(MEASURES))]
+    fields = [name for name in rows[0] if name not in measures]
+    lines = [f"| {' | '.join((*fields, *measures))} |", "|" + "---|" * (len(fields) + len(measures))]
     for row in rows:
-        cells = [*(str(row[name]) for name in fields), *(f"{row[name]:.2f}" for name in MEASURES)]
+        cells = [*(str(row[name]) for name in fields), *(f"{row[name]:.2f}" for name in measures)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def write(size: Size, found: dict[str, list[dict[str, Any]]]) -> None:
     """Puts the tables into the document."""
-    how = f"{size.prompts} prompts, {size.frames} frames in windows of {size.context}, {size.steps} steps of {SAMPLER}:"
+    prompts = "1 prompt" if size.prompts == 1 else f"{size.prompts} prompts"
+    how = f"{prompts}, {size.frames} frames in windows of {size.context}, {size.steps} steps of {SAMPLER}:"
     section = "\n\n".join(["", how, *map(table, found.values()), ""])
     DOCUMENT.write_text(SECTION.sub(lambda _: section, DOCUMENT.read_text("utf8")), "utf8")
 

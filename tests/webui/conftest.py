@@ -1,10 +1,33 @@
+import contextlib
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.running import webui
+
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "media"))  # its makers of clips
+
+
+@pytest.fixture(autouse=True)
+def _host_in_reach():
+    """A test that looks into a host which runs elsewhere is left out."""
+    with webui.host_out_of_reach() if webui.URL else contextlib.nullcontext():
+        yield
+
+
+if webui.URL:
+
+    @pytest.fixture
+    def monkeypatch(monkeypatch):
+        """Nothing of a host that runs elsewhere can be replaced."""
+        return webui.OutOfReach(monkeypatch)
+
+    @pytest.fixture
+    def caplog():
+        """What a host that runs elsewhere logs is not heard."""
+        return webui.OutOfReach()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import numpy as np
 from http_client import SMALL
 from PIL import Image
 
+from tests.running import webui
+
 CONTROL = "control_tiny"
 STILL = {"effect": 0.0, "model": "mm_tiny_v3.safetensors"}  # every frame by itself, as far as the motion module goes
 
@@ -56,3 +58,9 @@ def request(units, video=None, **fields):
         defaults = {"enable": True, "video_length": 0, "batch_size": 8, "format": ["PNG"], **STILL}
         scripts["AnimateDiff"] = {"args": [{**defaults, **video}]}
     return {**SMALL, "steps": 1, "alwayson_scripts": scripts, **fields}
+
+
+def without_detected_maps(client):
+    """Have ControlNet append nothing to the result; a test of a WebUI without ControlNet ends here."""
+    webui.leave_out_without_controlnet(client.pocket)
+    client.post("options", {"control_net_no_detectmap": True})

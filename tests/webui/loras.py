@@ -1,5 +1,6 @@
 """LoRA files for motion modules, and runs with them that leave nothing behind."""
 
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,9 +19,8 @@ SPATIAL = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
 @contextmanager
 def lora_host(pocket, tiny):
     """The host without any network in memory or on disk, and without modules of this test afterwards."""
-    from motion_module.webui.host import host
+    import networks
 
-    networks = host.lora()
     try:
         yield {**pocket, "motion": tiny["v1"].parent, "networks": networks, **tiny}
     finally:
@@ -40,11 +40,11 @@ def blocks_of(version):
     return {**found, "up_blocks.3.motion_modules.2": widths[0], **middle}
 
 
-def low_ranks(version="v2", seed=0, strength=0.3):
-    """(block, attention, layer) -> (down, up)."""
+def low_ranks(version="v2", seed=0, strength=0.3, blocks=None):
+    """(block, attention, layer) -> (down, up); of other blocks than a version's where their widths are given."""
     generator = torch.Generator().manual_seed(seed)
     made = {}
-    for block, width in blocks_of(version).items():
+    for block, width in (blocks or blocks_of(version)).items():
         for number in (0, 1):
             for layer in ("to_q", "to_k", "to_v", "to_out.0"):
                 down, up = torch.randn(RANK, width, generator=generator), torch.randn(width, RANK, generator=generator)
@@ -97,7 +97,6 @@ def shot(prompt="a cat", version="v2", model=None, fields=None, **request):
 
 def unharmed(name="mm_tiny_v2.safetensors"):
     """The layers in memory are those of the file, without a trace of the host's networks, nor they in the host's."""
-    from motion_module.webui.host import host
     from motion_module.webui.request import module_choice, motion_modules
 
     module = module_choice.named(name, motion_modules.files())
@@ -107,7 +106,7 @@ def unharmed(name="mm_tiny_v2.safetensors"):
     for key, layer in model.named_modules():
         kept = {name: value for name, value in vars(layer).items() if name.startswith("network_")}
         assert all(value in ((), None) for value in kept.values()), (key, kept)  # what the host sets on loading
-    networks = host.lora()
+    networks = sys.modules.get("networks")  # of the host's LoRA extension
     for net in [*networks.loaded_networks, *networks.networks_in_memory.values()] if networks else []:
         assert not [key for key in net.modules if "motion_modules" in key]
 

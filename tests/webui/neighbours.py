@@ -37,11 +37,14 @@ def on_every_change(monkeypatch, hook, of=""):
     Args:
         of: makes only those of the module whose name ends so.
     """
-    for module in [module for module in borrowers() if module.__name__.endswith(of)]:
+    asked = [module for module in borrowers() if module.__name__.endswith(of)]
+    for module in asked:
         for name in CHANGES:
             change = getattr(module, name, None)
             if change is not None:
                 monkeypatch.setattr(module, name, _hooked(change, hook))
+    if any(hasattr(module, "replaced_all") for module in asked):  # each of several attributes is a change
+        monkeypatch.setattr(patching, "replaced", _hooked(patching.replaced, hook))
 
 
 def _hooked(change, hook):
@@ -80,19 +83,36 @@ class Keeper:
         @contextmanager
         def watched(owner, name=None, *rest):
             with change(*((owner,) if name is None else (owner, name, *rest))) as result:
-                key = (module.__name__.removeprefix("motion_module."), change.__name__, _label(change, name))
+                key = (module.__name__.removeprefix("motion_module."), change.__name__, label(change, name))
                 self.seen.setdefault(key, []).append(rest[0] if change is patching.replaced else None)
-                if self.only in (None, key):
+                keeps = self.only in (None, key)
+                if keeps and change is patching.changing:
+                    result = self._keeping(result)
+                elif keeps:
                     self._keep(change, owner, name, rest, result)
                 yield result
 
         return watched
 
+    def _keeping(self, put):
+        """Puts values in, and keeps the last one of them."""
+        last = []
+        self.kept.append(lambda: [put(value) for value in last])
+
+        def putting(value):
+            put(value)
+            last[:] = [value]
+
+        return putting
+
     def _keep(self, change, owner, name, rest, result):
-        if change in (patching.preserved, patching.changing):
-            return  # nothing of ours is put in
+        if change is patching.preserved:
+            return  # the host puts in what is there
         if change is patching.inserted:
             self.kept.append(lambda: owner.insert(name, rest[0]))
+        elif change is patching.replaced_all:
+            values = {each: getattr(owner, each) for each in name}
+            self.kept.append(lambda: [setattr(owner, *each) for each in values.items()])
         elif change in (patching.replaced_item, patching.replaced_option):
             value = owner[name]
             self.kept.append(lambda: owner.__setitem__(name, value))
@@ -101,7 +121,8 @@ class Keeper:
             self.kept.append(lambda: setattr(owner, name, value))
 
 
-def _label(change, name):
+def label(change, name):
+    """A name for a change, the same for all layers of a block of the UNet."""
     return "" if change is patching.inserted or name is None else str(name).partition("_motion_modules")[0][:30]
 
 

@@ -16,6 +16,13 @@ REQUEST = {
     "sampler_name": "Euler",
     "cfg_scale": 7.0,
 }
+HIRES = {
+    "enable_hr": True,
+    "hr_scale": 1.5,
+    "hr_upscaler": "Latent",
+    "hr_second_pass_steps": 1,
+    "denoising_strength": 0.7,
+}
 VIDEO = {"enable": True, "model": "mm_tiny_v2.safetensors", "video_length": 4, "format": ["GIF"]}
 
 

@@ -1,8 +1,37 @@
 """What of the host must be the same before and after a run: identities and values."""
 
 import hashlib
+import sys
 
 import torch
+
+from tests.running import webui
+
+PLAIN = (bool, int, float, str, type(None))
+MOST_JOBS = 1_000  # of any test; job numbers beyond are parts of jobs
+MADE_BY_THE_HOST = {  # on `p`, while it processes a plain picture
+    *("all_hr_negative_prompts", "all_hr_prompts", "all_negative_prompts", "all_prompts", "all_seeds", "all_subseeds"),
+    *("batch_index", "c", "cached_c", "cached_hr_c", "cached_hr_uc", "cached_uc", "color_corrections"),
+    *("extra_network_data", "firstpass_steps", "hr_c", "hr_extra_network_data"),
+    *("hr_negative_prompt", "hr_negative_prompts", "hr_prompt", "hr_prompts", "hr_scheduler", "hr_uc"),
+    *("hr_upscale_to_x", "hr_upscale_to_y", "image_conditioning", "init_latent", "is_hr_pass"),
+    *("is_using_inpainting_conditioning", "iteration", "latent_scale_mode", "lora_hashes", "main_negative_prompt"),
+    *("main_prompt", "negative_prompts", "prompts", "restore_faces", "rng", "s_churn", "s_min_uncond", "s_noise"),
+    *("s_tmax", "s_tmin", "sampler", "sd_model_hash", "sd_model_name", "sd_vae_hash", "sd_vae_name", "seeds"),
+    *("step_multiplier", "subseeds", "tiling", "truncate_x", "truncate_y", "uc"),
+}
+
+
+class _Very:
+    """Equal to the very same object alone, whatever that one says of itself; it is kept, so that no other gets its id."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Very) and self.value is other.value
+
+    __hash__ = None
 
 
 def of_model(sd_model, values=True):
@@ -19,8 +48,14 @@ def of_model(sd_model, values=True):
 
 
 def of_host(values=True):
-    """The whole host: model, callbacks, options, the functions of its modules, methods of its classes."""
+    """The whole host: model, callbacks, options, counters, functions of its modules, methods of its classes, LoRA.
+
+    Of a host that runs elsewhere, what is seen of it: a plain picture.
+    """
+    if webui.URL:
+        return {"plain picture": webui.running().plain()}
     from modules import (
+        errors,
         extra_networks,
         img2img,
         masking,
@@ -31,10 +66,12 @@ def of_host(values=True):
         sd_models,
         sd_samplers,
         sd_samplers_cfg_denoiser,
+        sd_samplers_common,
         shared,
     )
 
     changeable = (
+        errors,
         extra_networks,
         img2img,
         masking,
@@ -44,6 +81,8 @@ def of_host(values=True):
         sd_models,
         sd_samplers,
         sd_samplers_cfg_denoiser,
+        sd_samplers_common,
+        *([sys.modules["networks"]] if "networks" in sys.modules else []),  # of the LoRA extension
     )
     seen = of_model(shared.sd_model, values)
     seen["callbacks"] = {name: [id(c.callback) for c in found] for name, found in script_callbacks.callback_map.items()}
@@ -52,23 +91,43 @@ def of_host(values=True):
         seen[f"functions of {module.__name__}"] = {n: id(v) for n, v in vars(module).items() if callable(v)}
     for owner in (torch.nn.GroupNorm, torch.nn.Linear, torch.nn.LayerNorm, sd_samplers_cfg_denoiser.CFGDenoiser):
         seen[f"methods of {owner.__name__}"] = {name: id(value) for name, value in vars(owner).items()}
+    table = getattr(shared.sd_model, "network_layer_mapping", {})
+    seen["layers that LoRA find"] = {name: id(layer) for name, layer in table.items()}
+    return {**seen, **{f"counter {name}": value for name, value in of_counters().items()}}
+
+
+def of_counters():
+    """What the host counts and shows of its jobs: which functions do it, and the numbers that are the same when idle."""
+    from modules import shared
+
+    seen = {}
+    for owner in (shared.state, shared.total_tqdm):
+        for name, value in vars(owner).items():
+            seen[name] = id(value) if callable(value) else True
+    state = shared.state
+    seen["job_count"] = (type(state.job_count), int(state.job_count))
+    seen["job_no"] = state.job_no < MOST_JOBS
+    seen["textinfo"] = state.textinfo
     return seen
 
 
 def of_p(p):
-    """What a run of ours changes on `p`."""
-    names = ("batch_size", "do_not_save_grid", "do_not_save_samples", "extra_generation_params")
-    own = {name: id(vars(p)[name]) for name in names}
-    ours = {
-        name: name in vars(p)
-        for name in ("animatediff_session", "close", "init", "sample", "setup_prompts", "setup_conds")
-    }
-    return {**own, **ours}
+    """Everything on `p`, but for what the host makes there itself."""
+    return {name: _same(value) for name, value in vars(p).items() if name not in MADE_BY_THE_HOST}
 
 
 def differences(before, after):
     """The names of what is not the same."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def _same(value):
+    """What is equal before and after only where it is the very same, and holds the very same."""
+    if isinstance(value, dict):
+        return _Very(value), {key: _same(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return _Very(value), [_same(each) for each in value]
+    return (type(value), value) if isinstance(value, PLAIN) else _Very(value)
 
 
 def _own(module):

@@ -1,12 +1,11 @@
 """A ControlNet unit in all the ways in which clients write one: each makes the same frames."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from control_videos import STILL, folder_of, picture, request, unit
-from http_client import png_base64
+from control_videos import CONTROL, STILL, folder_of, picture, request, unit, without_detected_maps
+from http_client import alike, png_base64
 from runs import array, make, run, runner_of, video
 
 FRAMES = 2
@@ -130,14 +129,16 @@ TABLE = [(kind, place) for kind, (_, others) in SPELLINGS.items() for place in r
 
 
 @pytest.fixture
-def places(pocket, tmp_path):
+def places(client, tmp_path):
     """What stands in braces above."""
-    from modules import shared
-
-    shared.opts.data["control_net_no_detectmap"] = True
-    models = sys.modules["internal_controlnet.external_code"].get_models()
+    without_detected_maps(client)
+    listed = client.http.get("/controlnet/model_list").json()["model_list"]
     wide = png_base64(np.concatenate([picture(0), picture(2)], axis=1))
-    return {"folder": str(folder_of(tmp_path / "frames", FRAMES)), "wide": wide, "model": models[0]}
+    return {
+        "folder": str(folder_of(tmp_path / "frames", FRAMES)),
+        "wide": wide,
+        "model": next(name for name in listed if name.startswith(CONTROL)),
+    }
 
 
 def filled(value, places):
@@ -191,8 +192,8 @@ REFUSED = {
     "no picture at all": ({"image": "abcd"}, ("ControlNet unit 0", "image")),
     "a number": ({"image": 7}, ("ControlNet unit 0", "image")),
     "an unknown model": (
-        {"image": SHOWN, "model": "control_v11p_sd15_canny"},
-        ("ControlNet unit 0", "model is 'control_v11p_sd15_canny'", "control_tiny"),
+        {"image": SHOWN, "model": "control_v11p_sd15_openpose"},
+        ("ControlNet unit 0", "model is 'control_v11p_sd15_openpose'", "control_tiny"),
     ),
     "no model": ({"image": SHOWN, "model": "None"}, ("ControlNet unit 0", "model is 'None'", "control_tiny")),
 }
@@ -230,7 +231,7 @@ def test_img2imgs_picture_goes_to_a_unit_whose_image_is_empty(client, places):
         for fields in ({"image": SHOWN}, {"image": ""}, {})
     ]
     assert [one.status for one in made] == [200] * 3, [one.body for one in made]
-    assert np.array_equal(made[0].pictures, made[1].pictures) and np.array_equal(made[0].pictures, made[2].pictures)
+    assert alike(made[0].pictures, made[1].pictures) and alike(made[0].pictures, made[2].pictures)
 
 
 def test_a_mask_without_a_picture(client, places):
@@ -254,7 +255,10 @@ def page_run(units, **fields):
 
 def page_unit(**fields):
     """What the page makes of its fields: it says all of them."""
-    args, enums = sys.modules["internal_controlnet.args"], sys.modules["scripts.enums"]
+    from internal_controlnet import args
+
+    from scripts import enums
+
     mode = enums.InputMode(fields.pop("input_mode", "simple"))
     return args.ControlNetUnit.from_dict(
         {**unit(is_ui=True, output_dir="", loopback=False), "input_mode": mode, **fields}
@@ -274,7 +278,9 @@ def test_a_stale_folder_of_the_page_does_not_count(places):
 
 
 def test_an_object_of_another_extension_may_leave_the_mode_out(places):
-    made = sys.modules["internal_controlnet.args"].ControlNetUnit(**sent({"batch_images": "{folder}"}, places))
+    from internal_controlnet.args import ControlNetUnit
+
+    made = ControlNetUnit(**sent({"batch_images": "{folder}"}, places))
     images = run(page_run([made])).images
     assert len(images) == FRAMES
     assert (made.input_mode.value, made.animatediff_batch) == ("simple", False), "the unit itself is never changed"

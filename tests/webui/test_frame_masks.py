@@ -9,6 +9,7 @@ from runs import array, make, run, video
 from snapshot import differences, of_host
 
 from motion_module.webui.sampling.frame_masks import init_each
+from motion_module.webui.sampling.host_init import Frames
 
 MASKED = {"mask_blur": 0, "inpainting_fill": 1, "inpaint_full_res": False, "steps": 1, "denoising_strength": 0.9}
 GREY = Image.new("RGB", (64, 64), (120, 130, 140))
@@ -149,7 +150,7 @@ def test_colours_that_a_loop_goes_by_stay_those_of_their_frames():
     colours = [object() for _ in range(3)]
     p = make("img2img", False, **MASKED, init_images=[GREY])
     p.color_corrections = list(colours)
-    init_each(p, [white(box) for box in BOXES], p.init, ["a red ball"] * 3, [1, 2, 3], [0, 0, 0])
+    init_each(Frames(p, p.init, [GREY] * 3, ["a red ball"] * 3, [1, 2, 3], [0, 0, 0]), [white(box) for box in BOXES])
     assert p.color_corrections == colours
 
 

@@ -5,7 +5,10 @@ from contextlib import nullcontext
 import numpy as np
 from runs import frames
 
-VERBS = ("motion_layers", "row_layout", "noise_schedule", "in_memory", "lora", "model_calls")
+VERBS = (
+    *("motion_layers", "row_layout", "noise_schedule", "in_memory", "lora_loads", "lora_files", "model_calls"),
+    *("checkpoint_changes", "denoiser_callbacks"),
+)
 
 
 def names_of(protocol):
@@ -52,7 +55,7 @@ def test_the_loaded_checkpoint_has_what_is_used(pocket):
 
 def test_a_host_has_every_method_of_the_protocol():
     from motion_module.webui.host import host
-    from motion_module.webui.host_types import Host
+    from motion_module.webui.host_kind import Host
 
     assert len(names_of(Host)) > 10
     assert {name for name in names_of(Host) if not callable(getattr(host, name, None))} == set()

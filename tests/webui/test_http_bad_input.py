@@ -13,6 +13,7 @@ import strange_files
 from http_client import SMALL, Client, gradient, png_base64, set_folder
 
 ONE_STEP = {**SMALL, "steps": 1}
+HIRES = {"enable_hr": True, "denoising_strength": 0.7}
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,54 @@ FIELDS = [
     of_field("video_end", "12", WHOLE),
     of_field("every_nth", 0, WHOLE),
     of_field("keep_sound", "yes", YES_NO),
+    *(
+        of_field("motion_scale_travel", value, "frames with a number from 0 to 10 each")
+        for value in (0.8, {"0": 1}, True)
+    ),
+    *(
+        of_field("effect_travel", value, "no pair of a frame's number and its value")
+        for value in ([[0]], [0, 1], [["a", 1]])
+    ),
+    of_field("cfg_travel", [[0, 7], [8, 31]], "allowed at frame 8 is a number from 1 to 30"),
+    *(of_field("travel", value, "one of slerp, hold") for value in ("lerp", None)),
+]
+VALUES = [
+    Case(
+        "a value beyond the end",
+        ("cfg_travel is '0: 7, 16: 4'; frame 16 is beyond the last frame, 15",),
+        {"video_length": 16, "cfg_travel": "0: 7, 16: 4"},
+    ),
+    Case(
+        "values that descend",
+        ("effect_travel is '8: 1, 0: 0'; frame 0 stands after frame 8",),
+        {"effect_travel": "8: 1, 0: 0"},
+    ),
+    Case(
+        "a comma in a number",
+        ("motion_scale_travel", "'5' stands between two keys"),
+        {"motion_scale_travel": "0: 1,5, 8: 2"},
+    ),
+    Case(
+        "a value that is no number",
+        ("denoise_travel", "frame 8 has 'low', which is no number"),
+        {"denoise_travel": "0: 1, 8: low"},
+    ),
+    Case(
+        "a value without a key",
+        ("effect_travel is '0.5'; '0.5' is no key", "0: 1.0, 8: 0.6"),
+        {"effect_travel": "0.5"},
+    ),
+    Case(
+        "a value out of range",
+        ("effect_travel is '0: 1, 8: 3'; allowed at frame 8 is a number from 0 to 2",),
+        {"effect_travel": "0: 1, 8: 3"},
+    ),
+    Case("hold in the middle", ("cfg_travel", "hold is not the last item"), {"cfg_travel": "0: 7, hold, 8: 4"}),
+    Case(
+        "endless values",
+        ("effect_travel", "is beyond the last frame"),
+        {"effect_travel": ", ".join(f"{n}: 1" for n in range(20_000))},
+    ),
 ]
 UNKNOWN = [
     Case("a slip of the pen", ("'modle'", "did you mean model"), {"modle": "x"}),
@@ -143,7 +192,22 @@ TRAVEL = [
     Case("a key without text", ("frame 4", "no text"), body={"prompt": "0: a\n4:   "}),
     Case("a line between two keys", ("'a dog'", "between two keys"), body={"prompt": "0: a\na dog\n4: b"}),
     Case("in the negative prompt", ("frame 8", "8 frames"), body={"negative_prompt": KEY_8}),
-    Case("in the hires prompt", ("frame 8", "8 frames"), body={"enable_hr": True, "hr_prompt": KEY_8}),
+    Case("in the hires prompt", ("frame 8", "8 frames"), body={**HIRES, "hr_prompt": KEY_8}),
+]
+CHECKPOINTS = [
+    Case(
+        f"{name} that is not there",
+        (field, "'nowhere'", "allowed is one of", "other.safetensors"),
+        body={**body, field: "nowhere"},
+    )
+    for name, field, body in (
+        ("a refiner", "refiner_checkpoint", {}),
+        ("a refiner in the middle", "refiner_checkpoint", {"refiner_switch_at": 0.5}),
+        ("a refiner that is never used", "refiner_checkpoint", {"refiner_switch_at": 1}),
+        ("a checkpoint of the second pass", "hr_checkpoint_name", HIRES),
+    )
+] + [
+    Case("a refiner that is not there, and a bad field", ("fps", "1 to 120"), {"fps": 0}, {"refiner_checkpoint": "no"}),
 ]
 EXPECTED = "a motion module was expected"
 FILES = [
@@ -199,6 +263,8 @@ REQUESTS = {
     "fields together": TOGETHER,
     "args": ARGS,
     "prompt travel": TRAVEL,
+    "values that travel": VALUES,
+    "checkpoints": CHECKPOINTS,
 }
 IN_FOLDER = {"files": FILES, "model names": MODELS}
 
@@ -235,6 +301,8 @@ def refused(client, case):
     if case.status == 422:
         assert reply.body["errors"] in (sentence, "")
     assert "images" not in reply.body and "info" not in reply.body
+    planned = client.plan(case.request)
+    assert (planned.status, planned.body) == (reply.status, reply.body)
     assert client.written() == files
 
 
@@ -297,6 +365,22 @@ def test_without_any_module_the_sentence_says_where_to_put_one(client, tmp_path,
     (tmp_path / "empty").mkdir()
     set_folder("animatediff_model_path", str(tmp_path / "empty"))
     refused(client, Case("no module", ("no motion module", str(tmp_path / "empty"))))
+
+
+@pytest.mark.parametrize("all_steps", [False, True])
+@pytest.mark.parametrize(("tab", "needed_by"), [("img2img", "img2img"), ("txt2img", "hires fix (enable_hr)")])
+def test_no_denoising_strength_where_one_is_needed(client, tab, needed_by, all_steps):
+    """The host takes null, and would fail in its own sum; for txt2img null is what a request that names none has."""
+    from modules import shared
+
+    shared.opts.data["img2img_fix_steps"] = all_steps
+    body = {"denoising_strength": None, "enable_hr": True}
+    if tab == "img2img":
+        body = {"denoising_strength": None, "init_images": [png_base64(gradient())]}
+    sentence = f"AnimateDiff: denoising_strength is null; {needed_by} needs a number from 0 to 1."
+    request = Case("", (), body=body).request
+    for reply in (client.post(tab, request), client.plan(request, tab)):
+        assert (reply.status, reply.sentence) == (422, sentence)
 
 
 def test_off_is_off_whatever_else_stands_there(client):

@@ -1,15 +1,16 @@
 """ControlNet and video over HTTP: whose pictures a unit gets, which frame shows which, what is refused, what is left."""
 
 import json
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import snapshot
-from control_videos import STILL, batch, folder_of, mp4_of, picture, request, unit
+from control_videos import STILL, batch, folder_of, mp4_of, picture, request, unit, without_detected_maps
 from http_client import Client, gradient, mp4_frames, png_base64
 from PIL import Image
 from runs import make, run, runner_of, video
+from test_video_in import wrong
 
 FRAMES = 5
 _known = {}
@@ -26,11 +27,9 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def quiet(pocket):
+def quiet(client):
     """Without the control pictures that ControlNet appends to the result."""
-    from modules import shared
-
-    shared.opts.data["control_net_no_detectmap"] = True
+    without_detected_maps(client)
 
 
 def frames(client, units, video=None, path="txt2img", **fields):
@@ -294,8 +293,23 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(client, folder, tmp_
     assert all(script_of(tab).latest_network is None for tab in ("txt2img", "img2img"))
 
 
+def test_a_source_that_is_wrong_is_refused_where_a_unit_would_take_its_frames(client, tmp_path):
+    """Each case of test_video_in.py, also those that only reading finds."""
+    before, files = snapshot.of_host(values=False), client.written()
+    for fields, *says in wrong(tmp_path):
+        own = {} if {"video_source", "video_path"} & fields.keys() else {"image": png_base64(picture(0))}
+        sent = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        reply = client.post("txt2img", request([unit(**own)], sent))
+        assert reply.status == 422, (fields, reply.body)
+        assert all(words in reply.sentence for words in says), (says, reply.sentence)
+        assert "no ControlNet unit" not in reply.sentence and "images" not in reply.body
+    assert snapshot.differences(before, snapshot.of_host(values=False)) == [] and client.written() == files
+
+
 def test_a_control_model_that_is_damaged_is_one_sentence(client, folder, tmp_path, monkeypatch):
-    state, file = sys.modules["scripts.global_state"], tmp_path / "broken.safetensors"
+    from scripts import global_state as state
+
+    file = tmp_path / "broken.safetensors"
     file.write_bytes(b"nothing")
     monkeypatch.setitem(state.cn_models, "broken [0]", str(file))
     monkeypatch.setitem(state.cn_models_names, "broken", "broken [0]")
@@ -319,7 +333,9 @@ def with_units(units, tab="txt2img", **fields):
 
 
 def page_unit(**fields):
-    return sys.modules["internal_controlnet.args"].ControlNetUnit.from_dict(unit(**fields))
+    from internal_controlnet.args import ControlNetUnit
+
+    return ControlNetUnit.from_dict(unit(**fields))
 
 
 def of_units(units):
@@ -342,7 +358,7 @@ def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, fai
     before, host, args = of_units(units), snapshot.of_host(values=False), p.script_args
 
     def fail(*args):
-        raise RuntimeError("out of memory")
+        raise RuntimeError("this is broken")
 
     if failing == "while sampling":
         monkeypatch.setattr(MotionModule, "forward", fail)
@@ -353,7 +369,7 @@ def test_the_units_of_the_page_are_as_they_were(pocket, folder, monkeypatch, fai
         if failing is None:
             assert len(processing.process_images(p).images) >= 1
         else:
-            with pytest.raises(RuntimeError, match="out of memory"):
+            with pytest.raises(RuntimeError, match="this is broken"):
                 processing.process_images(p)
     monkeypatch.undo()
     assert "forward" not in vars(shared.sd_model.model.diffusion_model), "ControlNet's guidance ends with the run"

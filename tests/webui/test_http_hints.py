@@ -3,12 +3,12 @@
 import json
 import re
 from html import unescape
-from pathlib import Path
 
 import pytest
 import requests
 
-ROOT = Path(__file__).resolve().parents[2]
+from motion_module.familiar_params import GROUPS
+
 ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
 WAITING = {"interp_x", "freeinit_filter", "freeinit_ds", "freeinit_dt", "freeinit_iters"}
 WAITING |= {"latent_power_last", "latent_scale_last"}
@@ -25,13 +25,25 @@ class Panel:
         self.props = {component["id"]: component["props"] for component in config["components"]}
         self.places = {props.get("elem_id"): place for place, props in self.props.items()}
         hint = self.places[f"{self.prefix}hint"]
-        self.events = {
-            target: (number, event)
+        self.asking = next(
+            (number, event)
             for number, event in enumerate(config["dependencies"])
-            for target in event["targets"]
-            if event["outputs"] == [hint]
+            if event["targets"] == [self.places[f"{self.prefix}plan"]]
+        )
+        assert hint in self.asking[1]["outputs"]
+        # img2img has a picture to start from, unless a test says otherwise.
+        self.pictures = {
+            event["outputs"][0]: self.props[event["targets"][0]].get("elem_id") == "img2img_image"
+            for event in config["dependencies"]
+            if event["js"] == "(file) => Boolean(file)"
+            and event["targets"][0] != self.places.get(f"{self.prefix}last_frame")
         }
-        self.first = self.props[hint]["value"]
+        self.watched = {
+            target
+            for event in config["dependencies"]
+            for target in event["targets"]
+            if event["js"] == f"() => animatediffChanged('{tab}')"
+        }
 
     def place(self, name):
         if name.startswith("webui "):
@@ -40,13 +52,27 @@ class Panel:
 
     def change(self, name, value, **others):
         """What the line says when a field has been changed, and some other fields before it."""
-        number, event = self.events[self.place(name)]
+        assert self.place(name) in self.watched
+        return self.answer({**others, name: value})[0]
+
+    def opened(self):
+        """What a new page shows."""
+        return self.answer({})[0]
+
+    def titles(self, **fields):
+        """What the parts of the panel are called when these fields have been changed."""
+        labels = [update["label"] for update in self.answer(fields)[1:]]
+        assert [label.split(":")[0] for label in labels] == list(GROUPS[1:])
+        return [label for label in labels if ":" in label]
+
+    def answer(self, fields):
+        number, event = self.asking
         assert not event["queue"]
-        values = {self.place(field): other for field, other in {**others, name: value}.items()}
+        values = {**self.pictures, **{self.place(field): value for field, value in fields.items()}}
         data = [values.get(place, self.props[place].get("value")) for place in event["inputs"]]
         answer = requests.post(f"{self.url}/run/predict", json={"fn_index": number, "data": data}, timeout=300)
         assert answer.status_code == 200, answer.text
-        return answer.json()["data"][0]
+        return answer.json()["data"]
 
     def dimmed(self, line):
         """Field -> why, as the page's script reads it."""
@@ -55,8 +81,19 @@ class Panel:
         return {elem_id.removeprefix(self.prefix): why for elem_id, why in idle.items()}
 
 
+PLAN = r'<div class="animatediff-plan">(.*?)</div>'
+
+
+TRAVEL = re.compile("<ol.*?</ol>")
+
+
 def text(line):
-    return unescape(re.sub(r"<br>", " ", re.fullmatch(r"<div[^>]*>(.*)</div>", line)[1]))
+    line = TRAVEL.sub("", line)
+    return unescape(re.sub(r"<br>", " ", re.fullmatch(rf"<div[^>]*>(?:{PLAN})?(.*)</div>", line)[2]))
+
+
+def plan(line):
+    return unescape(re.search(PLAN, line)[1]).split(" \u00b7 ")
 
 
 @pytest.fixture(params=["txt2img", "img2img"])
@@ -65,9 +102,9 @@ def panel(pocket, request):
 
 
 def test_a_new_panel_is_dimmed_where_it_does_nothing_and_says_nothing(panel):
-    expected = WAITING | ONE_WINDOW if "txt2img" in panel.prefix else WAITING
-    assert set(panel.dimmed(panel.first)) == expected, "nobody knows yet how many pictures img2img will get"
-    assert text(panel.first) == ""
+    first = panel.opened()
+    assert set(panel.dimmed(first)) == WAITING | ONE_WINDOW
+    assert text(first) == ""
 
 
 def test_20_fields_of_windows_have_no_effect_on_one_window(panel):
@@ -79,6 +116,116 @@ def test_20_fields_of_windows_have_no_effect_on_one_window(panel):
     assert text(loop) == "Closed loop has no effect: 8 frames fit into one window of 16."
     longer = panel.change("video_length", 17, overlap=4, closed_loop="N")
     assert text(longer) == "" and set(panel.dimmed(longer)) == WAITING
+
+
+def test_a_part_names_what_was_changed_in_it(panel):
+    assert panel.titles(video_length=8) == [], "it stands in no part"
+    assert panel.titles(effect=0.5) == ["Motion and noise: Effect"]
+    assert panel.titles(reverse=["Add Reverse Frame"], request_id="a") == [
+        "Looping and long videos: Reverse",
+        "Interpolation and files: Request id",
+    ]
+    several = {"motion_scale": 2, "effect": 0.5, "same_noise": True, "freeinit_iters": 4, "freeinit_ds": None}
+    assert panel.titles(**several) == ["Motion and noise: d_s, FreeInit iterations, Motion scale and 2 more"]
+    assert panel.titles(**{**several, "effect": 1, "motion_scale": 1, "same_noise": False, "freeinit_ds": 0.25}) == [
+        "Motion and noise: FreeInit iterations"
+    ]
+
+
+def test_the_plan_stands_there_before_the_run(panel):
+    steps = {"txt2img": 20, "img2img": 16}[panel.tab]  # of which img2img does the part that the denoising strength says
+    one = plan(panel.change("video_length", 16, enable=True, fps=10))
+    assert one[:2] == ["16 frames, 1.6 s", f"one window, {steps} model calls"]
+    assert re.fullmatch(rf"GIF, PNG -> .*{panel.tab}-images/AnimateDiff/\d\d\d\d-\d\d-\d\d", one[-1])
+    long = plan(panel.change("video_length", 64, enable=True, format=["MP4", "TXT"]))
+    assert long[:2] == [
+        "64 frames, 8.0 s",
+        f"5 windows of 16 a step, {5 * steps} model calls, 1.25 times the work of one pass",
+    ]
+    assert long[-1].startswith("MP4, TXT -> ")
+    calls = plan(panel.change("freeinit_enable", True, enable=True, video_length=64, freeinit_iters=3))[1]
+    assert f"{15 * steps} model calls" in calls
+    assert 'class="animatediff-plan' not in panel.change("video_length", 64), "nothing is planned while it is off"
+    assert 'class="animatediff-plan' not in panel.change("video_length", 99_999, enable=True)
+
+
+def test_the_plan_counts_what_is_written(panel):
+    def length(**fields):
+        return plan(panel.change("video_length", 16, enable=True, **fields))[0]
+
+    assert length(reverse=["Add Reverse Frame"]) == "16 frames, 32 with those added, 4.0 s"
+    assert (
+        length(reverse=["Add Reverse Frame", "Remove head", "Remove tail"]) == "16 frames, 30 with those added, 3.8 s"
+    )
+    assert length(interp="FFMPEG", interp_x=10) == "16 frames, 166 with those added, 2.0 s"
+    assert plan(panel.change("video_length", 1, enable=True))[0] == "1 frame, 0.1 s"
+
+
+def test_a_sampler_that_calls_the_model_twice_is_counted_as_such(panel):
+    line = panel.change("video_length", 16, enable=True, **{"webui sampling": "Heun"})
+    assert plan(line)[1] == f"one window, about {2 * {'txt2img': 20, 'img2img': 16}[panel.tab]} model calls"
+
+
+def test_what_files_are_missing_is_told_before_the_run(panel):
+    film = panel.change("interp", "FILM", enable=True)
+    assert "FILM" in text(film) and "animatediff-refused" in film
+    folder = panel.change("video_path", "/nope", enable=True)
+    assert text(folder).startswith("AnimateDiff: Video path is '/nope'") and "animatediff-refused" in folder
+    assert "animatediff-refused" not in panel.change("video_path", "/nope"), "while it is off it is nobody's concern"
+
+
+@pytest.mark.parametrize("outdir", ["", "/elsewhere/pictures"])
+def test_wherever_the_folder_is_the_plan_names_it(panel, monkeypatch, outdir):
+    import os
+
+    from modules import shared
+
+    def another_drive(path):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setitem(shared.opts.data, "outdir_samples", outdir)
+    for relpath in (os.path.relpath, another_drive):
+        monkeypatch.setattr(os.path, "relpath", relpath)
+        assert plan(panel.change("video_length", 16, enable=True))[-1].startswith("GIF, PNG -> ")
+
+
+def test_the_plan_says_whether_a_loop_closes(panel):
+    closes = {"closed_loop": "A", "enable": True}
+    assert "the last frame leads to the first" in plan(panel.change("video_length", 64, **closes))
+    assert "it plays back to its first frame" in plan(panel.change("video_length", 16, **closes))
+    static = panel.change("schedule", "static", video_length=64, **closes)
+    assert "the last frame does not lead to the first" in plan(static)
+    assert not [part for part in plan(panel.change("video_length", 64, enable=True)) if "first" in part]
+
+
+def test_the_plan_follows_the_webuis_fields(panel):
+    line = panel.change("webui steps", 10, enable=True, video_length=16, **{"webui batch_count": 3})
+    assert plan(line)[0] == "3 videos of 16 frames, 2.0 s"
+    assert plan(line)[1] == f"one window, { ({'txt2img': 10, 'img2img': 8}[panel.tab]) } model calls"
+
+
+def test_the_plan_tells_how_long_it_takes_once_a_run_has_told(panel, monkeypatch):
+    from motion_module.webui import progress
+
+    monkeypatch.setattr(progress, "_MEASURED", {})
+    assert not [part for part in plan(panel.change("video_length", 16, enable=True)) if part.startswith("about")]
+    rates = {"sample": 10.0, "decode": 5.0, "save GIF PNG": 0.0, "finish GIF PNG": 0.0}
+    monkeypatch.setattr(progress, "_MEASURED", rates)
+    size = {"webui width": 500, "webui height": 500, "webui steps": 10}
+    steps = {"txt2img": 10, "img2img": 8}[panel.tab]
+    (about,) = (p for p in plan(panel.change("video_length", 16, enable=True, **size)) if p.startswith("about"))
+    seconds = steps * 16 * 0.25 * 10 + 16 * 0.25 * 5  # steps, frames, a quarter of a million pixels, seconds a unit
+    assert about == f"about {round(seconds / 60)} min (40.0 s a call)"
+
+
+def test_what_the_checkpoint_does_not_fit_is_refused_before_the_run(panel, tiny, monkeypatch):
+    from motion_module.webui.request import module_choice
+
+    assert text(panel.change("model", "gone.safetensors", enable=True)).startswith(
+        "AnimateDiff: Motion module is 'gone"
+    )
+    monkeypatch.setattr(module_choice, "family_of", lambda sd_model: "SDXL")
+    assert "made for SD1.5" in text(panel.change("video_length", 16, enable=True))
 
 
 def test_a_field_says_which_other_it_needs(panel):
@@ -99,6 +246,17 @@ def test_what_would_be_refused_is_said_at_once(panel):
     assert text(panel.change("batch_size", None)) == (
         "AnimateDiff: Context batch size is empty; allowed is a whole number from 1 to 256."
     )
+
+
+def test_img2img_without_a_picture_is_refused_before_the_run(pocket):
+    panel = Panel(pocket["url"], "img2img")
+    panel.pictures = dict.fromkeys(panel.pictures, False)
+    assert len(set(panel.pictures) & set(panel.asking[1]["inputs"])) >= 3
+    said = text(panel.change("video_length", 8, enable=True))
+    assert said.startswith("AnimateDiff: img2img has no picture to start from; give it one")
+    assert text(panel.change("video_length", 8)) == "", "without a video it is nobody's concern"
+    folder = panel.change("webui batch_input_dir", "/frames", enable=True, video_length=8)
+    assert plan(folder)[0] == "8 frames, 1.0 s"
 
 
 def test_the_webuis_own_fields_count(panel):
@@ -144,10 +302,11 @@ def test_the_facts_of_the_page_are_those_of_its_run(pocket):
 def test_a_picture_is_told_by_a_box_and_never_sent(pocket):
     panel = Panel(pocket["url"], "img2img")
     picture = panel.place("last_frame")
-    assert picture not in panel.events
+    assert picture not in panel.watched
     config = requests.get(f"{pocket['url']}/config", timeout=300).json()
     (box,) = (event["outputs"][0] for event in config["dependencies"] if event["targets"] == [picture])
-    number, event = panel.events[box]
+    number, event = panel.asking
+    assert box in panel.watched
     assert picture not in event["inputs"]
     data = [True if place == box else panel.props[place].get("value") for place in event["inputs"]]
     answer = requests.post(f"{pocket['url']}/run/predict", json={"fn_index": number, "data": data}, timeout=300).json()
@@ -156,6 +315,6 @@ def test_a_picture_is_told_by_a_box_and_never_sent(pocket):
 
 def test_the_page_loads_our_script(pocket):
     page = requests.get(pocket["url"], timeout=300).text
-    (address,) = re.findall(rf'"(file={re.escape(str(ROOT / "javascript/animatediff.js"))}[^"]*)"', page)
+    (address,) = re.findall(r'"(file=[^"]*/javascript/animatediff\.js[^"]*)"', page)
     answer = requests.get(f"{pocket['url']}/{address}", timeout=300)
     assert answer.status_code == 200 and "animatediff-idle" in answer.text

@@ -18,13 +18,15 @@ from motion_module.webui.request import interpolation, motion_modules
     ("fields", "frames"),
     [
         ({}, 7 * 4 + 1),
+        ({"interp": "FLOW"}, 7 * 4 + 1),
         ({"closed_loop": "A"}, 14 * 4),
+        ({"interp": "FLOW", "closed_loop": "A"}, 14 * 4),
         ({"closed_loop": "A", "batch_size": 4}, 8 * 4),
         ({"reverse": [0, 1, 2]}, 14 * 4),
     ],
 )
 def test_all_formats_hold_the_frames_between(client, fields, frames):
-    plain = client.frames(fields, steps=1)
+    plain = client.frames({**fields, "interp": "Off"}, steps=1)
     video = {"format": ["GIF", "MP4", "PNG", "Frame"], "interp": "FFMPEG", "interp_x": 3, "fps": 6, **fields}
     reply = client.run(video, steps=1)
     assert reply.kinds == ["GIF", "MP4"] + ["PNG"] * frames
@@ -36,7 +38,7 @@ def test_all_formats_hold_the_frames_between(client, fields, frames):
     with Image.open(paths["GIF"]) as gif:
         assert gif.n_frames == frames
     assert len(reply.info["infotexts"]) == len(reply.kinds)
-    assert "interp: FFMPEG, interp_x: 3" in reply.info["infotexts"][0]
+    assert f"interp: {video['interp']}, interp_x: 3" in reply.info["infotexts"][0]
     assert {read_infotext(Path(path)) for path in paths.values()} == {reply.info["infotexts"][0]}
 
 

@@ -144,7 +144,7 @@ def test_what_is_wrong_is_refused_and_changes_nothing(client, tmp_path, monkeypa
         video = {"enable": True, "format": ["GIF"], **SHORT, **sent, "video_length": 0}
         reply = client.post("txt2img", {**ONE_STEP, "alwayson_scripts": {"AnimateDiff": {"args": [video]}}})
         assert reply.status == 422, (fields, reply.body)
-        # Nothing is read where nobody takes the frames; test_video_in.py reads these.
+        # Nothing is read where nobody takes the frames; test_http_controlnet.py has a unit that does.
         by_reading = {"corrupt", "4.png", "9 frames"} & set(says) or ("one for each of the 9 frames" in says)
         if by_reading and "no ControlNet unit is enabled" in reply.sentence:
             continue

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,20 +46,28 @@ def white(box, size=(64, 64)):
     return mask
 
 
+@contextmanager
+def job():
+    """Around whatever the tab does the host begins a job and ends it."""
+    from modules import shared
+
+    shared.state.begin(job="batch")
+    try:
+        yield
+    finally:
+        shared.state.end()
+
+
 def batch(source, output="", masks="", animatediff=None, options=None, **request):
     """The tab's batch as the host starts it. Returns what the page shows, and `p`."""
-    from modules import img2img, shared
+    from modules import img2img
 
     asked = video(**(STILL if animatediff is None else animatediff))
     p = make("img2img", asked, **{"steps": 2, "denoising_strength": 0.2, "init_images": [None], **request})
     torch.manual_seed(0)
-    shared.state.begin(job="batch")
-    try:
-        with closing(p):
-            given = source if isinstance(source, list) else str(source)
-            return img2img.process_batch(p, given, str(output), str(masks), p.script_args, **(options or {})), p
-    finally:
-        shared.state.end()
+    with job(), closing(p):
+        given = source if isinstance(source, list) else str(source)
+        return img2img.process_batch(p, given, str(output), str(masks), p.script_args, **(options or {})), p
 
 
 def shown(source, *args, **kwargs):
@@ -109,7 +117,7 @@ def test_the_host_is_as_it_was(folder, tmp_path):
     mine = own(p)
     for number in range(1, 6):
         save(white((0, 0, 32 * (number % 2 + 1), 64)), tmp_path / "masks" / f"{number}.png")
-    with closing(p):
+    with job(), closing(p):
         img2img.process_batch(p, str(folder), str(tmp_path / "out"), str(tmp_path / "masks"), p.script_args, **options)
     assert own(p) == mine
     assert differences(before, of_host()) == []
@@ -335,8 +343,8 @@ def test_an_error_while_it_runs_leaves_nothing_behind(folder, monkeypatch):
     before = of_host()
     p = make("img2img", video(**STILL, model="mm_tiny_v2.safetensors"), steps=1, init_images=[None])
     mine = own(p)
-    monkeypatch.setattr("motion_module.webui.sampling.init_pictures.Pictures.fading", lambda self: 1 / 0)
-    with closing(p), pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr("motion_module.webui.sampling.init_pictures.Pictures.starting", lambda self: 1 / 0)
+    with job(), closing(p), pytest.raises(ZeroDivisionError):
         img2img.process_batch(p, str(folder), "", "", p.script_args)
     monkeypatch.undo()
     assert own(p) == mine and differences(before, of_host()) == []
@@ -358,7 +366,7 @@ def test_a_failure_at_every_change_undoes_those_before_it(folder, tmp_path, monk
             if next(left, None) is None:
                 raise RuntimeError("no memory for this")
 
-        with monkeypatch.context() as patch, closing(p):
+        with job(), monkeypatch.context() as patch, closing(p):
             on_every_change(patch, fail, "batch_tab")
             try:
                 img2img.process_batch(
@@ -456,3 +464,17 @@ def test_the_name_that_controlnet_imports():
     from motion_module.webui.request import batch_tab
 
     assert found["animatediff_i2i_batch"] is batch_tab.animatediff_i2i_batch
+
+
+def test_frames_that_are_in_the_output_folder_are_not_said_to_be_lost(folder, tmp_path, monkeypatch):
+    """There is too little memory for the video's other file, which comes after them."""
+    from motion_module.webui.output import videos
+
+    def too_much(*args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(videos, "save_video", too_much)
+    out = tmp_path / "out"
+    with pytest.raises(Exception, match=r"while saving.* \(only the frames of the video are kept\)\.$"):
+        batch(folder, out, animatediff={"video_length": 0, "format": ["PNG", "GIF"]})
+    assert len(list(out.glob("*.png"))) == len(COLOURS)

@@ -1,6 +1,10 @@
 """Frame interpolation that cannot be made is refused before anything is sampled."""
 
+import sys
+
 from http_client import SMALL
+
+from motion_module.media import writing
 
 
 def refused(client, **video):
@@ -30,3 +34,10 @@ def test_no_ffmpeg_is_refused_before_sampling(client, monkeypatch, tmp_path):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
     sentence = refused(client, interp="FFMPEG")
     assert sentence.startswith("AnimateDiff: interp is FFMPEG.") and "does not start" in sentence
+
+
+def test_no_opencv_is_refused_before_sampling(client, monkeypatch):
+    monkeypatch.setitem(sys.modules, "motion_module.media.writing.optical_flow", None)
+    monkeypatch.delattr(writing, "optical_flow", raising=False)
+    sentence = refused(client, interp="FLOW")
+    assert sentence.startswith("AnimateDiff: interp is FLOW. OpenCV (the package opencv-python) cannot be used: ")

@@ -1,5 +1,7 @@
 """What a run says that went otherwise than one may think: overlaps, batch sizes, rates of sources."""
 
+import re
+
 import pytest
 from runs import make, run, video
 from video_files import film
@@ -46,9 +48,9 @@ def test_the_page_and_clients_are_told_the_same(pocket, is_api):
     p = make("img2img", video(**LONG, overlap=7, model="", motion_scale=2, effect=0), batch_size=3)
     p.is_api = is_api
     result = run(p)
-    below = [line for line in result.comments.splitlines() if not line.startswith("Saved ")]
+    *below, made = result.comments.splitlines()
     assert below == result.extra_generation_params["AnimateDiff messages"]
-    assert len(below) == 3
+    assert len(below) == 3 and re.search(r"^\d+ frames, .* FPS, made in .*; in .*AnimateDiff", made)
 
 
 def test_half_and_less_says_nothing(pocket):

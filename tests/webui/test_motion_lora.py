@@ -111,10 +111,10 @@ def test_without_animatediff_the_host_is_as_it_was(host, kept):
     assert np.array_equal(before[0], before[2])
 
 
-def test_in_a_line_of_a_prompt_travel(host):
+def test_outside_of_the_keys_of_a_prompt_travel(host):
     ranks = low_ranks()
     write(host, "zoom", ranks)
-    travel = "a cat\n0: walking\n2: running{}\nin the sun"
+    travel = "a cat{}\n0: walking\n2: running\nin the sun"
     made = shot(travel.format(" <lora:zoom:1>"))
     assert close(made, shot(travel.format(""), model=merged(host, "v2", (ranks, 1.0))))
     assert differ(made, shot(travel.format("")))
@@ -197,3 +197,18 @@ def test_the_infotext_names_it(host):
     result = run(make("txt2img", video(format=["Frame"]), prompt="a cat <lora:zoom:1>"))
     assert "a cat <lora:zoom:1>" in result.infotexts[0]
     assert len(array(result.images)) == 4
+
+
+def test_a_motion_lora_that_lies_beside_motion_modules_is_found(host):
+    """Where people of other extensions keep some; videos alone know it, and the host's own folder comes first."""
+    before, host_before = shot(), of_host()
+    write({**host, "lora": host["motion"]}, "merged_zoom", low_ranks())
+    with_lora = shot("a cat <lora:merged_zoom:1>")
+    assert differ(before, with_lora)
+    assert close(shot("a cat <lora:merged_zoom:1> <lora:unknown:1>"), with_lora)  # which has the host list its files
+    assert close(with_lora, shot(model=merged(host, "v2", (low_ranks(), 1.0))))
+    assert differences(host_before, of_host()) == []
+    tables = (host["networks"].available_networks, host["networks"].available_network_aliases)
+    assert all("merged_zoom" not in table for table in tables)
+    write(host, "merged_zoom", low_ranks(seed=5))
+    assert close(shot("a cat <lora:merged_zoom:1>"), shot(model=merged(host, "v2", (low_ranks(seed=5), 1.0))))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from loras import RANK, lora_host, low_ranks, shot, spatial, unharmed, write
+from neighbours import on_every_change
 from runs import make, pictures, run, video
 from safetensors.torch import load_file, save_file
 from snapshot import differences, of_host
@@ -77,7 +78,7 @@ def test_a_file_that_is_no_motion_lora(host, what):
     assert caught.value.status_code == 422
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [RuntimeError("this is broken"), KeyboardInterrupt()])
 @pytest.mark.parametrize("call", [1, 30])
 def test_a_failure_while_sampling(host, error, call, monkeypatch):
     from motion_module.core.module.layers import MotionModule
@@ -105,21 +106,16 @@ def test_a_failure_while_sampling(host, error, call, monkeypatch):
 
 def test_a_failure_at_every_change(host, monkeypatch):
     """Counted over the changes that this part makes: the reading of files, and every layer's place and name."""
-    from motion_module.webui import host as host_module
-    from motion_module.webui.sampling import motion_lora
-
     write(host, "zoom", low_ranks())
     host_before, changes = of_host(values=False), []
     fields = {"prompt": "a cat <lora:zoom:1>", "steps": 1}
 
-    def on_every_change(patch, hook):
-        made = [(motion_lora, "replaced"), (motion_lora, "replaced_call")]
-        for module, name in [*made, (host_module, "replaced_item"), (host_module, "preserved")]:
-            change = getattr(module, name)
-            patch.setattr(module, name, lambda *args, change=change: (hook(), change(*args))[1])
+    def of_lora(patch, hook):
+        for module in ("webui.sampling.motion_lora", "webui.host"):
+            on_every_change(patch, hook, module)
 
     with monkeypatch.context() as patch:
-        on_every_change(patch, lambda: changes.append(1))
+        of_lora(patch, lambda: changes.append(1))
         run(make("txt2img", video(), **fields))
     assert len(changes) > 2 + 252 + len(low_ranks()) - 1
     for failing in (1, 2, 3, 150, len(changes) - 20, len(changes)):
@@ -130,7 +126,7 @@ def test_a_failure_at_every_change(host, monkeypatch):
                 raise RuntimeError("no memory for this")
 
         with monkeypatch.context() as patch:
-            on_every_change(patch, fail)
+            of_lora(patch, fail)
             with pytest.raises(RuntimeError, match="no memory for this"):
                 run(make("txt2img", video(), **fields))
         unharmed()

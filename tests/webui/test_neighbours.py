@@ -7,8 +7,10 @@ import weakref
 
 import numpy as np
 import pytest
+from control_videos import folder_of
 from neighbours import Keeper, extension
 from runs import array, frames, make, pictures, run, video
+from test_http_controlnet import page_unit, with_units
 
 V1 = {"model": "mm_tiny_v1.safetensors", "freeinit_enable": True, "freeinit_iters": 2}
 REQUEST = {"steps": 1, "negative_prompt": "0: bad\n2: worse"}
@@ -94,6 +96,26 @@ def test_ten_videos_do_not_pile_up(apart, monkeypatch):
         deep.append(depth())
     assert deep[0] == deep[-1]
     assert np.array_equal(still, plain())
+
+
+def test_what_each_call_shows_controlnet_kept_and_put_back(pocket, tmp_path, monkeypatch):
+    from modules import shared
+
+    shared.opts.data["control_net_no_detectmap"] = True
+    folder = folder_of(tmp_path / "frames", 4)
+
+    def guided():
+        p = with_units([page_unit(input_mode="batch", batch_images=str(folder))], format=["Frame"], batch_size=2)
+        return array(run(p).images)
+
+    moving, still, keeper = guided(), plain(), Keeper()
+    with monkeypatch.context() as patch:
+        keeper.watch(patch)
+        assert np.array_equal(moving, guided())
+    assert any(change == "changing" for _, change, _ in keeper.seen)
+    keeper.put_back()
+    assert np.array_equal(still, plain())
+    assert np.array_equal(moving, guided())
 
 
 def test_put_back_in_the_middle_of_the_next_run(apart, monkeypatch):

@@ -41,6 +41,20 @@ def test_who_counts_rows_by_the_batch_size_counts_right(pocket, fields):
     assert far(pictures(batch_size=count), plain) > 9
 
 
+@pytest.mark.parametrize("fields", [LONG, {**LONG, "windows_per_call": 2}], ids=["windows", "two a call"])
+@pytest.mark.parametrize("together", [True, False])
+def test_who_keeps_something_of_a_call_finds_it_of_all_rows(pocket, named, fields, together):
+    from modules import shared
+
+    script, count = named["Guidance"](), fields["video_length"]
+    plain = pictures(batch_size=count)
+    with hooked(script.hook), callbacks(cfg_denoised=script.denoised):
+        guided = pictures(batch_size=count)
+        shared.opts.data["batch_cond_uncond"] = together
+        assert far(still(fields), guided) <= 1
+    assert far(guided, plain) > 9
+
+
 @pytest.mark.parametrize(
     ("hook", "sentence"),
     [
@@ -61,13 +75,15 @@ def test_who_cannot_be_set_right_is_refused_by_name(pocket, named, hook, sentenc
 
 def test_too_little_memory_is_nobodys_fault(pocket, named):
     error = torch.cuda.OutOfMemoryError("CUDA out of memory")
-    told_as_it_is = pytest.raises(torch.cuda.OutOfMemoryError, match="^CUDA out of memory$")
-    with hooked(lambda layer: named["Closed"]().hook_with_little_memory(layer, error)), told_as_it_is:
+    told = pytest.raises(Exception, match="^AnimateDiff: the GPU ran out of memory while sampling; set")
+    with hooked(lambda layer: named["Closed"]().hook_with_little_memory(layer, error)), told as caught:
         frames(fields=LONG)
+    assert caught.value.status_code == 500 and "sd-webui" not in str(caught.value)
 
 
-def test_a_callback_that_fails_beside_windows_is_no_silent_loss(pocket, named):
-    with callbacks(cfg_denoiser=named["failing"]):
+@pytest.mark.parametrize("moment", ["cfg_denoiser", "cfg_denoised", "cfg_after_cfg"])
+def test_a_callback_that_fails_beside_windows_is_no_silent_loss(pocket, named, moment):
+    with callbacks(**{moment: named["failing"]}):
         frames(fields=SHORT)
         with pytest.raises(Exception, match="sd-webui-regions failed beside them .KeyError: 'cat-4'") as caught:
             frames(fields=LONG)

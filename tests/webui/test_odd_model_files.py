@@ -44,14 +44,21 @@ def refused(client, name):
     return reply.sentence
 
 
-def test_all_odd_files_together_hold_nothing_up(client, use, tiny):
+def test_all_odd_files_together_hold_nothing_up(client, use, tiny, monkeypatch):
+    import gradio as gr
+
     from motion_module.webui.page import panel
     from motion_module.webui.request import motion_modules
 
     use(*ODD, good=tiny["v1"])
     assert "zz_good.safetensors" in motion_modules.names()
     assert set(motion_modules.names()) - {"mm_tiny_v1.safetensors"} <= {"zz_good.safetensors", *WRONG_VALUES}
-    assert panel._default("model")
+    listed, files = [], motion_modules.files
+    monkeypatch.setattr(motion_modules, "files", lambda: listed.append(files()) or listed[-1])
+    with gr.Blocks():
+        shown = panel.build(False, "odd_{}".format).fields[1]
+    assert len(listed) == 1, "the panel lists the folder once"
+    assert "zz_good.safetensors" in shown.choices and shown.value == shown.choices[0]
     reply = client.run({"video_length": 2}, steps=1)
     assert model_of(reply) == "zz_good.safetensors"
 

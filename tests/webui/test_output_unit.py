@@ -18,7 +18,7 @@ from motion_module.errors import HostError
 from motion_module.media.errors import WriterError
 from motion_module.media.writing import WRITERS, saving
 from motion_module.params import VideoParams
-from motion_module.webui import settings
+from motion_module.webui import host_counters, settings
 from motion_module.webui.output import previews, response, saved_video, videos, write
 from motion_module.webui.request import interpolation
 
@@ -39,7 +39,7 @@ class Host:
     def __init__(self, folder, monkeypatch):
         self.opts = SimpleNamespace()
         self.state = SimpleNamespace(textinfo=None)
-        for module in (videos, saved_video, response, write, settings, previews):
+        for module in (host_counters, saved_video, response, write, settings, previews):
             monkeypatch.setattr(module, "shared", SimpleNamespace(opts=self.opts, state=self.state))
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(folder / "temp"))
         self.samples = folder / "samples"
@@ -208,7 +208,7 @@ def test_paths_are_in_the_result_and_only_there(host):
     base = str(host.folder() / "00000-100")
     assert host.processed.extra_generation_params == {"a": 1, response.FILES_KEY: [{"GIF": base + ".gif", "PNG": base}]}
     assert host.p.extra_generation_params == {"a": 1}
-    assert host.processed.comments == f"Saved {base}.gif, {base}\n"
+    assert host.processed.comments == f"4 frames, 0.5 s, 8 FPS, made in 1 s; in {host.folder()}\n"
     json.dumps(host.processed.extra_generation_params)
 
 
@@ -316,7 +316,9 @@ def test_frames_between_are_not_held(host, monkeypatch):
     assert host.kinds() == ["picture"] * 13
 
 
-@pytest.mark.parametrize("error", [WriterError("It is broken."), HostError("It is broken."), MemoryError("too much")])
+@pytest.mark.parametrize(
+    "error", [WriterError("It is broken."), HostError("It is broken."), MemoryError("there is not enough memory")]
+)
 @pytest.mark.parametrize("formats", [["GIF", "PNG"], ["Frame"]])
 def test_interpolation_fails_and_the_frames_are_saved_as_they_are(host, monkeypatch, formats, error):
     def broken(self, frames):

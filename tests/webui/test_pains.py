@@ -25,6 +25,10 @@ test_http_run.py::test_a_closed_loop_that_fits_into_one_window_is_played_back |
 | 33 where the video is | test_http_run.py::test_what_is_returned_and_what_is_written |
 | 34 speed of the GIF | test_http_run.py::test_speed_and_loops_of_the_video, media/test_formats.py |
 | 35 discarded output | core/test_sliding.py::test_no_output_of_the_model_is_thrown_away |
+| 36 two extensions | test_standing_aside.py |
+| 37 too little memory | test_too_little_memory.py |
+| 38 what a device lacks | core/test_weak_device.py |
+| 39 files that are open elsewhere | media/test_on_windows.py |
 """
 
 import re
@@ -40,11 +44,11 @@ from runs import make, run, runner_of, video
 V3 = "mm_tiny_v3.safetensors"
 STILL = {"effect": 0.0, "model": V3}
 SETUP = {
-    "before_process": "motion_module.webui.run.beginning.read_request",
+    "before_process": "motion_module.webui.run.beginning.read_params",
     "process": "motion_module.webui.run.session.Session.settle",
     "process_batch": "motion_module.webui.run.session.Session.spread_prompts",
     "before_every_sampling": "motion_module.webui.run.session.Session.shape_noise",
-    "postprocess": "motion_module.webui.run.session.videos.save_videos",
+    "postprocess": "motion_module.webui.run.session.videos._kept_video",
 }
 
 

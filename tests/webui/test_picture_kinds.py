@@ -17,7 +17,7 @@ from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.webui.request import masks as masks_of_request
 from motion_module.webui.request import video_source
-from motion_module.webui.sampling.init_pictures import read_picture
+from motion_module.webui.request.given_pictures import read_picture
 
 SHORT = {"video_length": 0, "batch_size": 16, "format": ["Frame"]}
 

@@ -12,17 +12,17 @@ from runs import REQUEST, frames, make, pictures, run, video
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import load_motion_model
 
-FRAMES, STEPS, SCALE = 16, 3, 7.0
+FRAMES, STEPS, SCALE = 16, 2, 7.0
 
 
 def layers_by_hand(unet, motion):
     """The places of docs/behaviour.md 1.3, written out."""
     down = [module for level in motion.down_blocks for module in level.motion_modules]
     up = [module for level in motion.up_blocks for module in level.motion_modules]
-    for block, layer in zip([1, 2, 4, 5, 7, 8, 10, 11], down, strict=True):
+    for block, layer in zip([1, 2, 4, 5, 7, 8, 10, 11][: len(down)], down, strict=True):
         unet.input_blocks[block].append(layer)
     for block, layer in enumerate(up):
-        at = len(unet.output_blocks[block]) - (block in (2, 5, 8))
+        at = len(unet.output_blocks[block]) - (block in (2, 5, 8) and block + 1 < len(up))
         unet.output_blocks[block].insert(at, layer)
     if hasattr(motion, "mid_block"):
         unet.middle_block.insert(2, motion.mid_block.motion_modules[0])
@@ -40,39 +40,56 @@ def norms_by_hand(unet, frames_in_copy):
             module.forward = forward
 
 
-def schedule_by_hand():
-    """Noise levels and timesteps of the steps, on the linear schedule of the motion modules."""
+def linear():
+    return torch.linspace(0.00085, 0.012, 1000, dtype=torch.float32)
+
+
+def square_root_linear():
+    return torch.linspace(0.00085**0.5, 0.020**0.5, 1000, dtype=torch.float32) ** 2
+
+
+def schedule_by_hand(betas):
+    """Noise levels and timesteps of the steps, on the schedule of the motion modules."""
     from k_diffusion.external import DiscreteSchedule
 
-    alphas_cumprod = torch.cumprod(1 - torch.linspace(0.00085, 0.012, 1000, dtype=torch.float32), 0)
+    alphas_cumprod = torch.cumprod(1 - betas, 0)
     schedule = DiscreteSchedule(((1 - alphas_cumprod) / alphas_cumprod) ** 0.5, quantize=False)
     sigmas = schedule.get_sigmas(STEPS)
     return sigmas, schedule.sigma_to_t(sigmas[:-1])
 
 
-def latents_by_hand(path, sd_model, together):
+def told_by_hand(sd_model):
+    """What the UNet is told by the prompt and by the negative prompt of each frame: its arguments besides x and t."""
+    from modules.prompt_parser import SdConditioning
+
+    for key, is_negative in (("prompt", False), ("negative_prompt", True)):
+        size = {"width": REQUEST["width"], "height": REQUEST["height"]}
+        cond = sd_model.get_learned_conditioning(SdConditioning([REQUEST[key]], is_negative, **size))
+        parts = {"context": cond["crossattn"], "y": cond["vector"]} if sd_model.is_sdxl else {"context": cond}
+        yield {name: value.repeat(FRAMES, *[1] * (value.dim() - 1)) for name, value in parts.items()}
+
+
+def latents_by_hand(path, sd_model, together, betas, over_frames):
     unet = copy.deepcopy(sd_model.model.diffusion_model)
     motion = load_motion_model(path, "cpu", torch.float32)
     call = CallFrames(frames=FRAMES)
     for layer in motion.layers():
         layer.call = call
     layers_by_hand(unet, motion)
-    if "v1" in path.name:
+    if over_frames:
         norms_by_hand(unet, FRAMES)
-    cond, uncond = (
-        sd_model.get_learned_conditioning([REQUEST[key]]).expand(FRAMES, -1, -1)
-        for key in ("prompt", "negative_prompt")
-    )
+    cond, uncond = told_by_hand(sd_model)
+    both = {name: torch.cat([cond[name], uncond[name]]) for name in cond}
     noise = [torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(REQUEST["seed"] + i)) for i in range(FRAMES)]
-    sigmas, times = schedule_by_hand()
+    sigmas, times = schedule_by_hand(betas)
     x = torch.stack(noise) * sigmas[0]
     for i in range(STEPS):
         scaled, t = x / (sigmas[i] ** 2 + 1) ** 0.5, times[i].expand(FRAMES)
         if together:
-            eps = unet(scaled.repeat(2, 1, 1, 1), t.repeat(2), context=torch.cat([cond, uncond]))
+            eps = unet(scaled.repeat(2, 1, 1, 1), t.repeat(2), **both)
             eps_cond, eps_uncond = eps.chunk(2)
         else:
-            eps_cond, eps_uncond = unet(scaled, t, context=cond), unet(scaled, t, context=uncond)
+            eps_cond, eps_uncond = unet(scaled, t, **cond), unet(scaled, t, **uncond)
         eps = eps_uncond + SCALE * (eps_cond - eps_uncond)
         x = x + eps * (sigmas[i + 1] - sigmas[i])
     return x
@@ -95,11 +112,24 @@ def latents_of_run(monkeypatch, path, **options):
 @pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_sixteen_frames_agree_with_a_direct_loop(pocket, tiny, monkeypatch, version, together):
+    agree_with_a_direct_loop(monkeypatch, tiny[version], together, linear(), version == "v1")
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
+@pytest.mark.parametrize("kind", ["sdxl", "hotshot", "hotshot_own"])
+def test_sixteen_frames_of_sdxl_agree_with_a_direct_loop(pocket_xl, monkeypatch, kind, together):
+    over_frames = kind != "sdxl"
+    schedule = {"animatediff_alpha_schedule": "linear"} if over_frames else {}
+    betas = linear() if over_frames else square_root_linear()
+    agree_with_a_direct_loop(monkeypatch, pocket_xl[kind], together, betas, over_frames, **schedule)
+
+
+def agree_with_a_direct_loop(monkeypatch, path, together, betas, over_frames, **options):
     from modules import shared
 
     with torch.no_grad():
-        want = latents_by_hand(tiny[version], shared.sd_model, together)
-    got = latents_of_run(monkeypatch, tiny[version], batch_cond_uncond=together)
+        want = latents_by_hand(path, shared.sd_model, together, betas, over_frames)
+    got = latents_of_run(monkeypatch, path, batch_cond_uncond=together, **options)
     size = want.std()  # random weights do not keep latents at 1; rounding grows with them
     assert size > 0.1
     torch.testing.assert_close(got / size, want / size, atol=1e-4, rtol=1e-4)

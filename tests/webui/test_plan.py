@@ -154,22 +154,23 @@ def test_the_folder_is_listed_once_and_the_file_read_once(modules, monkeypatch):
 
 
 def test_what_a_module_has_learnt_is_judged_when_it_is_chosen(pocket, tiny):
-    from modules import shared
     from motion_module.webui.plan.plan import Plan
+    from motion_module.webui.request.checkpoints import base_of_run
 
     old = {"modules": {"old": tiny["v1"]}}
     with pytest.raises(ParamError, match="sees 24 frames at most"):
-        Plan.of(request(old, video_length=32, batch_size=32, model=""), shared.sd_model)
-    assert Plan.of(request(old, video_length=32, batch_size=24, model="old"), shared.sd_model)
+        Plan.foreseen(request(old, video_length=32, batch_size=32, model=""), base_of_run())
+    assert Plan.foreseen(request(old, video_length=32, batch_size=24, model="old"), base_of_run())
 
 
 def test_no_module_for_this_checkpoint_names_both(pocket, tiny, monkeypatch):
-    from modules import shared
     from motion_module.webui.request import module_choice
+    from motion_module.webui.request.checkpoints import base_of_run
 
     monkeypatch.setattr(module_choice, "family_of", lambda sd_model: "SDXL")
-    with pytest.raises(CheckpointError, match="made for SD1.5.*checkpoint is SDXL"):
-        module_choice.choose("", {"v2": tiny["v2"]}, shared.sd_model)
+    for choose in (module_choice.choose, module_choice.foreseen):
+        with pytest.raises(CheckpointError, match="made for SD1.5.*checkpoint is SDXL"):
+            choose("", {"v2": tiny["v2"]}, base_of_run())
 
 
 def plan_of(pocket, tab="txt2img", **fields):
@@ -198,6 +199,23 @@ def test_what_is_asked_is_json_and_holds_what_makes_the_video(pocket):
     assert plan.asked == plan_of(pocket, "img2img", model="", video_length=6, batch_size=4).asked
 
 
+def test_the_calls_of_many_frames_are_counted_without_their_windows(pocket, tiny, monkeypatch):
+    """The panel counts them with each change."""
+    from motion_module import windows
+    from motion_module.webui.plan.plan import Plan
+    from motion_module.webui.request.checkpoints import base_of_run
+
+    fields = {"video_length": 1_000, "batch_size": 16, "windows_per_call": 3, "schedule": "uniform"}
+    plans = []
+    for loop in ({"closed_loop": "N", "overlap": 15}, {"closed_loop": "A", "stride": 4}):
+        facts = {"steps": (150,), "modules": {"mm_tiny_v2.safetensors": tiny["v2"]}}
+        plans.append(Plan.foreseen(request(facts, **fields, **loop), base_of_run()))
+    cuts = [plan.params.windows for plan in plans]
+    made = [sum(-(-len(cut.windows(step, 1_000)) // 3) for step in range(150)) for cut in cuts]
+    monkeypatch.setattr(windows, "context_windows", lambda *args: pytest.fail("windows were made"))
+    assert [plan.model_calls for plan in plans] == made
+
+
 @pytest.mark.parametrize(
     ("fields", "steps", "calls"),
     [
@@ -208,9 +226,9 @@ def test_what_is_asked_is_json_and_holds_what_makes_the_video(pocket):
     ],
 )
 def test_model_calls(pocket, tiny, fields, steps, calls):
-    from modules import shared
     from motion_module.webui.plan.plan import Plan
+    from motion_module.webui.request.checkpoints import base_of_run
 
     facts = {"steps": steps, "modules": {"mm_tiny_v2.safetensors": tiny["v2"]}}
-    plan = Plan.of(request(facts, **fields), shared.sd_model)
+    plan = Plan.foreseen(request(facts, **fields), base_of_run())
     assert plan.model_calls == calls

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from neighbours import extension
 from runs import make, run, video
+from test_scripts_beside_us import Rewriting, combinations
 from video_files import film, folder_of, gif
 
 from motion_module.media.writing import saving
 from motion_module.params import VideoParams
 from motion_module.stand_in import StandIn
 from motion_module.webui import progress
-from motion_module.webui.progress import Amount, Pass, Progress, progress_shown
+from motion_module.webui.amounts import Amount, Pass
+from motion_module.webui.progress import Progress, progress_shown
 from motion_module.webui.request import listening
 from motion_module.webui.request.video_source import opened
 from motion_module.webui.sampling.decoding import decoding_shown
@@ -110,7 +112,7 @@ def costly(client, monkeypatch):
 CASES = {
     "windows": ({}, {}),
     "branches": ({"windows_per_call": 2}, {"override_settings": {"batch_cond_uncond": False}}),
-    "FreeInit": ({"freeinit_enable": True, "freeinit_iters": 3}, {}),
+    "FreeInit": ({"freeinit_enable": True, "freeinit_iters": 2}, {}),
     "hires": ({}, {"enable_hr": True, "hr_scale": 1.0, "hr_upscaler": "Latent", "denoising_strength": 0.7}),
     "videos": ({}, {"n_iter": 2}),
     "second order": ({}, {"sampler_name": "Heun"}),
@@ -123,7 +125,7 @@ def test_the_time_left_is_told_from_the_second_step_on(client, costly, case):
     costs, told = costly
     fields, request = CASES[case]
     with closing_handle(costs(window=1.0, decode=0.4, write=0.01)):
-        client.run({**LONG, **fields}, steps=4, **request)
+        client.run({**LONG, **fields}, steps=3, **request)
     assert told.values == sorted(told.values)
     assert [wrong for wrong in told.errors(per_step(case), 1.0) if wrong[0] > 1.5] == []
 
@@ -147,7 +149,7 @@ def closing_handle(handle):
 
 
 def per_step(case):
-    return {"branches": 8, "second order": 8}.get(case, 4)
+    return 8 if case == "second order" else 4
 
 
 def test_it_moves_with_every_window_frame_and_write(client, costly):
@@ -174,6 +176,20 @@ def test_steps_and_jobs_are_told_as_ever(client, costly):
     assert {state["sampling_steps"] for state in states} == {2}
     assert {state["sampling_step"] for state in states} == {0, 1}
     assert all(isinstance(value, int) for state in states for value in (state["job_no"], state["sampling_step"]))
+
+
+def test_videos_that_another_script_adds_are_jobs(client, costly):
+    """Dynamic Prompts makes a list of prompts when the run has begun."""
+    costs, told = costly
+    with (
+        closing_handle(costs(1.0, 0.1, 0.1)),
+        extension("txt2img", Rewriting(lambda p: combinations(p, 3))),
+    ):
+        client.run({"video_length": 4, "format": ["PNG"]}, steps=2)
+    states = [answer["state"] for _, _, answer in told.answers]
+    assert {state["job_count"] for state in states} == {3}
+    assert list(dict.fromkeys(state["job_no"] for state in states)) == [0, 1, 2, 3]
+    assert told.values == sorted(told.values)
 
 
 def test_decoding_is_told(client, costly):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PROMPT = re.search(r"^### Prompt travel$.*?^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[1]
 SCRIPTS = [text for kind, text in BLOCKS if kind == "python"]
 REQUESTS = [text for kind, text in BLOCKS if kind == "json"]
+SHELL = [text for kind, text in BLOCKS if kind == "sh"]
 MODULE = "mm_tiny_v2.safetensors"
 
 
@@ -38,6 +40,8 @@ def here(pocket, tmp_path):
         "control_v11p_sd15_canny": CONTROL,
         "mm_sd_v15_v2.ckpt": MODULE,
         "/videos/cat": str(folder_of(tmp_path / "cat", 5)),
+        "/pictures/first.png": str(sorted(folder_of(tmp_path / "pictures", 2).iterdir())[0]),
+        "/pictures/last.png": str(sorted((tmp_path / "pictures").iterdir())[1]),
     }
 
     def changed(text):
@@ -49,11 +53,11 @@ def here(pocket, tmp_path):
 
 
 def test_every_block_is_of_a_kind_that_is_run():
-    others = [text for kind, text in BLOCKS if kind not in ("python", "json") and text != PROMPT]
+    others = [text for kind, text in BLOCKS if kind not in ("python", "json", "sh") and text != PROMPT]
     lines = [line for text in others for line in text.splitlines()]
     commands = {path.stem for path in (Path(__file__).parents[2] / "pocket" / "commands").glob("*.py")}
     assert all(line.split()[:2] == ["python3", "pocket"] and line.split()[2] in commands for line in lines), lines
-    assert (len(SCRIPTS), len(REQUESTS)) == (2, 1), "give a new example what it needs above"
+    assert (len(SCRIPTS), len(REQUESTS), len(SHELL)) == (2, 3, 1), "give a new example what it needs above"
 
 
 @pytest.mark.parametrize("place", range(len(SCRIPTS)))
@@ -66,11 +70,22 @@ def test_a_script_makes_its_video(here, tmp_path, place):
     assert mp4_frames(video) == (16, 8, (64, 64))
 
 
-@pytest.mark.parametrize("place", range(len(REQUESTS)))
-def test_a_request_is_served(client, here, place):
+@pytest.mark.parametrize(("place", "kinds", "frames"), [(0, ["MP4"], 16), (1, ["MP4"], 16), (2, ["GIF", "MP4"], 5)])
+def test_a_request_is_served(client, here, place, kinds, frames):
     reply = client.post("txt2img", json.loads(here(REQUESTS[place])))
     assert reply.status == 200, reply.body
-    assert reply.kinds[:2] == ["GIF", "MP4"] and mp4_frames(reply.paths[0]["MP4"])[0] == 5
+    assert reply.kinds[: len(kinds)] == kinds and mp4_frames(reply.paths[0]["MP4"])[0] == frames
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_what_scripts_ask_is_answered(here, tmp_path):
+    done = subprocess.run(["sh", "-ec", here(SHELL[0])], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    modules, end = json.JSONDecoder().raw_decode(done.stdout)
+    plan = json.loads(done.stdout[end:])
+    assert MODULE in [module["name"] for module in modules]
+    assert (plan["frames"], plan["seeds"], plan["fields"]["format"]) == (48, [1], ["MP4"])
+    assert "video_length" in json.loads((tmp_path / "animatediff.schema.json").read_text("utf8"))["properties"]
 
 
 def test_the_prompt_travels(client):

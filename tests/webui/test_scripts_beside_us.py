@@ -128,15 +128,15 @@ def test_what_is_said_of_a_plot_names_all_its_files(pocket, is_api):
         cell.seed = seed
         result = run(cell)
         shown = shown or copy.copy(result)
-    named = [Path(path) for path in re.findall(r"^Saved (.*)$", shown.comments, re.MULTILINE)]
+    named = [Path(entry["GIF"]) for entry in shown.extra_generation_params["AnimateDiff files"]]
     assert len(set(named)) == 3 and all(path.is_file() for path in named)
-    assert [entry["GIF"] for entry in shown.extra_generation_params["AnimateDiff files"]] == [
-        str(path) for path in named
-    ]
     assert all(path.name in shown.js() for path in named)
+    assert len(re.findall(r"^4 frames, .*; in ", shown.comments, re.MULTILINE)) == 1, "what is alike is said once"
+    on_page = shown.extra_generation_params.get("AnimateDiff page", [])
+    assert [film["files"][0]["path"] for film in on_page] == ([] if is_api else list(map(str, named)))
     other = make(animatediff=video(format=["GIF"]), steps=1)
     other.script_args = p.script_args
-    assert len(re.findall("^Saved", run(other).comments, re.MULTILINE)) == 1, "another plot begins anew"
+    assert len(run(other).extra_generation_params["AnimateDiff files"]) == 1, "another plot begins anew"
 
 
 def stopped(p):
@@ -168,7 +168,11 @@ def test_an_interrupted_video_follows_the_setting_and_says_what_it_is(pocket, ke
     saved = {path.suffix for path in outputs.rglob("*") if path.is_file() and path not in before}
     assert saved == ({".gif", ".png"} if kept else set())
     assert len(result.images) >= 1, "the person sees it in any case"
-    state = 'saved: "Save interrupted images" is on' if kept else 'not saved: "Save interrupted images" is off'
+    state = (
+        'saved: "Save interrupted images" (Settings, Saving images/grids) is on'
+        if kept
+        else 'not saved: "Save interrupted images" (Settings, Saving images/grids) is off'
+    )
     assert f"the video is unfinished, interrupted in step 2 of 4. It was {state}" in result.comments
     assert "AnimateDiff unfinished: interrupted in step 2 of 4" in result.infotexts[0]
     assert ("AnimateDiff files" in result.extra_generation_params) == kept

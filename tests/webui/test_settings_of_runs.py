@@ -10,7 +10,7 @@ from http_client import SMALL, Client, gradient, png_base64
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.settings import Settings
-from motion_module.webui.page import panel
+from motion_module.webui.page import widgets
 from motion_module.webui.request import motion_modules
 from motion_module.webui.settings import check_settings, settings_of
 
@@ -118,7 +118,7 @@ def test_the_page_comes_up_whatever_is_stored(pocket, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         monkeypatch.setitem(shared.opts.data, NAME["default_save_formats"], ["BMP"])
         monkeypatch.setitem(shared.opts.data, NAME["model_path"], 5)
-        assert panel._default("format") == ["GIF", "PNG"]
+        assert widgets.default_of("format") == ["GIF", "PNG"]
         assert motion_modules.folders() == before[-1:]
     assert {record.getMessage().split(" is ")[0] for record in caplog.records} == {
         f"AnimateDiff: the setting {NAME[key]}" for key in ("default_save_formats", "model_path")
@@ -139,3 +139,19 @@ def test_the_settings_page_has_every_row(pocket):
         info = shared.opts.data_labels[row.name]
         assert (info.default, info.label) == (row.default, row.field.label)
         assert info.restrict_api == row.names_folders
+
+
+def test_the_settings_stand_below_their_titles(pocket):
+    from modules import shared
+
+    shown, title = {}, None
+    for key, info in shared.opts.data_labels.items():
+        if info.section and info.section[0] == "animatediff":
+            if info.do_not_save:
+                title = info.default
+            else:
+                shown[key] = title
+    assert shown == {row.name: f"<h3>{row.group}</h3>" for row in Settings.rows()}
+    assert len(set(shown.values())) == 7
+    asked = [row.key for row in Settings.rows() if "Reload UI" in shared.opts.data_labels[row.name].comment_after]
+    assert asked == ["default_save_formats"], "all others count from the next video on"

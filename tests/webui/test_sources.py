@@ -1,5 +1,8 @@
 """What a request names is described before anything is decoded, and refused there if it cannot be."""
 
+import sys
+
+import imageio_ffmpeg
 import pytest
 from PIL import ImageFile
 from test_video_in import wrong
@@ -42,7 +45,7 @@ def test_a_film_is_described(tmp_path, blind):
     blind()
     found = described(asked(video_source=path, mask_path=masks, every_nth=2, video_start=3))
     assert (found.name, found.path, found.title, found.size) == ("video_source", path, "clip.mp4", (64, 48))
-    assert (found.count, found.fps, found.has_sound, len(found.masks)) == (None, 12.5, True, 30)
+    assert (found.count, found.fps, found.described.probe.sound, len(found.masks)) == (None, 12.5, True, 30)
     assert found.about == pytest.approx(14, abs=1)
     assert described(asked(video_source=path, video_length=5)).about == 5
     assert described(asked(video_source=path, drop_duplicates=True)).about is None
@@ -92,6 +95,18 @@ def test_what_cannot_be_is_refused_in_the_words_of_reading(tmp_path, pocket):
             assert str(error) == str(read.value)
         else:
             assert any(word in said for word in later for said in says), fields
+
+
+def test_without_ffmpeg_it_is_one_sentence(tmp_path, pocket, monkeypatch):
+    """What the host did not install is named after the semicolon that the sentence goes on with."""
+    path = film(tmp_path / "a.mp4", range(3))
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: "ffmpeg")  # as found on PATH
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+    with pytest.raises(UserError, match=r"is '.*a\.mp4'; ffmpeg inside the package imageio-ffmpeg is missing: install"):
+        described(asked(video_source=path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(UserError, match=r"is '.*a\.mp4'; imageio-ffmpeg, the package that brings ffmpeg, is missing"):
+        described(asked(video_source=path))
 
 
 def test_a_picture_of_89_million_pixels_is_not_decoded_to_be_described(tmp_path, blind):

@@ -42,8 +42,9 @@ def test_off_before_and_after_is_bit_identical(pocket, version):
     assert np.array_equal(before, pictures(batch_size=2))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), Stopped()], ids=["error", "stop"])
-def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkeypatch, error):
+def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkeypatch):
+    """One is an error and the next ends the run; where it is an error on one tab, it ends the run on the other."""
+    errors = [RuntimeError("this is broken"), Stopped()]
     fields = video(model="mm_tiny_v1.safetensors", freeinit_enable=True, freeinit_iters=2)
     request = {"override_settings": {"batch_cond_uncond": False}, "steps": 1, "negative_prompt": "0: bad\n2: worse"}
     changes = 0
@@ -58,9 +59,9 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
     assert changes > 60  # 20 layers, their 20 call objects, the norms, p's attributes, alphas, model, options
     snapshot = of_host(values=False)  # the weights are compared once, at the end
     for failing in range(1, changes + 1):
-        left = failing
+        left, error = failing, errors[(failing + TABS.index(tab)) % 2]
 
-        def fail():
+        def fail(error=error):
             nonlocal left
             left -= 1
             if left == 0:
@@ -73,16 +74,16 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
             with pytest.raises((Exception, Stopped)) as caught:
                 run(p)
         assert left <= 0
-        assert caught.value is error or "CUDA out of memory" in str(caught.value)
+        assert caught.value is error or "this is broken" in str(caught.value)
         assert differences(own, of_p(p)) == [], f"change {failing}"
         assert differences(snapshot, of_host(values=False)) == [], f"change {failing}"
-    error.with_traceback(None)  # it lives as long as all tests, and would hold the model
+        error.with_traceback(None)  # it would hold the model
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        "beginning.read_request",
+        "beginning.read_params",
         "beginning.FramePrompts",
         "beginning.changes_of_request",
         "beginning.module_choice.choose",
@@ -91,20 +92,18 @@ def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkey
 )
 def test_a_failure_in_a_step_that_prepares(tab, unchanged, monkeypatch, step):
     def fail(*args, **kwargs):
-        raise MemoryError("no memory for this")
+        raise OverflowError("this is broken")
 
     monkeypatch.setattr(f"motion_module.webui.run.{step}", fail)
     p = make(tab, video())
     own = of_p(p)
-    with pytest.raises(Exception, match="no memory for this") as caught:
+    with pytest.raises(Exception, match="this is broken") as caught:
         run(p)
     assert caught.value.status_code == 500
     assert differences(own, of_p(p)) == []
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), ValueError("x"), KeyboardInterrupt(), Stopped()]
-)
+@pytest.mark.parametrize("error", [ArithmeticError("y"), ValueError("x"), KeyboardInterrupt(), Stopped()])
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_failure_while_sampling(tab, unchanged, monkeypatch, error, call):
     from motion_module.core.module.layers import MotionModule

@@ -89,9 +89,10 @@ def test_pasting_an_infotext_sets_every_field_of_the_panel(pocket):
     result = run(make(animatediff=fields))
     generation = infotext_utils.parse_generation_parameters(result.infotexts[0])
     script = next(s for s in runner_of("txt2img").scripts if s.title() == "AnimateDiff")
-    read = [function(generation) for _, function in script.infotext_fields]
+    *of_fields, _ = script.infotext_fields  # the last one is what was left out
+    read = [function(generation) for _, function in of_fields]
     values = dict(zip(VideoParams.table(), read, strict=True))
-    for component, value in zip((field for field, _ in script.infotext_fields), read, strict=True):
+    for component, value in zip((field for field, _ in of_fields), read, strict=True):
         assert isinstance(value, dict) or component.postprocess(value) is not None  # a dict changes nothing
     assert values["enable"] is True
     assert values["reverse"] == ["Add Reverse Frame", "Remove tail"]
@@ -152,3 +153,25 @@ def test_20_a_field_without_effect_is_named(pocket):
     assert "AnimateDiff: closed_loop has no effect: 4 frames fit into one window of 16." in result.comments
     assert "AnimateDiff: overlap has no effect: 4 frames fit into one window of 16." in result.comments
     assert "no effect" not in run(make(animatediff=video(batch_size=2, overlap=1))).comments
+
+
+@pytest.mark.parametrize("over", [0, 1, 160])
+def test_paths_that_windows_would_not_take_are_refused_before_anything_is_made(pocket, monkeypatch, tmp_path, over):
+    from motion_module.media.writing.names import longest_path
+    from motion_module.webui.output import folders
+
+    p = make(animatediff=video(request_id="job"))
+    p.outpath_samples = str(tmp_path / "deep")
+    folder = folders.folder_of(p)
+    monkeypatch.setattr(folders, "limit_of_paths", lambda: longest_path(folder, "job") - over)
+    if not over:
+        assert len(run(p).images) == 1
+        return
+    with pytest.raises(Exception) as caught:
+        run(p)
+    assert caught.value.status_code == 422 and not (tmp_path / "deep").exists()
+    assert str(caught.value) == (
+        f"AnimateDiff: the paths of the video's files would be up to {over} characters too long for Windows; choose a "
+        f"shorter folder than {folder} (Settings, Paths for saving), or a shorter request_id, or turn long paths on in "
+        "Windows."
+    )

@@ -1,7 +1,6 @@
 """Axes for the X/Y/Z plot: typed, refused before the first cell, and forgotten with the cell that they belong to."""
 
 import copy
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,28 +9,26 @@ from runs import array, frames, make, pictures, run, video
 from snapshot import differences, of_host
 
 
-class AxisOption:
-    """As the host's: what the plot's lists are made of."""
+@pytest.fixture
+def plot(pocket):
+    """The module of the host's plot."""
+    from modules import scripts
+    from motion_module.webui.page import xyz
 
-    def __init__(self, label, type, apply, format_value=str, confirm=None, cost=0.0, choices=None, prepare=None):
-        self.label, self.type, self.apply, self.confirm, self.choices = label, type, apply, confirm, choices
+    return next(data.module for data in scripts.scripts_data if data.path.endswith(f"/{xyz.FILE}"))
 
 
 @pytest.fixture
-def axes(pocket, monkeypatch):
+def axes(plot):
     """The plot's axes by their field, as the page gets them."""
-    from modules import scripts
     from motion_module.params import VideoParams
     from motion_module.webui.page import xyz
 
-    plot = ModuleType("xyz_grid.py")
-    plot.AxisOption, plot.axis_options = AxisOption, [AxisOption("Seed", int, None)]
-    data = SimpleNamespace(script_class=object, path="/webui/scripts/xyz_grid.py", basedir="/webui", module=plot)
-    monkeypatch.setattr(scripts, "scripts_data", [*scripts.scripts_data, data])
-    xyz.register()
     xyz.register()  # the host may load our script twice
     labels = [option.label for option in plot.axis_options]
-    assert len(labels) == len(set(labels)) and labels[0] == "Seed"
+    assert labels[:2] == ["Nothing", "Seed"]
+    known = [xyz.label_of(field) for field in VideoParams.table().values()]
+    assert [labels.count(label) for label in known if label in labels] == [1] * sum(map(known.__contains__, labels))
     table = VideoParams.table()
     return {
         name: next(option for option in plot.axis_options if option.label == xyz.label_of(field))
@@ -48,7 +45,7 @@ def test_fields_that_one_compares_have_an_axis(axes):
     assert axes["closed_loop"].choices() == ["N", "R-P", "R+P", "A"]
     assert axes["freeinit_enable"].choices() == ["true", "false"]
     assert "mm_tiny_v2.safetensors" in axes["model"].choices()
-    assert axes["video_length"].choices is None
+    assert axes["video_length"].choices is axes["cfg_travel"].choices is None
 
 
 @pytest.mark.parametrize(
@@ -137,6 +134,27 @@ def test_a_word_that_is_none_of_the_choices_is_refused(axes, field, text, senten
         axes[field].type(text)
 
 
+def test_values_that_travel_stand_in_quotes(plot, axes):
+    """The plot cuts what is typed at commas, but not between quotes; a number's axis stays one of numbers."""
+    from modules.xyz_runs import words_of
+
+    typed = words_of('"0: 1, 2: 0.5, hold", "", "0:2;3:1"')
+    assert [axes["effect_travel"].type(word) for word in typed] == ["0: 1, 2: 0.5, hold", "", "0: 2, 3: 1"]
+    lines = [
+        cell_of(make(animatediff=video()), axes, effect_travel=value).infotexts[0] for value in ("", "0: 1, 2: 0.5")
+    ]
+    assert ["effect_travel" in line for line in lines] == [False, True]
+
+
+def test_a_value_that_cannot_travel_is_a_sentence(axes):
+    from motion_module.errors import SaidError
+
+    with pytest.raises(SaidError, match="^CFG travel is '0: 7, 8: 31'; allowed at frame 8 is a number from 1 to 30"):
+        axes["cfg_travel"].type("0: 7, 8: 31")
+    with pytest.raises(Exception, match="effect_travel is '0: 1, 9: 0.5'; frame 9 is beyond the last frame, 3, of 4"):
+        cell_of(make(animatediff=video()), axes, effect_travel="0: 1, 9: 0.5")
+
+
 def test_an_axis_without_a_video_is_refused(axes):
     from motion_module.errors import ParamError
 
@@ -162,11 +180,12 @@ def test_the_host_is_asked_to_add_them_before_it_makes_its_page(pocket):
     assert any(item.callback.__module__ == "motion_module.webui.page.xyz" for item in registered)
 
 
-def test_without_a_plot_nothing_happens(pocket):
+def test_without_a_plot_nothing_happens(pocket, monkeypatch):
     from modules import script_callbacks, scripts
     from motion_module.webui.page import xyz
 
-    assert not any(hasattr(data.module, "axis_options") for data in scripts.scripts_data), "the pocket has no plot"
+    others = [data for data in scripts.scripts_data if not hasattr(data.module, "axis_options")]
+    monkeypatch.setattr(scripts, "scripts_data", others)
     callbacks = dict(script_callbacks.enumerate_callbacks())["before_ui"]
     xyz.register()
     assert dict(script_callbacks.enumerate_callbacks())["before_ui"] == callbacks
@@ -212,3 +231,19 @@ def test_only_axes_of_numbers_take_ranges(axes):
     kinds = {name: [kind for kind in (int, float) if axis.type == kind] for name, axis in axes.items()}
     assert (kinds["stride"], kinds["effect"], kinds["blend"], kinds["enable"]) == ([int], [float], [], [])
     assert axes["stride"].type != axes["effect"].type and len({axes["stride"].type, int}) == 1
+
+
+def test_the_plot_makes_a_video_for_each_value(client):
+    """Each cell is the video of a run with that value, and the next run has its own again."""
+    info = next(each for each in client.get("script-info") if each["name"] == "x/y/z plot" and not each["is_img2img"])
+    labels, args = [arg["label"] for arg in info["args"]], [arg["value"] for arg in info["args"]]
+    axes = info["args"][labels.index("X type")]["choices"]
+    chosen = {"X type": axes.index("[AnimateDiff] Motion scale"), "Y type": 0, "Z type": 0, "X values": "1, 2"}
+    for label, value in chosen.items():
+        args[labels.index(label)] = value
+    video = {"video_length": 4, "model": "mm_tiny_v3.safetensors", "format": ["GIF", "PNG"]}
+    before = client.frames({**video, "format": ["PNG"]})
+    files = client.written()
+    reply = client.run(video, script_name="x/y/z plot", script_args=args)
+    assert len({path for path in client.written() - files if path.endswith(".gif")}) == 2, reply.kinds
+    assert np.array_equal(client.frames({**video, "format": ["PNG"]}), before)

@@ -52,7 +52,7 @@ def past_mark(cond: Any, change: Callable[[Any], Any]) -> Any:
     """
     text = _text(cond)
     mark, rest = text[:, :1], text[:, 1:]
-    if not torch.allclose(mark.abs(), torch.full_like(mark, _MARK)):
+    if bool((mark.abs() != _MARK).any()):
         return change(cond)
     if not isinstance(cond, dict):
         return torch.cat([mark, change(rest)], dim=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from motion_module.core.module.devices import where_it_can
+
 _BUTTERWORTH_ORDER = 4
 
 
@@ -59,8 +61,11 @@ def mix_frequencies(low: Tensor, high: Tensor, passes: Tensor) -> Tensor:
     Returns:
         f c h w in low's dtype and on its device.
     """
-    axes = (0, 2, 3)
-    mask = torch.fft.ifftshift(passes)[:, None].to(low.device)
+    return where_it_can("FreeInit", _mixed, low, high.to(low.device), torch.fft.ifftshift(passes)[:, None])
+
+
+def _mixed(low: Tensor, high: Tensor, mask: Tensor) -> Tensor:
+    axes, mask = (0, 2, 3), mask.to(low.device)
     mixed = torch.fft.fftn(low.float(), dim=axes) * mask + torch.fft.fftn(high.float(), dim=axes) * (1 - mask)
     return torch.fft.ifftn(mixed, dim=axes).real.to(low.dtype)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from motion_module.core.module.devices import where_it_can
+
 Fade = tuple[float, float]
 """latent_power and latent_scale of a request; the scale counts frames where the power is 1."""
 
@@ -59,7 +61,9 @@ def fade_into_noise(
     else:
         a, b = (_per_frame(share, init) for share in shares(init.shape[0], first, last))
         mixed = init * a + last_latent.to(init) * b + noise.to(init) * (1 - a - b)
-    return mixed if changes is None else torch.lerp(init, mixed, changes.to(init).expand_as(init))
+    if changes is None:
+        return mixed
+    return where_it_can("inpainting", torch.lerp, init, mixed, changes.to(init).expand_as(init))
 
 
 def _per_frame(share: Tensor, like: Tensor) -> Tensor:

@@ -88,8 +88,8 @@ def find_moved_rows(before: Snapshot, after: Snapshot, frames: int, parts: int) 
 
 def _shown(frames: Tensor, rows: Tensor, usual: Sequence[int]) -> list[int] | None:
     """The frame that each row shows, None where that cannot be told: `usual` where nothing speaks against it."""
-    own = torch.tensor(usual, device=rows.device)
-    each = torch.arange(len(usual), device=rows.device)
+    own = torch.tensor(usual)
+    each = torch.arange(len(usual))
     distance = torch.stack([(frames - row).square().sum(dim=1) for row in rows])
     if _equal(rows, rows[-len(frames) :][own]) and not (distance == 0).any():
         return list(usual)  # other latents, but the rows of a frame are alike where the host has them
@@ -184,7 +184,7 @@ class Announced:
 
     def _shows_frames_of(self, layout: RowLayout, x: Tensor) -> bool | None:
         """Whether the rows show the frames of the layout; None where they show none that are known."""
-        latents = self.x[-self.frames :]
+        x, latents = _on_cpu(x), _on_cpu(self.x[-self.frames :])
         if self.moved_rows:
             latents = latents[[row - self.frames * self.parts for row in self.moved_rows[-self.frames :]]]
         shown = [self._shows(latents, x, branch) for branch in layout.branches()]
@@ -200,7 +200,7 @@ class Announced:
             return None
         top, left = corner
         shown = latents[:, :, top : top + rows.shape[2], left : left + rows.shape[3]]
-        unlike = 1 - torch.cosine_similarity(_samples(rows).float(), _samples(shown).float())
+        unlike = 1 - torch.cosine_similarity(_samples(rows), _samples(shown))
         return bool((unlike.nan_to_num(nan=0.0) < _SAME).all())  # a row without numbers shows nothing else
 
     def _has_texts_of(self, layout: RowLayout, text: Tensor) -> bool:
@@ -209,7 +209,7 @@ class Announced:
             return False
         sides = [text_of(self.cond), text_of(self.uncond)]
         tokens = min(side.shape[1] for side in (text, *sides))
-        announced = torch.cat([_samples(side[:, :tokens]) for side in sides]).to(text.device)
+        announced = torch.cat([_samples(side[:, :tokens]) for side in sides])
         order = self.moved_rows or range(len(announced))
         called = _samples(text[:, :tokens])[list(layout.moved_rows or range(layout.rows))]
         alone = layout.parts == 1 and not layout.uncond  # others may ask for the negative prompt alone, too
@@ -225,9 +225,9 @@ def _corner(latents: Tensor, tile: Tensor) -> tuple[int, int] | None:
     if height < 1 or width < 1:
         return None
     points = [(top, left) for top in {0, tile.shape[1] // 2, tile.shape[1] - 1} for left in {0, tile.shape[2] - 1}]
-    probe = torch.cat([tile[:, top, left] for top, left in points]).float()
+    probe = torch.cat([tile[:, top, left] for top, left in points])
     around = torch.cat([latents[:, :, top : top + height, left : left + width] for top, left in points], dim=1)
-    unlike = 1 - torch.cosine_similarity(around.float(), probe[None, :, None, None], dim=1)
+    unlike = 1 - torch.cosine_similarity(around, probe[None, :, None, None], dim=1)
     for candidates in (unlike[:1], unlike):
         index = int(candidates.argmin())
         if float(candidates.flatten()[index]) < _SAME:
@@ -237,9 +237,14 @@ def _corner(latents: Tensor, tile: Tensor) -> tuple[int, int] | None:
 
 
 def _samples(rows: Tensor) -> Tensor:
-    """Values that stand for each row, evenly spread over it."""
+    """Values that stand for each row, evenly spread over it; on the CPU."""
     flat = rows.flatten(1)
-    return flat[:, :: max(1, flat.shape[1] // _SAMPLES)]
+    return _on_cpu(flat[:, :: max(1, flat.shape[1] // _SAMPLES)])
+
+
+def _on_cpu(rows: Tensor) -> Tensor:
+    """In float32 on the CPU, which can compare all that an accelerator may hold, and is waited for in any case."""
+    return rows.cpu().float()
 
 
 def _equal(value: Tensor, other: Tensor) -> bool:

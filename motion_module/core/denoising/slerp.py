@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from motion_module.core.module.devices import where_it_can
 from motion_module.travel import KeyMix
 
 _NEARLY_PARALLEL = 0.9995
@@ -44,6 +45,10 @@ def slerp(v0: Tensor, v1: Tensor, share: Tensor) -> Tensor:
     Returns:
         `(rows, ...)` in v0's dtype.
     """
+    return where_it_can("prompt travel", _slerp, v0, v1, share)
+
+
+def _slerp(v0: Tensor, v1: Tensor, share: Tensor) -> Tensor:
     a, b = v0.flatten(1).float(), v1.flatten(1).float()
     t = share.float()[:, None]
     dot = torch.nn.functional.cosine_similarity(a, b, dim=1, eps=1e-12)[:, None]

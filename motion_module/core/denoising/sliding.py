@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,46 @@ class ModelCall:
     calls: int = 1
 
 
+@dataclass
+class Wanted:
+    """Which frames the model is asked for, shared by those who know and those who ask.
+
+    Attributes:
+        frames: their numbers; None for all.
+        whole: somebody looks at all frames in any case.
+    """
+
+    frames: frozenset[int] | None = None
+    whole: bool = False
+
+    @contextmanager
+    def only(self, frames: frozenset[int]) -> Iterator[None]:
+        """Inside the block nobody looks at what the model makes of the others."""
+        before, self.frames = self.frames, frames
+        try:
+            yield
+        finally:
+            self.frames = before
+
+    def in_any_case(self, whole: bool) -> None:
+        """Whether somebody looks at all frames, whatever is said in a block."""
+        self.whole = whole
+
+    def of(self, windows: list[Window]) -> list[Window]:
+        """The windows with a frame that is wanted; one where there is none."""
+        if self.frames is None or self.whole:
+            return windows
+        return [window for window in windows if not self.frames.isdisjoint(window)] or windows[:1]
+
+
 Apply = Callable[..., Tensor]
 AroundCall = Callable[[ModelCall], AbstractContextManager[None]]
 LayoutOf = Callable[[Tensor, Any], RowLayout]
+
+
+def nothing_around(call: ModelCall) -> AbstractContextManager[None]:
+    """An `AroundCall` that does nothing."""
+    return nullcontext()
 
 
 class SlidingModel:
@@ -46,11 +83,12 @@ class SlidingModel:
 
     Args:
         call_model: the host's; gets rows ordered `(copies f)`.
-        call: told the number of frames of each call.
+        call: told the number of frames of each call, and which they are where it wants to know.
         frames: N, frames of the video.
         options: the windows.
         together: whether the sides of the guidance and `AND` parts may share one call.
         around_call: entered around each call of the model; for ControlNet hints and the like.
+        wanted: the frames that somebody looks at; windows without any are left out, and are 0 in what comes back.
     """
 
     def __init__(
@@ -61,6 +99,7 @@ class SlidingModel:
         options: WindowPlan,
         together: bool = True,
         around_call: AroundCall | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
         self.call_model = call_model
         self.call = call
@@ -68,6 +107,7 @@ class SlidingModel:
         self.options = options
         self.together = together
         self.around_call = around_call or (lambda call: nullcontext())
+        self.wanted = wanted or Wanted()
         self.step = 0
         self.layout_of: LayoutOf = self._usual_layout(1)
         overlap = options.shared_frames
@@ -106,8 +146,9 @@ class SlidingModel:
         if len(windows) == 1 and self.together and layout.whole:
             whole = ModelCall(layout, list(range(layout.rows)), self.frames)
             return self._call_model(whole, x, t, cond, *args, **kwargs)
-        blend = _Blend(layout, "overwrite" if len(windows) == 1 else self.options.blend, self.options.overlap)
-        groups = list(self._groups(layout, windows))
+        wanted = self.wanted.of(windows)
+        blend = _Blend(layout, "overwrite" if len(wanted) == 1 else self.options.blend, self.options.overlap)
+        groups = list(self._groups(layout, wanted))
         for number, (branches, group) in enumerate(groups, start=1):
             rows = [branch[frame] for branch in branches for window in group for frame in window]
             index = torch.tensor(rows, device=x.device)
@@ -115,7 +156,7 @@ class SlidingModel:
             model_call = ModelCall(layout, rows, len(group[0]), number, len(groups))
             out = self._call_model(model_call, xs, ts, conds, *args, **kwargs)
             blend.add(rows, len(group[0]), out)
-        return blend.result().to(x.device)
+        return blend.result(whole=len(wanted) == len(windows)).to(x.device)
 
     def _windows(self) -> list[Window]:
         return self.options.windows(self.step, self.frames)
@@ -129,7 +170,9 @@ class SlidingModel:
                 yield side, windows[start : start + width]
 
     def _call_model(self, model_call: ModelCall, x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
-        with self.call.running(model_call.frames), self.around_call(model_call):
+        layout, rows = model_call.layout, model_call.rows
+        shown = [layout.frame_of(row)[0] for row in rows] if self.call.travels else ()
+        with self.call.running(model_call.frames, shown), self.around_call(model_call):
             return self.call_model(x, t, cond, *args, **kwargs)
 
 
@@ -163,8 +206,9 @@ class _Blend:
         self.total.index_add_(0, index, out.float() * factor)
         self.weight.index_add_(0, index, factor)
 
-    def result(self) -> Tensor:
-        """The mean, in the model's dtype."""
+    def result(self, whole: bool = True) -> Tensor:
+        """The mean, in the model's dtype; 0 for frames that were in no window, if that is not the `whole` video."""
         if self.total is None or self.weight is None:
             raise ValueError("no window has been added")
-        return (self.total / self.weight).to(self.dtype)
+        weight = self.weight if whole else torch.where(self.weight > 0, self.weight, 1)
+        return (self.total / weight).to(self.dtype)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from motion_module.settings import KEEP
+
 HEADS = 8
 
 
@@ -15,13 +17,15 @@ class MotionKind:
         name: as people know it.
         family: the base models it was made for, "SD1.5" or "SDXL".
         groupnorm_over_frames: the UNet's own GroupNorms take their statistics over all frames of a copy.
-        schedule: name of the noise schedule it was trained with, see `schedule.SCHEDULES`.
+        schedule: name of the noise schedule it was trained with, see `schedule.SCHEDULES`; `KEEP` is the checkpoint's.
+        trained_on: how many frames at once it saw in its training, where that is another number than people expect.
     """
 
     name: str
     family: str
     groupnorm_over_frames: bool
     schedule: str
+    trained_on: int | None = None
 
 
 V1 = MotionKind("AnimateDiff v1", "SD1.5", True, "linear")
@@ -31,7 +35,7 @@ LCM = MotionKind("AnimateLCM", "SD1.5", False, "linear")
 LONG_V1 = MotionKind("LongAnimateDiff (v1)", "SD1.5", True, "linear")
 LONG_V2 = MotionKind("LongAnimateDiff (v2)", "SD1.5", False, "linear")
 SDXL = MotionKind("AnimateDiff-SDXL", "SDXL", False, "sqrt-linear 0.020")
-HOTSHOT = MotionKind("HotShot-XL", "SDXL", True, "linear")
+HOTSHOT = MotionKind("HotShot-XL", "SDXL", True, KEEP, trained_on=8)
 SPARSE_CTRL = MotionKind("SparseCtrl", "SD1.5", False, "linear")
 
 LCM_FRAMES = 64
@@ -66,6 +70,10 @@ class ModuleSpec:
     attentions: int = 2
     depth: int = 1
     heads: int = HEADS
+
+    def fits(self, family: str, widths: tuple[int, ...]) -> bool:
+        """Whether it was made for base models of this family whose UNet has these widths."""
+        return (self.kind.family, self.widths) == (family, widths)
 
 
 SPARSE_CTRL_SPEC = ModuleSpec(SPARSE_CTRL, (320, 640, 1280, 1280), 32, has_up=False, attentions=1)

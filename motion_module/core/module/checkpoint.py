@@ -29,8 +29,17 @@ from motion_module.core.module.stored import (
     shared_storages,
 )
 from motion_module.errors import CheckpointError
+from motion_module.memory import is_out_of_memory
 
-__all__ = ["MotionFile", "inspect", "normalise_keys", "open_motion_file", "read_motion_weights", "read_state_dict"]
+__all__ = [
+    "MotionFile",
+    "inspect",
+    "normalise_keys",
+    "open_motion_file",
+    "read_motion_weights",
+    "read_shapes",
+    "read_state_dict",
+]
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 22  # values that are looked at together
@@ -136,6 +145,16 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         return {key: tensor.read(shared) for key, tensor in tensors.items()}
 
 
+def read_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a file, by the names in the file; of the values nothing is read.
+
+    Raises:
+        CheckpointError: as `read_state_dict`.
+    """
+    with _opened(Path(path)) as (_, tensors, _):
+        return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[str, dict[str, StoredTensor], int]]:
     """Name, header and size of a file that is open meanwhile; whatever is wrong with it becomes a sentence."""
@@ -151,11 +170,11 @@ def _opened(path: Path) -> Iterator[tuple[str, dict[str, StoredTensor], int]]:
         raise CheckpointError(f"There is no file {name}, {EXPECTED}") from error
     except UnreadableError as error:
         raise _refusal(name, error) from error
-    except OSError as error:
-        raise _refusal(name, UnreadableError(f"cannot be read ({error.strerror})")) from error
-    except DAMAGE as error:
-        if isinstance(error, RuntimeError) and "memory" in str(error).lower():  # torch's word for too little of it
+    except (OSError, *DAMAGE) as error:
+        if is_out_of_memory(error):
             raise MemoryError(f"{name} does not fit into the memory that is free") from error
+        if isinstance(error, OSError):
+            raise _refusal(name, UnreadableError(f"cannot be read ({error.strerror})")) from error
         raise _refusal(name, damaged()) from error
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.attention import MAX_BATCH_HEADS, TemporalAttention
-from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.call_frames import CallFrames, Factor, times
 
 _CPU_BLOCK = 64  # pixels; measured, see tests/bench/bench_unet.py
 _GPU_BLOCK_VALUES = 1 << 26  # pixels * frames * channels
@@ -56,9 +56,9 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(width)
         self.ff_norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, call: CallFrames) -> Tensor:
+    def forward(self, x: Tensor, scale: Factor) -> Tensor:
         for norm, attention in zip(self.norms, self.attention_blocks, strict=True):
-            x = x + attention(norm(x), call)
+            x = x + attention(norm(x), scale)
         return x + self.ff(self.ff_norm(x))
 
 
@@ -75,21 +75,25 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, x: Tensor, call: CallFrames) -> Tensor:
         """Raises HostError where the rows do not fit the call, ParamError for more frames than were learnt."""
-        copies = call.copies(x.shape[0])
-        if not call.effect:
+        copies, effect, scale = call.copies(x.shape[0]), call.effect_of(x), call.motion_scale_of(x)
+        if not isinstance(effect, Tensor) and not effect:
             return x
         out = self.norm(_in_weights_dtype(x, self.norm.weight)).to(x.dtype).contiguous()
         source, target = _per_pixel(x.contiguous(), copies), _per_pixel(out, copies)
         for block in _blocks(source, self.heads):
-            added = self._of_pixels(_in_weights_dtype(target[block], self.proj_in.weight), call)
-            target[block] = source[block] + added.to(x.dtype).view(target[block].shape) * call.effect
+            call.at(x.shape[0], block[0])
+            added = self._of_pixels(_in_weights_dtype(target[block], self.proj_in.weight), _of_copies(scale, block))
+            added = added.to(x.dtype).view(target[block].shape)
+            target[block] = source[block] + times(added, _of_copies(effect, block))
         return out
 
-    def _of_pixels(self, x: Tensor, call: CallFrames) -> Tensor:
+    def _of_pixels(self, x: Tensor, scale: Factor) -> Tensor:
         """What is added at some pixels of some copies: `(b, pixels, f, c) -> (b * pixels, f, c)`."""
+        if isinstance(scale, Tensor):
+            scale = scale.expand(-1, x.shape[1], -1, -1).reshape(-1, 1, x.shape[2], 1)
         x = self.proj_in(x.flatten(0, 1).contiguous())  # torch is slow at products with strided pixels
         for block in self.transformer_blocks:
-            x = block(x, call)
+            x = block(x, scale)
         return self.proj_out(x)
 
 
@@ -152,6 +156,11 @@ def _blocks(x: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:
     for b in range(0, copies, rows):
         for p in range(0, pixels, limit):
             yield slice(b, b + rows), slice(p, p + limit)
+
+
+def _of_copies(factor: Factor, block: tuple[slice, slice]) -> Factor:
+    """The factor of the copies in a block."""
+    return factor[block[0]] if isinstance(factor, Tensor) else factor
 
 
 def _per_pixel(x: Tensor, copies: int) -> Tensor:

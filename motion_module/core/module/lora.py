@@ -33,12 +33,6 @@ class LowRank:
     up: Tensor
     alpha: float | None = None
 
-    def delta(self, weight: float = 1.0) -> Tensor:
-        """`weight * (alpha / rank) * up @ down`, (out, in), float32 (LoRA, 2106.09685)."""
-        rank = self.down.shape[0]
-        scale = weight * (1.0 if self.alpha is None else self.alpha / rank)
-        return scale * (self.up.float().flatten(1) @ self.down.float().flatten(1))
-
 
 def host_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a LoRA file under kohya's names, which the host's loader knows (see `host_key`)."""

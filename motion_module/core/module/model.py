@@ -97,7 +97,7 @@ def build_motion_model(
     _check_shapes(spec, {key: tuple(value.shape) for key, value in weights.items()}, name)
     model = _without_values(spec, name)
     weights = {key: value.to(device, dtype) for key, value in _with_positions(model, spec, weights).items()}
-    model.load_state_dict(weights, strict=True, assign=True)
+    _assign(model, weights)
     return model.requires_grad_(False).eval()
 
 
@@ -114,6 +114,17 @@ def _with_positions(model: MotionModel, spec: ModuleSpec, weights: Mapping[str, 
     }
     stored = any(key in weights for key in made)
     return dict(weights) if stored else {**weights, **made}
+
+
+def _assign(model: MotionModel, weights: Mapping[str, Tensor]) -> None:
+    """Have the very tensors be the weights (names and shapes fit); `load_state_dict` of torch 2.0 only copies."""
+    for key, value in weights.items():
+        place, _, name = key.rpartition(".")
+        owner = model.get_submodule(place)
+        if isinstance(getattr(owner, name), nn.Parameter):
+            owner.register_parameter(name, nn.Parameter(value, requires_grad=False))
+        else:
+            owner.register_buffer(name, value)
 
 
 def _without_values(spec: ModuleSpec, name: str) -> MotionModel:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from motion_module.core.module.stored import UnreadableError, damaged
+from motion_module.core.module.stored import ForeignError, UnreadableError, damaged
 
 MOST_INSTRUCTIONS = 250_000  # a tensor takes 32: a full Stable Diffusion checkpoint has 60,000
 _VALUES = {
@@ -136,9 +136,9 @@ def read_pickle(file: BinaryIO) -> Any:
         raise damaged() from error
 
 
-def foreign() -> UnreadableError:
+def foreign() -> ForeignError:
     """A pickle may name anything, also what runs code."""
-    return UnreadableError(
+    return ForeignError(
         "holds other Python objects than weights and was not opened, because they could run code",
         "please use a .safetensors file",
     )

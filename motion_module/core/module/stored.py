@@ -74,6 +74,10 @@ class UnreadableError(Exception):
         self.advice = advice
 
 
+class ForeignError(UnreadableError):
+    """A pickle names other objects than weights: what it holds is not known, and it may be as it should be."""
+
+
 class MissingError(UnreadableError):
     """There is no such file."""
 

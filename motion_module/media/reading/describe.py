@@ -1,4 +1,4 @@
-"""What a video or a folder of pictures is, told by headers: no picture is decoded."""
+"""What a video or a folder of pictures is, by its headers: no picture is decoded."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ class Description:
         count: how many frames it has; None where only reading them all tells.
         about: how many it has as far as its header says, which may be wrong; None where that says nothing.
         fps: frames per second to about 2 digits; None where its header does not say.
-        has_sound: there is a sound track.
-        probe: what ffmpeg has told about a film; None for pictures.
+        probe: what ffmpeg says about a film; None for pictures.
     """
 
     path: Path
@@ -39,7 +38,6 @@ class Description:
     count: int | None = None
     about: int | None = None
     fps: float | None = None
-    has_sound: bool = False
     probe: Probe | None = None
 
 
@@ -78,7 +76,7 @@ def describe_folder(folder: Path, pictures: Sequence[Path], first: int = 0) -> D
 def _film(path: Path, beat: Beat) -> Description:
     film = probe(path, beat)
     check_size(*film.size)
-    return Description(path, *film.size, None, round(film.frames) or None, film.fps, film.sound, film)
+    return Description(path, *film.size, None, round(film.frames) or None, film.fps, film)
 
 
 def _animation(path: Path) -> Description:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from motion_module.media import file_lock, private_folder
+from motion_module.media import file_lock, placing, private_folder
 from motion_module.media.child import Beat, silent
 from motion_module.media.reading.reader import Extract, file_name
 
@@ -233,7 +233,7 @@ def _made(folder: Path, make: Callable[[Path], Extract]) -> Stored:
         part.mkdir(mode=0o700)
         extract = make(part)
         _write_index(part, extract)
-        part.rename(folder)
+        placing.replace(part, folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         file_lock.remove(_lock(folder))

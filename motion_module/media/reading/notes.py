@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -39,7 +40,8 @@ class Notes:
 
     def remove(self) -> None:
         """They are not needed any more."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody holds them; they go with their folder
+            self.path.unlink(missing_ok=True)
 
 
 def _is_row(line: bytes) -> bool:

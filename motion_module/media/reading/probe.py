@@ -89,7 +89,7 @@ def reading_ffmpeg() -> str:
     try:
         return ffmpeg_path()
     except WriterError as error:
-        raise ReaderError(str(error).rstrip(".")) from error
+        raise ReaderError(str(error)) from error
 
 
 def probe(path: Path, beat: Beat = silent) -> Probe:

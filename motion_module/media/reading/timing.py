@@ -8,7 +8,7 @@ from fractions import Fraction
 
 _NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (12, 24, 30, 48, 60, 120))
 _NEAR = Fraction(1, 50)
-_ROUNDED = Fraction(1, 100)  # files are told to have 29.97 and 23.98 frames per second
+_ROUNDED = Fraction(1, 100)  # files are said to have 29.97 and 23.98 frames per second
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from motion_module.media.writing.clip import ClipInfo
 from motion_module.media.writing.encoded import VideoWriter
 from motion_module.media.writing.isobmff import with_exif
 from motion_module.media.writing.metadata import exif_comment
@@ -19,10 +20,7 @@ class AvifWriter(VideoWriter):
     even = False
 
     def arguments(self) -> list[str]:
-        options = [*_QUALITY, "-loop", str(self.info.loop)]
-        if self.info.rate < 1:  # libaom takes no unit of time above a second
-            options += ["-fps_mode", "passthrough", "-enc_time_base", f"1/{self.info.rate.numerator}"]
-        return options
+        return [*av1_options(self.info), "-loop", str(self.info.loop)]
 
     def finish(self) -> None:
         super().finish()
@@ -31,3 +29,9 @@ class AvifWriter(VideoWriter):
 
 
 WRITER = AvifWriter
+
+
+def av1_options(info: ClipInfo) -> list[str]:
+    """ffmpeg's options for AV1 of a clip, whatever file it goes into."""
+    slow = ["-fps_mode", "passthrough", "-enc_time_base", f"1/{info.rate.numerator}"]
+    return [*_QUALITY, *(slow if info.rate < 1 else [])]  # libaom takes no unit of time above a second

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from PIL import Image
 
 from motion_module.formats import Format
 from motion_module.media.errors import WriterError
+from motion_module.media.placing import place
 from motion_module.media.writing.clip import ClipInfo
 from motion_module.media.writing.names import Claim
 from motion_module.settings import Settings
@@ -50,6 +51,7 @@ class Writer(ABC):
         self.frames_written = 0
         self._frames_seen = 0
         self._size: tuple[int, int] | None = None
+        self._moved_from: Path | None = None
 
     def __enter__(self) -> Writer:
         try:
@@ -71,7 +73,7 @@ class Writer(ABC):
         elif self.one_size and image.size != self._size:
             raise WriterError(
                 f"Frame {self._frames_seen} is {image.width}x{image.height}, the frames before it are "
-                f"{self._size[0]}x{self._size[1]}."
+                f"{self._size[0]}x{self._size[1]}"
             )
         self._frames_seen += 1
         if int((self._frames_seen - 1) * self._pace) < self.frames_written:
@@ -87,9 +89,10 @@ class Writer(ABC):
                 self.abort(error)
                 return
             if not self.frames_written:
-                raise WriterError("There are no frames to write.")
+                raise WriterError("There are no frames to write")
             self.finish()
-            os.replace(self.part, self.final)
+            wanted, self.final = self.final, place(self.part, self.final)
+            self._moved_from = wanted if wanted != self.final else None
         finally:
             self._discard()
 
@@ -101,10 +104,13 @@ class Writer(ABC):
     @property
     def note(self) -> str:
         """What a person should know of the finished file; "" if nothing."""
-        if not self.left_out:
-            return ""
-        held = f"{self.frames_written} of the {self._frames_seen} frames"
-        return f"it holds {held}, because browsers slow down more than {self.row.fastest} a second"
+        notes = []
+        if self._moved_from is not None:
+            notes.append(f"as {self.final.name}, because another program has {self._moved_from.name} open")
+        if self.left_out:
+            held = f"{self.frames_written} of the {self._frames_seen} frames"
+            notes.append(f"it holds {held}, because browsers slow down more than {self.row.fastest} a second")
+        return ", and ".join(notes)
 
     @property
     def left_out(self) -> int:
@@ -133,7 +139,7 @@ class Writer(ABC):
         """Stop and close whatever is open."""
 
     def close_quietly(self, file: BinaryIO) -> None:
-        """Close a file that is given up; what stopped it may stop its buffer too, and has been told already."""
+        """Close a file that is given up; what stopped it may stop its buffer too, and is known already."""
         try:
             file.close()
         except OSError:
@@ -144,4 +150,5 @@ class Writer(ABC):
         if self.part.is_dir():
             shutil.rmtree(self.part, ignore_errors=True)
         else:
-            self.part.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody holds it; it goes with its folder
+                self.part.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from PIL import Image
 Frame = TypeVar("Frame")
 
 APPEND, WITHOUT_FIRST, WITHOUT_LAST = 0, 1, 2
+_WITH_ALPHA = ("LA", "PA", "RGBA", "RGBa")
 PING_PONG = (APPEND, WITHOUT_FIRST, WITHOUT_LAST)
 
 
@@ -76,6 +77,11 @@ class Clip:
 def encodable(text: str) -> str:
     """A text as UTF-8 can hold it. Halves of a surrogate pair, which JSON can bring, become "?"."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether something of a picture may be transparent."""
+    return image.mode in _WITH_ALPHA or "transparency" in image.info
 
 
 def with_reverse(frames: Sequence[Frame], reverse: Iterable[int]) -> list[Frame]:

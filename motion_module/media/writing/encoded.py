@@ -1,14 +1,14 @@
-"""What MP4, WEBM and AVIF share: frames go to an ffmpeg process, the infotext through a file of tags."""
+"""What the formats share that ffmpeg encodes: frames go to an ffmpeg process, the infotext through a file of tags."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import ClassVar
 
 from PIL import Image
 
-from motion_module.media.ffmpeg import FrameProcess, even_rgb_bytes, require_encoder
+from motion_module.media.ffmpeg import FrameProcess, require_encoder, widened_bytes
 from motion_module.media.reading.probe import input_options
 from motion_module.media.writing.base import Writer
 from motion_module.media.writing.metadata import ffmetadata
@@ -30,12 +30,16 @@ class VideoWriter(Writer):
         encoder: ffmpeg's name of the encoder.
         container: ffmpeg's name of the file format.
         even: widen odd sides by one pixel of their own edge.
+        smallest: widen shorter sides to so many pixels.
         sound: ffmpeg's encoder of sound and its options; () where the format is silent.
+        transparent: the first frame is RGBA, and so the file is; those behind it become what it is.
     """
 
     encoder: str
     container: ClassVar[str]
     even: bool
+    smallest: ClassVar[int] = 1
+    transparent: bool
     sound: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -47,6 +51,7 @@ class VideoWriter(Writer):
         return to_yuv("yuv420p")
 
     def open(self) -> None:
+        self.transparent = False
         self._path = require_encoder(self.encoder, self.container)
         self._stack = ExitStack()
         self._process: FrameProcess | None = None
@@ -54,15 +59,20 @@ class VideoWriter(Writer):
         self._tags.write_text(ffmetadata({"comment": self.info.infotext}), encoding="utf-8", newline="")
 
     def add(self, image: Image.Image) -> None:
-        size, pixels = even_rgb_bytes(image) if self.even else (image.size, image.tobytes())
         if self._process is None:
-            process = FrameProcess(self._path, size, str(self.info.rate), self._command())
+            self.transparent = image.mode == "RGBA"
+        wanted = "RGBA" if self.transparent else "RGB"
+        image = image if image.mode == wanted else image.convert(wanted)
+        size, pixels = widened_bytes(image, self.even, self.smallest)
+        if self._process is None:
+            process = FrameProcess(self._path, size, str(self.info.rate), self._command(), alpha=self.transparent)
             self._process = self._stack.enter_context(process)
         self._process.write(pixels)
 
     def finish(self) -> None:
         self._stack.close()
-        self._tags.unlink()
+        with suppress(OSError):  # somebody holds it; it goes with its folder
+            self._tags.unlink()
 
     def abort(self, error: BaseException) -> None:
         self._stack.__exit__(type(error), error, error.__traceback__)

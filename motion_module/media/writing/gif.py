@@ -16,6 +16,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from motion_module.media.child import finished
+from motion_module.media.placing import replace
 from motion_module.media.writing.base import Writer
 from motion_module.media.writing.palette import PaletteTracker
 from motion_module.media.writing.steady import KEPT, Drawing, SteadyPainter
@@ -55,7 +57,7 @@ class GifWriter(Writer):
         self._file.write(bytes([_EXTENSION, 0xF9, 4, _LEAVE_IN_PLACE | see_through]))
         self._delay_at = self._file.tell()
         self._file.write(struct.pack("<HBB", delay, KEPT if drawing.keeps else 0, 0))
-        own = b"" if table == self._table else table
+        own = table if drawing.changes and table != self._table else b""
         flags = 0x80 | _size_bits(own) if own else 0
         self._file.write(struct.pack("<BHHHHB", _IMAGE, 0, 0, *image.size, flags) + own + picture)
 
@@ -136,9 +138,13 @@ def _shrink(path: Path) -> None:
         logger.warning("gifsicle is not installed: the GIF is saved without it.")
         return
     smaller = path.with_name(f"{path.name}.small")
-    command = [program, "-O3", "-Okeep-empty", "--no-warnings", "-o", str(smaller), str(path)]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=_GIFSICLE_LIMIT_S)
-        smaller.replace(path)
-    except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("gifsicle failed, the GIF is saved without it: %s", error)
+        command = [program, "-O3", "-Okeep-empty", "--no-warnings", "-o", str(smaller), str(path)]
+        done = finished(command, _GIFSICLE_LIMIT_S)
+        if not done.returncode:
+            replace(smaller, path)
+            return
+        reason = done.stderr.decode("utf-8", errors="replace").strip() or f"exit code {done.returncode}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = str(error)
+    logger.warning("gifsicle failed, the GIF is saved without it: %s", reason)

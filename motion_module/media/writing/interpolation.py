@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -68,6 +69,30 @@ def motion_compensated(frames: Sequence[Image.Image], between: int, closed: bool
             yield Image.frombytes("RGB", (width, height), pixels).crop((0, 0, *size)) if beyond else frames[index]
 
 
+def along_flow(frames: Sequence[Image.Image], between: int, closed: bool = False) -> Iterator[Image.Image]:
+    """Interpolate along the motion that OpenCV's optical flow finds. Across a cut it repeats frames instead.
+
+    Args:
+        frames: pictures of one size. They come back as they are; those between them are RGB, or RGBA where some are
+            transparent.
+        between: how many are made between two, from 1.
+        closed: also between the last and the first.
+
+    Yields:
+        `interpolated_count` pictures; two frames and one picture between them are held at a time.
+
+    Raises:
+        WriterError: OpenCV is missing, or the sizes differ.
+    """
+    _check_sizes(frames)
+    flow = _optical_flow().Flow()
+    for index, frame in enumerate(frames):
+        yield frame
+        after = (index + 1) % len(frames)
+        if after or (closed and len(frames) > 1):
+            yield from flow.between(frame, frames[after], between)
+
+
 def pairwise(
     frames: Sequence[Image.Image], between: int, predict: Predictor, closed: bool = False
 ) -> Iterator[Image.Image]:
@@ -92,6 +117,20 @@ def pairwise(
 def check_motion_compensation() -> None:
     """Raise WriterError where `motion_compensated` cannot work: ffmpeg, or its filter, is missing."""
     require_filter(_FILTER)
+
+
+def check_optical_flow() -> None:
+    """Raise WriterError where `along_flow` cannot work: OpenCV is missing."""
+    _optical_flow()
+
+
+def _optical_flow() -> ModuleType:
+    """What needs OpenCV, which WebUIs bring and which nothing else here needs."""
+    try:
+        from motion_module.media.writing import optical_flow
+    except ImportError as error:
+        raise WriterError(f"OpenCV (the package opencv-python) cannot be used: {error}") from error
+    return optical_flow
 
 
 def _halved(first: Image.Image, last: Image.Image, steps: int, predict: Predictor) -> Iterator[Image.Image]:
@@ -137,7 +176,7 @@ def _check_sizes(frames: Sequence[Image.Image]) -> None:
     sizes = {frame.size for frame in frames}
     if len(sizes) > 1:
         shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise WriterError(f"Frames of several sizes ({shown}) cannot be interpolated.")
+        raise WriterError(f"Frames of several sizes ({shown}) cannot be interpolated")
 
 
 def _padded_size(size: tuple[int, int]) -> tuple[int, int]:

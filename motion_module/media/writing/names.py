@@ -11,6 +11,8 @@ from pathlib import Path
 
 _NUMBERED = re.compile(r"\.?(\d{5,})[-.]")
 _ATTEMPTS = 10_000
+_LARGEST_SEED = (1 << 32) - 1  # that the WebUI draws
+_BEHIND_STEM = 20  # suffixes, a folder's frames; Windows wants room for a name of MS-DOS behind a folder's path
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,30 @@ def claimed(folder: Path, seed: int, request_id: str = "") -> Iterator[Claim]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     number, work = _claim_number(folder)
-    mark = re.sub(r"[^A-Za-z0-9_-]", "", request_id)[:64]
-    stem = "-".join([f"{number:05}", str(int(seed)), *([mark] if mark else [])])
     try:
-        yield Claim(folder, stem, work)
+        yield Claim(folder, _stem(number, seed, request_id), work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def longest_path(folder: Path, request_id: str) -> int:
+    """How many characters the longest path of a claim in `folder` may have."""
+    return len(str(_work(folder, 0) / _stem(0, _LARGEST_SEED, request_id))) + _BEHIND_STEM
+
+
+def _stem(number: int, seed: int, request_id: str) -> str:
+    mark = re.sub(r"[^A-Za-z0-9_-]", "", request_id)[:64]
+    return "-".join([f"{number:05}", str(int(seed)), *([mark] if mark else [])])
+
+
+def _work(folder: Path, number: int) -> Path:
+    return folder / f".{number:05}.part"
 
 
 def _claim_number(folder: Path) -> tuple[int, Path]:
     number = max(_numbers(folder), default=-1) + 1
     for _ in range(_ATTEMPTS):
-        work = folder / f".{number:05}.part"
+        work = _work(folder, number)
         try:
             work.mkdir()
         except FileExistsError:

@@ -14,7 +14,7 @@ from PIL import Image
 from motion_module.formats import format_named
 from motion_module.media.errors import WriterError, describe
 from motion_module.media.writing import WRITERS, Writer
-from motion_module.media.writing.clip import Clip
+from motion_module.media.writing.clip import Clip, has_alpha
 from motion_module.media.writing.names import Claim
 from motion_module.settings import Settings
 from motion_module.wording import for_client
@@ -72,7 +72,7 @@ class _Lane:
                     # Pillow keeps the options of a running save on the picture itself, so each thread has its own.
                     writer.write_frame(frame.copy())
                 if not self._complete:
-                    raise WriterError("The frames ended early.")
+                    raise WriterError("The frames ended early")
         except Exception as error:  # noqa: BLE001 - whatever breaks one encoder must not cost the others
             self.failure = error
         for _ in frames:  # a full queue would hold up the others
@@ -89,7 +89,7 @@ def write_clip(
     """Write a clip in several formats. A format that fails leaves no file and costs the others nothing.
 
     Args:
-        clip: frames of any mode; they are written as RGB.
+        clip: frames of any mode; they are written as RGB, or as RGBA where they are transparent and the format can be.
         formats: names of `WRITERS`.
         claim: the name that belongs to the clip (`names.claimed`).
         settings: the person's; None is those that nobody has changed.
@@ -105,10 +105,9 @@ def write_clip(
     complete = False
     try:
         for number, frame in enumerate(clip.frames, start=1):
-            rgb = frame if frame.mode == "RGB" else frame.convert("RGB")
-            rgb.load()  # a lazily opened file must not be decoded by several threads at once
+            rgb, whole = _in_modes(frame)
             for lane in lanes.values():
-                lane.put(rgb)
+                lane.put(whole if lane.writer.row.alpha else rgb)
             if on_frame:
                 on_frame(number)
         complete = True
@@ -117,6 +116,14 @@ def write_clip(
             lane.close(complete)
         done = {name: lane.join() for name, lane in lanes.items()}
     return _report(lanes, done)
+
+
+def _in_modes(frame: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """A frame as RGB, and as RGBA if it is transparent; both decoded, as several threads must not do that at once."""
+    whole = frame.convert("RGBA") if has_alpha(frame) else frame
+    rgb = frame if frame.mode == "RGB" else frame.convert("RGB")
+    rgb.load()
+    return rgb, whole if has_alpha(frame) else rgb
 
 
 def _report(lanes: dict[str, _Lane], done: dict[str, list[Path]]) -> WriteReport:

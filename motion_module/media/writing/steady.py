@@ -49,11 +49,13 @@ class Drawing:
         indices: for every pixel the index of its colour in the table, (h, w) uint8.
         table: the colours, (256, 3) uint8.
         keeps: whether pixels of the frame before show through, at the index `KEPT`.
+        changes: whether anything is drawn, and so a colour of the table used.
     """
 
     indices: NDArray[np.uint8]
     table: NDArray[np.uint8]
     keeps: bool
+    changes: bool
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class SteadyPainter:
         before, self._before = self._before, frame
         strokes = self._first(frame, image) if before is None else self._next(frame, before, image)
         indices = self._lay(strokes, frame)
-        return Drawing(indices.reshape(image.size[::-1]), strokes.table, not strokes.drawn.all())
+        drawn = strokes.drawn
+        return Drawing(indices.reshape(image.size[::-1]), strokes.table, not drawn.all(), bool(drawn.any()))
 
     def _lay(self, strokes: _Strokes, frame: Planes) -> NDArray[np.uint8]:
         """Lay pixels over what is shown; the indices for the whole frame, (n,)."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from PIL import Image
@@ -54,15 +55,30 @@ class WebpWriter(Writer):
         for name, chunk in _chunks(buffer.getvalue()):
             if name in (b"VP8 ", b"VP8L"):
                 return chunk
-        raise WriterError("Pillow wrote a WEBP without a picture.")
+        raise WriterError("Pillow wrote a WEBP without a picture")
 
 
 WRITER = WebpWriter
 
 
+def in_memory(frames: Sequence[Image.Image], fps: float) -> bytes:
+    """A few small frames as an animated WEBP without end, made as fast as can be; equal frames may be merged.
+
+    Args:
+        frames: one at least, all of one size.
+        fps: above 0.
+    """
+    buffer, times = io.BytesIO(), [round(frame * 1000 / fps) for frame in range(len(frames) + 1)]
+    durations = [max(1, end - start) for start, end in itertools.pairwise(times)]
+    frames[0].save(
+        buffer, "WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, method=0, quality=80
+    )
+    return buffer.getvalue()
+
+
 def _start(size: tuple[int, int], loop: int, exif: bool) -> bytes:
     if max(size) > _LARGEST_SIDE:
-        raise WriterError(f"A WEBP has {_LARGEST_SIDE} pixels a side at most, not {max(size)}.")
+        raise WriterError(f"A WEBP has {_LARGEST_SIDE} pixels a side at most, not {max(size)}")
     flags = _HAS_ANIMATION | (_HAS_EXIF if exif else 0)
     canvas = struct.pack("<I", flags) + _uint24(size[0] - 1) + _uint24(size[1] - 1)
     animation = struct.pack("<IH", 0, loop)

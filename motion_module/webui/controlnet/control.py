@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modules import errors
-from motion_module.core.denoising.sliding import AroundCall, ModelCall
+from motion_module.core.denoising.sliding import AroundCall, nothing_around
 from motion_module.errors import ParamError, UserError
 from motion_module.media.errors import ReaderError
 from motion_module.params import VideoParams
@@ -35,8 +35,13 @@ class Control:
         params: what was asked for.
         source: the request's video or folder, which need not be read yet; see `take`.
 
+    Attributes:
+        is_there: ControlNet is installed.
+        takes_source: a unit takes the frames of the request's video.
+        has_units: units are enabled.
+
     Raises:
-        ParamError: a unit has no picture or a bad folder, or nobody takes the frames of the video.
+        ParamError: a unit has no picture or a bad folder.
     """
 
     def __init__(self, p: Processing, params: VideoParams, source: Source | None) -> None:
@@ -46,16 +51,9 @@ class Control:
         self._last_error = _newest_error()
         self._offered = _offered(source)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, self._offered) for unit in self._units}
-        masks_used = source is not None and source.masks and init_images(p)  # by img2img
-        if self._offered is not None and not masks_used and self._offered not in self._sources.values():
-            why = (
-                "every enabled ControlNet unit has pictures of its own; take them out of one"
-                if self._units
-                else "no ControlNet unit is enabled that could take its frames; enable one"
-            )
-            asked = str(getattr(params, self._offered.name))[:200]
-            name = mention(self._offered.name)
-            raise ParamError(f"{name} is {asked!r}, but {why}, or leave {name} empty")
+        self.is_there = controlnet_of(p) is not None
+        self.takes_source = self._offered is not None and self._offered in self._sources.values()
+        self.has_units = bool(self._units)
 
     def take(self, video: VideoIn) -> None:
         """The request's video has been read: units that wait for its frames take them."""
@@ -83,15 +81,26 @@ class Control:
         Raises:
             ParamError: a keyframe is beyond the last frame, or a picture cannot be read.
         """
+        self.check_keyframes(frames)
         values = list(self._p.script_args)
         for unit in self._units:
             source = self._sources[unit.number]
             if source is not None:
-                _check_keyframes(unit, source, frames)
                 unit.give(_readable(unit, source, frames, pictures), frames, self._p)
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.arg_index] = unit.settings
         return type(self._p.script_args)(values)
+
+    def check_keyframes(self, frames: int) -> None:
+        """See that every keyframe is a frame of a video of so many frames.
+
+        Raises:
+            ParamError: one is beyond the last frame.
+        """
+        for unit in self._units:
+            source = self._sources[unit.number]
+            if source is not None:
+                _check_keyframes(unit, source, frames)
 
     def check_ready(self) -> None:
         """See that ControlNet has taken its units; the host has printed and forgotten its error.
@@ -118,7 +127,7 @@ class Control:
     def handing_out(self, frames: int) -> Iterator[AroundCall]:
         """Around `p.sample`: what goes around each call of the model."""
         if not self._units:
-            yield _nothing_around
+            yield nothing_around
             return
         with handed_out(self._p, self._params_of_units(), self._travels(frames)) as around:
             yield around
@@ -220,8 +229,3 @@ def _folder_of(masks: Sequence[Path]) -> str:
 def _newest_error() -> Any:
     records = getattr(errors, "exception_records", None)
     return records[-1] if records else None
-
-
-@contextmanager
-def _nothing_around(call: ModelCall) -> Iterator[None]:
-    yield

@@ -16,12 +16,11 @@ from typing import Any
 
 from motion_module.errors import ParamError, UserError
 from motion_module.webui.request.allowed_paths import is_limited, permitted
-from motion_module.wording import value_text
+from motion_module.wording import names_text, value_text
 
 _BATCH, _SIMPLE, _MERGE = "batch", "simple", "merge"  # values of ControlNet's InputMode
 _IMAGE_FIELDS = ("image", "input_image")
 _PICTURES = (*_IMAGE_FIELDS, "mask", "mask_image")
-_MOST_NAMES = 20  # in a sentence
 
 
 def read_unit(external: Any, number: int, value: Any) -> Any:
@@ -177,8 +176,7 @@ def _check_model(external: Any, unit: Any, number: int) -> None:
     if state is None or getattr(module, "do_not_need_model", False) or _finds(state, str(unit.model)):
         return
     names = list(state.cn_models_names.values())
-    more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    allowed = f"allowed is one of {', '.join(names[:_MOST_NAMES])}{more}" if names else "its folder of models is empty"
+    allowed = f"allowed is one of {names_text(names)}" if names else "its folder of models is empty"
     raise ParamError(f"ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}")
 
 

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from modules import shared
 from motion_module.errors import ParamError
-from motion_module.media.errors import ReaderError
-from motion_module.media.reading.folders import picture_files
 from motion_module.paths import typed_path
 from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, set_mode
 from motion_module.webui.host_types import Processing, is_img2img
-from motion_module.webui.request.allowed_paths import check_inside, permitted
+from motion_module.webui.request.allowed_paths import permitted
+from motion_module.webui.request.mask_matching import masks_in_order
+from motion_module.webui.request.picture_lists import pictures_listed
 from motion_module.webui.request.read import script_of, values_of
 
 _EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
@@ -136,8 +135,7 @@ class Unit:
         """
         if not source.masks or not self._takes_masks(source):
             return []
-        masks = listed(source.masks, f"mask: of ControlNet unit {self.number}")
-        return list(masks[: pictures if len(masks) >= pictures else 1])
+        return masks_in_order(listed(source.masks, f"mask: of ControlNet unit {self.number}"), pictures)
 
     def _takes_masks(self, source: Files) -> bool:
         return source.name.startswith(_OWN) or bool(getattr(self.settings, "is_inpaint", False))
@@ -232,12 +230,7 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
     folder = permitted(name, folder)
     if not os.path.isdir(folder):  # which has no errors of its own, for a name that is too long
         raise ParamError(f"{name} is {folder[:200]!r}, and there is no such folder")
-    check_inside(name, Path(folder))
-    try:
-        picture_files(Path(folder))
-    except ReaderError as error:
-        raise ParamError(f"{name} is {folder[:200]!r}; {error}") from error
-    files = tuple(Path(file) for file in shared.listfiles(folder) if file.lower().endswith(_PICTURES))
+    files = tuple(map(Path, pictures_listed(name, folder, _PICTURES)))
     if not files:
         raise ParamError(f"{name} is {folder[:200]!r}, and there is no picture in it")
     return files
@@ -253,11 +246,11 @@ def _for_controlnet(file: Path | Image.Image) -> str | np.ndarray:
 
 
 def _masks(folder: str, count: int) -> list[str | None]:
-    """One mask for each picture, or the first for all where there are fewer; as ControlNet does it."""
+    """The mask of each picture."""
     if not folder:
         return [None] * count
-    files = [str(file) for file in listed(folder, "mask:")]
-    return list(files[:count]) if len(files) >= count else [files[0]] * count
+    files: list[str | None] = [str(file) for file in masks_in_order(listed(folder, "mask:"), count)]
+    return files if len(files) == count else files * count
 
 
 def _resize_as_img2img(settings: Any, mode: int) -> None:

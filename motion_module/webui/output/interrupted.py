@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modules import shared
+from motion_module.patching import assign_items, drop_items
 from motion_module.webui.host_types import Processing, State, is_stopped
 
 LABEL = "AnimateDiff unfinished"  # in the infotext
@@ -14,12 +15,13 @@ LABEL = "AnimateDiff unfinished"  # in the infotext
 @contextmanager
 def noted(p: Processing, unfinished: dict[int, str]) -> Iterator[None]:
     """One `p.sample`: whether it was stopped goes into the infotext, and into `unfinished` by the video's number."""
-    p.extra_generation_params.pop(LABEL, None)  # the video before was skipped
+    drop_items(p.extra_generation_params, [LABEL])  # the video before was skipped
     yield
     if is_stopped(shared.state):
         state: State = shared.state
         where = f"interrupted in step {min(state.sampling_step + 1, state.sampling_steps)} of {state.sampling_steps}"
-        unfinished[p.iteration] = p.extra_generation_params[LABEL] = where
+        unfinished[p.iteration] = where
+        assign_items(p.extra_generation_params, {LABEL: where})
 
 
 def are_saved() -> bool:
@@ -30,4 +32,5 @@ def are_saved() -> bool:
 def sentence(where: str) -> str:
     """What a person reads about a video that was stopped."""
     saved, state = ("saved", "on") if are_saved() else ("not saved", "off")
-    return f'AnimateDiff: the video is unfinished, {where}. It was {saved}: "Save interrupted images" is {state}.'
+    setting = '"Save interrupted images" (Settings, Saving images/grids)'
+    return f"AnimateDiff: the video is unfinished, {where}. It was {saved}: {setting} is {state}."

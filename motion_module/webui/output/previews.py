@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -37,10 +38,12 @@ def forget_old(most: int = _KEPT) -> None:
     """
     try:
         newest_last = sorted(_folder().glob("*.gif"), key=lambda path: path.stat().st_mtime)
-        for path in newest_last[: max(len(newest_last) - most, 0)]:
-            path.unlink(missing_ok=True)
-    except OSError as error:  # somebody else's, or still open
+    except OSError as error:
         logger.debug("Old previews stay: %s", describe(error))
+        return
+    for path in newest_last[: max(len(newest_last) - most, 0)]:
+        with suppress(OSError):  # somebody else's, or still open
+            path.unlink(missing_ok=True)
 
 
 def _folder() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -14,11 +15,13 @@ from motion_module.media.writing.clip import ClipInfo
 from motion_module.params import VideoParams
 from motion_module.webui.answers import comments_of, message_for
 from motion_module.webui.host_types import Processed, Processing
-from motion_module.webui.output import previews, script_runs
+from motion_module.webui.output import previews, script_runs, told
 from motion_module.webui.output.saved_video import SavedVideo, embedded
+from motion_module.webui.progress import progress_of
 
 FILES_KEY = "AnimateDiff files"
 MESSAGES_KEY = "AnimateDiff messages"
+PAGE_KEY = "AnimateDiff page"
 
 
 def publish(p: Processing, processed: Processed, params: VideoParams, saved: list[SavedVideo]) -> None:
@@ -29,24 +32,31 @@ def publish(p: Processing, processed: Processed, params: VideoParams, saved: lis
     and a video of which nothing would be left is there as its first frame. The page's gallery gets pictures that it
     shows moving, a script (X/Y/Z plot, prompt matrix) one for each video. Every entry of `processed.images` has its
     infotext at the same place in `processed.infotexts`. The paths, and what could not be saved, are in the result's
-    JSON under `extra_generation_params`, from which the page makes players and links, and in the comments below the
-    gallery.
+    JSON under `extra_generation_params`; there is also what the page makes players and links from. The comments below
+    the gallery say what was made.
     """
     to_script = _serves_script(p)
     entries = list(_for_api(params, saved) if answers_a_client(p) else _for_gallery(params, saved, to_script))
     processed.images = [image for image, _ in entries]
     processed.infotexts = [infotext for _, infotext in entries]
     processed.index_of_first_image = 0
-    paths = [video.paths for video in saved if video.paths]
+    results = _results(p, saved)
     messages = [message_for(p, message) for video in saved for message in video.messages]
-    lines = messages + [f"Saved {', '.join(named.values())}" for named in paths]
+    lines = messages + told.lines(saved, None if to_script else progress_of(p).seconds)
     if to_script:
-        paths = script_runs.add_lines(p, processed, lines, paths)
+        results = dict(script_runs.add_lines(p, processed, lines, results))
     else:
         processed.comments += "".join(f"{line}\n" for line in lines)
-    all_messages = list(dict.fromkeys([*comments_of(p), *messages]))
-    added = {key: value for key, value in ((FILES_KEY, paths), (MESSAGES_KEY, all_messages)) if value}
+    results[MESSAGES_KEY] = list(dict.fromkeys([*comments_of(p), *messages]))
+    added = {key: value for key, value in results.items() if value}
     processed.extra_generation_params = {**(processed.extra_generation_params or {}), **added}
+
+
+def _results(p: Processing, saved: list[SavedVideo]) -> dict[str, list[Any]]:
+    results: dict[str, list[Any]] = {FILES_KEY: [video.paths for video in saved if video.paths]}
+    if not getattr(p, "is_api", False):
+        results[PAGE_KEY] = [told.for_page(video) for video in saved if video.kept]
+    return results
 
 
 def answers_a_client(p: Processing) -> bool:
@@ -97,12 +107,12 @@ def _moving_pictures(params: VideoParams, video: SavedVideo) -> list[Path]:
     shown = [path for name in formats.IN_IMG for path in video.files.get(name, [])]
     if not shown and set(video.files if video.stays else params.format) & set(formats.VIDEOS):
         info = ClipInfo(video.fps, params.loop_number, embedded(video.infotext))
-        return previews.preview(video.frames, info, video.seed)
+        shown = video.stand_ins = previews.preview(video.frames, info, video.seed)
     return shown
 
 
 def _allow_page(video: SavedVideo) -> None:
-    """Let the page load the video's files (javascript/animatediff_videos.js), wherever the person had them saved."""
+    """Let the page load the video's files (javascript/animatediff_results.js), wherever the person had them saved."""
     page = getattr(shared, "demo", None)
     for name, paths in video.files.items():
         for path in () if name in formats.FOLDERS else paths:

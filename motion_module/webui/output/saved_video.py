@@ -12,12 +12,13 @@ from PIL import Image
 from modules import shared
 from motion_module import formats
 from motion_module.errors import HostError
-from motion_module.media.writing.clip import APPEND, PING_PONG, Clip, ClipInfo, with_reverse
+from motion_module.media.writing.clip import APPEND, Clip, ClipInfo, with_reverse
 from motion_module.params import VideoParams
 from motion_module.webui.host_types import Processing
 from motion_module.webui.output.folders import claim_name, folder_of, rescue_frames
 from motion_module.webui.output.sound import sound_for
-from motion_module.webui.output.write import Written, write_frames
+from motion_module.webui.output.write import Length, Written, write_frames
+from motion_module.webui.plan.written import reverse_options
 from motion_module.webui.progress import progress_of
 from motion_module.webui.request import interpolation
 from motion_module.webui.request.video_source import VideoIn
@@ -48,24 +49,29 @@ class SavedVideo:
         infotext: generation parameters of its first frame.
         seed: seed of its first frame.
         fps: frames per second of `frames`.
+        length: of its files.
         files: finished files by format; one for each frame where the format is a folder.
         messages: sentences for the person about what did not work.
         stays: whether the files stay; those of an interrupted video may not.
+        stand_ins: what the page's gallery shows in its place, besides its own files.
     """
 
     frames: list[Image.Image]
     infotext: str
     seed: int
     fps: float = ClipInfo.fps
+    length: Length = field(default_factory=lambda: Length(0, ClipInfo.fps))
     files: dict[str, list[Path]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     stays: bool = True
+    stand_ins: list[Path] = field(default_factory=list)
 
     @classmethod
     def unwritten(cls, generated: Generated, params: VideoParams) -> SavedVideo:
         """A video of which nothing is saved yet."""
-        frames = with_reverse(generated.frames, _reverse_options(params, len(generated.frames)))
-        return cls(frames, generated.infotext, generated.seed)
+        frames = with_reverse(generated.frames, reverse_options(params, len(generated.frames)))
+        length = Length(len(frames), params.fps)
+        return cls(frames, generated.infotext, generated.seed, length=length)
 
     @property
     def paths(self) -> dict[str, str]:
@@ -76,11 +82,22 @@ class SavedVideo:
             name: str(files[0].parent if name in formats.FOLDERS else files[0]) for name, files in self.files.items()
         }
 
+    @property
+    def kept(self) -> dict[str, list[Path]]:
+        """All files that stay, in the order of the table; also the frames that the host has saved by itself."""
+        if not self.stays:
+            return {}
+        by_host = [getattr(frame, "already_saved_as", None) for frame in self.frames]
+        files = {formats.PNG: [Path(path) for path in by_host if path]} if all(by_host) else {}
+        files = {**files, **self.files}
+        return {name: files[name] for name in formats.WRITTEN if files.get(name)}
+
     def take(self, written: Written) -> None:
         """Note what has been written, and what has not."""
         report = written.report
-        self.frames, self.fps, self.files = list(written.frames), written.fps, report.files
-        failures = [f"AnimateDiff could not save {name}: {why.rstrip('.')}." for name, why in report.failures.items()]
+        self.frames, self.fps, self.length = list(written.frames), written.fps, written.length
+        self.files = report.files
+        failures = [f"AnimateDiff could not save {name}: {why}." for name, why in report.failures.items()]
         notes = [f"AnimateDiff saved {name}, but {note}." for name, note in report.notes.items()]
         self.messages += [*written.messages, *failures, *notes]
 
@@ -144,20 +161,13 @@ def save_video(
 def _clip_info(params: VideoParams, generated: Generated, source: VideoIn | None) -> tuple[ClipInfo, list[str]]:
     """What the writers have to know, and why there is no sound, though it was asked for."""
     frames = len(generated.frames)
-    sound, messages = sound_for(source, params, frames, APPEND in _reverse_options(params, frames))
+    sound, messages = sound_for(source, params, frames, APPEND in reverse_options(params, frames))
     return ClipInfo(params.fps, params.loop_number, embedded(generated.infotext), sound), messages
 
 
 def _formats_to_write(params: VideoParams, frame_files: Sequence[Path]) -> list[str]:
     elsewhere = host_saves_frames(params) or (frame_files and params.interp == "Off")
     return [name for name in params.format if name in formats.WRITTEN and not (name == formats.PNG and elsewhere)]
-
-
-def _reverse_options(params: VideoParams, frames: int) -> tuple[int, ...]:
-    """A closed loop that fits into one context window is made by playing it back."""
-    if not params.reverse and params.closed_loop.wraps and frames <= params.batch_size:
-        return PING_PONG
-    return tuple(params.reverse)
 
 
 def _returns_frames(params: VideoParams) -> bool:

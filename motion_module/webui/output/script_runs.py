@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules import processing
+from motion_module.patching import assign
 from motion_module.webui.host_types import Processing
 
 
 class _Line(str):
-    """A line of the comments that knows what the runs of its script have saved, in a list that grows with each run."""
+    """A line of the comments that knows what the runs of its script have saved, in lists that grow with each run."""
 
-    files: list[dict[str, str]]
+    saved: dict[str, list[Any]]
 
 
 def add_lines(
-    p: Processing, processed: Any, lines: Sequence[str], files: Sequence[dict[str, str]]
-) -> list[dict[str, str]]:
+    p: Processing, processed: Any, lines: Sequence[str], saved: Mapping[str, Sequence[Any]]
+) -> dict[str, list[Any]]:
     """Add the lines of one run to the comments of its script's result.
 
     The plot shows a copy of its first cell's result, so that this one learns what later cells say: all cells are
@@ -27,22 +28,22 @@ def add_lines(
         p: of this run.
         processed: its result; becomes one that has the comments of all runs.
         lines: what is said of this run.
-        files: what it has saved.
+        saved: what it has saved, by the keys of the result.
 
     Returns:
-        What all runs of the script have saved, a list that grows with them.
+        What all runs of the script have saved, in lists that grow with them.
     """
-    before = (line.files for line in p.comments if isinstance(line, _Line))
-    together = next(before, [])
-    together += files
+    before = (line.saved for line in p.comments if isinstance(line, _Line))
+    together: dict[str, list[Any]] = next(before, {})
+    for key, values in saved.items():
+        together.setdefault(key, []).extend(values)
     for text in lines:
         line = _Line(text)
-        line.files = together
+        line.saved = together
         p.comment(line)
     own = processed.comments
-    processed.__class__ = _OfScript
-    processed.script_lines = p.comments
-    processed.comments = own
+    assign(processed, __class__=_OfScript, script_lines=p.comments)
+    assign(processed, comments=own)
     return together
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from modules import shared
 from motion_module.media.errors import describe
 from motion_module.params import VideoParams
+from motion_module.webui.host_counters import show
 from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import interrupted
 from motion_module.webui.output.response import answers_a_client, publish
@@ -17,6 +18,10 @@ from motion_module.webui.output.saved_video import Generated, SavedVideo, save_v
 from motion_module.webui.progress import progress_of
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.video_source import VideoIn
+
+_log = logging.getLogger(__name__)
+Saved = dict[int, SavedVideo | None]
+"""Number of a video, from 0 -> what is saved of it; None from when saving it has begun until it is finished."""
 
 
 def save_videos(
@@ -26,6 +31,7 @@ def save_videos(
     frames: int,
     source: VideoIn | None = None,
     unfinished: Mapping[int, str] | None = None,
+    saved: Saved | None = None,
 ) -> list[SavedVideo]:
     """Save every video of a finished run and put the results in the place of its pictures.
 
@@ -36,27 +42,73 @@ def save_videos(
         frames: frames of each video, as generated.
         source: the video that came in; its messages are passed on, and its sound if that is wanted.
         unfinished: number of a video, from 0 -> where it was interrupted.
+        saved: is told of each video, also where a later one fails.
 
     Raises:
         HostError: a video could not be saved in any of its formats.
     """
-    saved: list[SavedVideo] = []
+    results: list[SavedVideo] = []
+    saved = {} if saved is None else saved
     progress = progress_of(p)
     progress.saving()
     with ExitStack() as stack:
         for number, generated in enumerate(_videos(processed, frames)):
-            shared.state.textinfo = f"AnimateDiff: saving video {number + 1}"
-            where = (unfinished or {}).get(number)
-            if where is None or interrupted.are_saved():
-                saved.append(_kept_video(p, params, generated, source, number))
-            else:
-                saved.append(_unsaved_video(stack, p, params, generated, source))
-            saved[-1].messages += [interrupted.sentence(where)] if where is not None else []
+            show(f"saving video {number + 1}")
+            saved[number] = None
+            video = _video(stack, p, params, generated, source, number, (unfinished or {}).get(number))
+            saved[number] = video
+            results.append(video)
             progress.finished()
-        if saved:
-            saved[0].messages[:0] = source.messages if source is not None else ()
-            publish(p, processed, params, saved)
-    return saved
+        if results:
+            results[0].messages[:0] = source.messages if source is not None else ()
+            publish(p, processed, params, results)
+    return results
+
+
+def save_rest(
+    p: Processing,
+    processed: Processed,
+    params: VideoParams,
+    frames: int,
+    source: VideoIn | None,
+    unfinished: Mapping[int, str],
+    saved: Saved,
+) -> None:
+    """Save the videos of a run that has failed, as far as that has not been tried. Nobody gets a result of it.
+
+    Args:
+        p, params, frames, source, unfinished: see `save_videos`.
+        processed: what is finished; stays as it is.
+        saved: those that are saved, or were to be; is told of the others.
+    """
+    progress_of(p).saving()
+    for number, generated in enumerate(_videos(processed, frames)):
+        if number in saved or (number in unfinished and not interrupted.are_saved()):
+            continue
+        show(f"saving video {number + 1}")
+        saved[number] = None
+        try:
+            saved[number] = _kept_video(p, params, generated, source, number)
+        except Exception:  # noqa: BLE001 - the sentence of what has failed first must come out, whatever fails next
+            _log.exception("video %d, which was finished, could not be saved", number + 1)
+
+
+def _video(
+    stack: ExitStack,
+    p: Processing,
+    params: VideoParams,
+    generated: Generated,
+    source: VideoIn | None,
+    number: int,
+    where: str | None,
+) -> SavedVideo:
+    """A video whose files stay, unless it was interrupted (`where`) and the person does not save such ones."""
+    if where is None or interrupted.are_saved():
+        video = _kept_video(p, params, generated, source, number)
+    else:
+        video = _unsaved_video(stack, p, params, generated, source)
+    video.messages += [interrupted.sentence(where)] if where is not None else []
+    return video
 
 
 def _kept_video(

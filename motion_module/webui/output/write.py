@@ -15,12 +15,26 @@ from motion_module.media.errors import WriterError, describe
 from motion_module.media.writing.clip import Clip, ClipInfo
 from motion_module.media.writing.names import Claim
 from motion_module.media.writing.saving import WriteReport, write_clip
+from motion_module.webui.host_counters import show
 from motion_module.webui.request.interpolation import Interpolation
 from motion_module.webui.settings import settings_of
 from motion_module.wording import for_client, number_text
 
 logger = logging.getLogger(__name__)
 OnShare = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Length:
+    """How many frames a video has, and how many of them are shown in a second."""
+
+    frames: int
+    fps: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it plays."""
+        return self.frames / self.fps
 
 
 @dataclass
@@ -30,12 +44,14 @@ class Written:
     Attributes:
         frames: all frames, those made between others included where they were to be kept.
         fps: frames per second of `frames`.
+        length: of the files, in which there are also frames between others.
         report: what became of each format.
         messages: sentences for the person about what did not work.
     """
 
     frames: Sequence[Image.Image]
     fps: float
+    length: Length
     report: WriteReport = field(default_factory=WriteReport)
     messages: list[str] = field(default_factory=list)
 
@@ -59,7 +75,7 @@ class Progress:
     def __call__(self, done: int) -> None:
         """So many frames have been passed on to the writers."""
         speed = number_text(round(done / max(self._clock() - self._start, 1e-6), 1))
-        shared.state.textinfo = f"AnimateDiff: saving frame {done} of {self._frames}, {speed} frames/s"
+        show(f"saving frame {done} of {self._frames}, {speed} frames/s")
         if self._on_share is not None:
             self._on_share(done / max(self._frames, 1))
 
@@ -91,12 +107,13 @@ def write_frames(
             return _interpolated(frames, info, formats, claim, between, keep, on_share)
         except Exception as error:  # whatever breaks it must not cost the generated frames
             why = describe(error)
-            message = f"AnimateDiff could not interpolate the frames, so they stay as generated: {why.rstrip('.')}."
+            message = f"AnimateDiff could not interpolate the frames, so they stay as generated: {why}."
             unexpected = None if isinstance(error, (UserError, WriterError)) else error
             logger.warning("%s", for_client(message), exc_info=unexpected)
         written = write_frames(frames, info, formats, claim, on_share=on_share)
         return replace(written, messages=[message])
-    return Written(frames, info.fps, _write(frames, info, formats, claim, len(frames), on_share))
+    report = _write(frames, info, formats, claim, len(frames), on_share)
+    return Written(frames, info.fps, Length(len(frames), info.fps), report)
 
 
 def _interpolated(
@@ -119,8 +136,9 @@ def _interpolated(
             yield frame
 
     faster = replace(info, fps=between.fps(info.fps))
-    report = _write(passing(), faster, formats, claim, between.count(len(frames)), on_share)
-    return Written(made, faster.fps, report) if keep else Written(frames, info.fps, report)
+    length = Length(between.count(len(frames)), faster.fps)
+    report = _write(passing(), faster, formats, claim, length.frames, on_share)
+    return Written(made, faster.fps, length, report) if keep else Written(frames, info.fps, length, report)
 
 
 def _write(

@@ -9,13 +9,16 @@ from gradio.context import Context
 
 from motion_module.params import VideoParams
 from motion_module.webui.plan import prompts
-from motion_module.webui.plan.facts import Facts
+from motion_module.webui.plan.facts import Facts, host_shows_noise, steps_of_img2img
+from motion_module.webui.request import motion_modules
 
 _ELEMENTS = {  # name here -> what the WebUI calls the element
     "width": "{tab}_width",
     "height": "{tab}_height",
     "steps": "{tab}_steps",
     "sampler": "{tab}_sampling",
+    "scheduler": "{tab}_scheduler",
+    "cfg_scale": "{tab}_cfg_scale",
     "batch_size": "{tab}_batch_size",
     "batch_count": "{tab}_batch_count",
     "styles": "{tab}_styles",
@@ -23,9 +26,16 @@ _ELEMENTS = {  # name here -> what the WebUI calls the element
     "negative_prompt": "{tab}_neg_prompt",
     "hires": "{tab}_hr-checkbox",
     "hires_steps": "{tab}_hires_steps",
+    "hires_scale": "{tab}_hr_scale",
+    "hires_width": "{tab}_hr_resize_x",
+    "hires_height": "{tab}_hr_resize_y",
+    "denoising_strength": "{tab}_denoising_strength",
     "hr_prompt": "hires_prompt",
     "hr_negative_prompt": "hires_neg_prompt",
+    "batch_folder": "{tab}_batch_input_dir",
 }
+_PICTURES = ("img2img_image", "img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base")
+_PICTURE = "picture "
 PROMPTS = tuple(prompts.OF_PICTURES)
 
 
@@ -34,9 +44,20 @@ def host_components(tab: str) -> dict[str, Any]:
 
     Call it inside the tab, when the host has built its own part.
     """
-    by_elem_id = {getattr(block, "elem_id", None): block for block in Context.root_block.blocks.values()}
+    by_elem_id = _by_elem_id()
     elements = {name: by_elem_id.get(element.format(tab=tab)) for name, element in _ELEMENTS.items()}
     return {name: component for name, component in elements.items() if component is not None}
+
+
+def picture_components(tab: str) -> dict[str, Any]:
+    """The places for the picture that img2img starts from, of which the tab that is chosen counts; by names for
+    `facts_of_page`, to which only goes whether there is one. Call it as `host_components`."""
+    by_elem_id = _by_elem_id() if tab == "img2img" else {}
+    return {f"{_PICTURE}{name}": by_elem_id[name] for name in _PICTURES if name in by_elem_id}
+
+
+def _by_elem_id() -> dict[str | None, Any]:
+    return {getattr(block, "elem_id", None): block for block in Context.root_block.blocks.values()}
 
 
 def facts_of_page(tab: str, params: VideoParams, values: Mapping[str, Any]) -> Facts:
@@ -45,23 +66,32 @@ def facts_of_page(tab: str, params: VideoParams, values: Mapping[str, Any]) -> F
     Args:
         tab: txt2img or img2img.
         params: our own fields.
-        values: those of `host_components`.
+        values: those of `host_components`, and whether there is something in `picture_components`.
     """
     known = values if params.enable else {}  # a prompt that is no travel is nobody's concern without a video
     texts = {name: str(known.get(name) or "") for name in (PROMPTS if known.get("hires") else PROMPTS[:2])}
     styles = known.get("styles") or []
+    places = [value for name, value in known.items() if name.startswith(_PICTURE)]
     steps = _whole(known, "steps", Facts.steps[0])
+    if tab == "img2img" and "denoising_strength" in known:
+        own = float(known["denoising_strength"] or 0)
+        steps = steps_of_img2img(steps, own if params.strength is None else params.strength)
     return Facts(
         tab="img2img" if tab == "img2img" else "txt2img",
         width=_whole(known, "width", Facts.width),
         height=_whole(known, "height", Facts.height),
         steps=(steps, _whole(known, "hires_steps", steps)) if known.get("hires") else (steps,),
+        hires_scale=float(known.get("hires_scale") or Facts.hires_scale),
+        hires_size=(_whole(known, "hires_width", 0), _whole(known, "hires_height", 0)),
         sampler=str(known.get("sampler") or ""),
         batch_size=_whole(known, "batch_size", Facts.batch_size),
         batch_count=_whole(known, "batch_count", Facts.batch_count),
         pictures=int(tab == "img2img"),
-        source_is_unread=tab == "img2img" or bool(params.video_source or params.video_path),
+        lacks_picture=bool(places) and not any(places) and not known.get("batch_folder"),
+        source_is_unread=bool(params.video_source or params.video_path),
         texts={name: (text,) for name, text in texts.items()},
+        modules=motion_modules.files() if params.enable else {},
+        shows_noise=host_shows_noise(),
         read={name: (prompts.as_read(name, text, styles),) for name, text in texts.items()},
     )
 

@@ -1,26 +1,28 @@
-"""A plain panel, made from the table of parameters."""
+"""The panel, laid out from the table of parameters: what everybody needs, then parts that fold out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from modules.ui_components import InputAccordion
+from motion_module.familiar_params import GROUPS, MEMORY
 from motion_module.fields import Field
 from motion_module.params import VideoParams
-from motion_module.settings import Settings
-from motion_module.webui.page import panel_notes
+from motion_module.webui.page import module_field, module_memory, panel_notes, pasted, preset_row, video_card
+from motion_module.webui.page.module_memory import ModuleMemory
+from motion_module.webui.page.video_card import VideoCard
+from motion_module.webui.page.widgets import widget
 from motion_module.webui.plan import infotext
-from motion_module.webui.request import motion_modules
-from motion_module.webui.settings import usable
 
-_ANIMATIONS = [".gif", ".webp", ".apng", ".png", ".avif", ".mkv"]  # what browsers do not count as video
-_UNREADABLE = (OSError, ValueError, SyntaxError, AssertionError, KeyError, TypeError, Image.DecompressionBombError)
+_STYLE = Path(__file__).with_name("panel.css")
 InfotextField = tuple[Any, Callable[[dict[str, Any]], Any]]
 
 
@@ -32,11 +34,61 @@ class Panel:
         fields: the components, whose values become the script's arguments.
         infotext_fields: (component, function of the pasted generation parameters).
         paste_field_names: the keys in the generation parameters that belong to the panel.
+        connect: has the panel follow its own fields and the WebUI's; to be called when all of both are there.
     """
 
     fields: list[Any]
     infotext_fields: list[InfotextField]
     paste_field_names: list[str]
+    connect: Callable[[], None]
+
+
+@dataclass
+class _Layout:
+    """A panel while it is built.
+
+    Attributes:
+        tab: txt2img or img2img.
+        elem_id: the host's naming of elements.
+        shown: field -> component.
+        parts: title -> the part that folds out.
+        video: what stands below the upload of a video.
+        memory: what stands below the fields of the part "Module and memory".
+    """
+
+    tab: str
+    elem_id: Callable[[str], str]
+    shown: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    video: VideoCard = field(init=False)
+    memory: ModuleMemory = field(init=False)
+
+    def part(self, title: str) -> None:
+        """A part of the panel; what has no title stands open."""
+        members = {name: of for name, of in _table().items() if of.group == title}
+        used = any(self.on_tab(of) for of in members.values())
+        if title:
+            self.parts[title] = gr.Accordion(title, open=False, visible=used, elem_id=self.elem_id(_slug(title)))
+        with self.parts.get(title) or nullcontext():
+            for _, line in groupby(sorted(members.items(), key=lambda row: row[1].line), key=lambda row: row[1].line):
+                self.line(dict(line))
+            if title == MEMORY:
+                self.memory = module_memory.build(self.elem_id)
+
+    def line(self, members: Mapping[str, Field]) -> None:
+        """Fields beside each other."""
+        if "model" in members:  # which has a line of its own
+            self.shown["model"] = module_field.build(members["model"], self.elem_id("model"))
+            return
+        with gr.Row(visible=any(map(self.on_tab, members.values()))):
+            for name, of in members.items():
+                self.shown[name] = widget(name, of, self.on_tab(of), self.elem_id(name))
+        if "video_source" in members:
+            self.video = video_card.build(self.shown["video_source"], self.elem_id)
+
+    def on_tab(self, of: Field) -> bool:
+        """The field has a meaning on this tab."""
+        return self.tab in of.tabs
 
 
 def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
@@ -46,85 +98,33 @@ def build(is_img2img: bool, elem_id: Callable[[str], str]) -> Panel:
         is_img2img: which tab it is for.
         elem_id: the host's naming of elements.
     """
-    table = {name: field for name, field in VideoParams.table().items() if name != "enable"}
-    shown: dict[str, Any] = {}
+    layout = _Layout("img2img" if is_img2img else "txt2img", elem_id)
     with InputAccordion(False, label="AnimateDiff", elem_id=elem_id("enable")) as enable:
-        hint = gr.HTML(elem_id=elem_id("hint"))
-        for group in dict.fromkeys(field.group for field in table.values()):
-            members = {name: field for name, field in table.items() if field.group == group}
-            with gr.Group(), gr.Row(visible=any(_on_tab(field, is_img2img) for field in members.values())):
-                for name, field in members.items():
-                    shown[name] = _widget(name, field, _on_tab(field, is_img2img), elem_id(name))
-        panel_notes.follow(hint, {"enable": enable, **shown}, "img2img" if is_img2img else "txt2img")
-    fields = [enable, *(shown[name] for name in table)]
-    pasted: list[InfotextField] = [
-        (field, partial(_pasted, name)) for name, field in zip(["enable", *table], fields, strict=True)
-    ]
-    return Panel(fields, pasted, [infotext.LABEL])
+        gr.HTML(f"<style>{_STYLE.read_text('utf8')}</style>", visible=False)
+        with gr.Column(elem_id=elem_id("panel"), elem_classes=["animatediff-panel"]):
+            presets = preset_row.build(layout.tab, elem_id)
+            layout.part(GROUPS[0])
+            hint = gr.HTML(elem_id=elem_id("hint"))
+            for title in GROUPS[1:]:
+                layout.part(title)
+        shown = {"enable": enable, **layout.shown}
+        files = {"video_source": layout.video.path}
+        notes = panel_notes.build(hint, layout.parts, shown, files, layout.tab, elem_id("plan"))
+
+    def connect() -> None:
+        notes.follow()
+        presets.follow(layout.shown)
+        layout.video.follow(layout.shown)
+        layout.memory.follow(notes.ask)
+
+    in_order = {"enable": enable, **{name: layout.shown[name] for name in _table()}}
+    paste: list[InfotextField] = [(of, partial(pasted.value_of, name)) for name, of in in_order.items()]
+    return Panel([*in_order.values()], [*paste, (notes.pasted, pasted.left_out)], [infotext.LABEL], connect)
 
 
-def _pasted(name: str, generation: dict[str, Any]) -> Any:
-    value = infotext.field_of(name, generation)
-    labels = VideoParams.table()[name].labels
-    if value is not None and labels:
-        return [labels[choice] for choice in value]
-    return gr.update() if value is None else value
+def _table() -> dict[str, Field]:
+    return {name: of for name, of in VideoParams.table().items() if name != "enable"}
 
 
-def _on_tab(field: Field, is_img2img: bool) -> bool:
-    return ("img2img" if is_img2img else "txt2img") in field.tabs
-
-
-def _widget(name: str, field: Field, visible: bool, elem_id: str) -> Any:
-    default = _default(name)
-    common = {"label": field.label, "elem_id": elem_id, "visible": visible, "info": field.help}
-    if name == "model":
-        return gr.Dropdown(choices=motion_modules.names(), value=default, **common)
-    if field.kind == "bool":
-        return gr.Checkbox(value=default, **common)
-    if field.kind == "choice":
-        return gr.Radio(choices=list(field.choices), value=default, **common)
-    if field.kind == "choices":
-        choices = list(field.labels or field.choices)
-        return gr.CheckboxGroup(choices=choices, value=default, **common)
-    if field.kind == "image":
-        return _read_by_us(gr.Image(type="pil", label=field.label, elem_id=elem_id, visible=visible))
-    if field.kind == "video":
-        types = ["video", *_ANIMATIONS]
-        return _read_by_us(gr.File(file_types=types, label=field.label, elem_id=elem_id, visible=visible))
-    if field.kind in ("int", "number"):
-        whole = 0 if field.kind == "int" else None
-        limits = {"minimum": field.low, "maximum": field.high, "step": field.step}
-        return _read_by_us(gr.Number(value=default, precision=whole, **limits, **common))
-    return gr.Textbox(value=default, **common)
-
-
-def _read_by_us(field: Any) -> Any:
-    """Let what gradio refuses in a component of ours come to our own check, which names the field.
-
-    Gradio's refusal would be a message that does not, over the old picture, and a progress bar that waits for ever. The
-    limits stay in the page as a help for the person. The component keeps its class, by which the host knows whose
-    defaults it can save.
-    """
-    field.preprocess = _as_sent if isinstance(field, gr.Number) else partial(_opened_or_as_sent, field.preprocess)
-    return field
-
-
-def _as_sent(value: Any) -> Any:
-    return value
-
-
-def _opened_or_as_sent(preprocess: Callable[[Any], Any], value: Any) -> Any:
-    """The uploaded file or picture, or the file's name or the text, where it is gone or no picture."""
-    try:
-        return preprocess(value)
-    except _UNREADABLE:
-        return value.get("name") if isinstance(value, dict) else value
-
-
-def _default(name: str) -> Any:
-    if name == "model":
-        return next(iter(motion_modules.names()), "")
-    if name == "format":
-        return usable(Settings.default_save_formats) or VideoParams.default_of(name)
-    return VideoParams.default_of(name)
+def _slug(title: str) -> str:
+    return title.lower().replace(" ", "_")

@@ -1,13 +1,14 @@
-"""The section "AnimateDiff" of the host's settings page, made from the table of settings."""
+"""The section "AnimateDiff" of the host's settings page, made from the table of settings; runs read them anew."""
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import gradio as gr
 
 from modules import shared
-from motion_module.settings import Setting, Settings
+from motion_module.settings import PREFIX, Setting, Settings
 
 SECTION = ("animatediff", "AnimateDiff")
 _LONGEST_SLIDER = 100  # steps
@@ -15,13 +16,25 @@ _LONGEST_SLIDER = 100  # steps
 
 def register() -> None:
     """Add the settings; the host calls this once when it builds its settings."""
+    group = ""
     for row in Settings.rows():
+        if row.group != group:
+            group = row.group
+            _add_title(group)
         component, arguments = _widget(row)
         shown = {**arguments, **shared.hide_dirs} if row.names_folders else arguments
         info = shared.OptionInfo(
             row.default, row.field.label, component, shown, section=SECTION, restrict_api=row.names_folders
         )
-        shared.opts.add_option(row.name, info)
+        shared.opts.add_option(row.name, info.needs_reload_ui() if row.reload else info)
+
+
+def _add_title(group: str) -> None:
+    name = f"{PREFIX}{group.replace(' ', '_').lower()}_title"
+    for key, title in shared.options_section(
+        SECTION, {name: shared.OptionHTML(f"<h3>{html.escape(group)}</h3>")}
+    ).items():
+        shared.opts.add_option(key, title)
 
 
 def _widget(row: Setting[Any]) -> tuple[Any, dict[str, Any]]:

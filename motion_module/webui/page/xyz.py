@@ -15,7 +15,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.answers import answering
 from motion_module.webui.host_types import Processing
 from motion_module.webui.request import module_choice, motion_modules
-from motion_module.webui.request.read import give_axis, request_of
+from motion_module.webui.request.read import give_axis, params_of
 from motion_module.wording import mention, value_text
 
 FILE = "xyz_grid.py"
@@ -80,7 +80,7 @@ def _options(kind: Any) -> list[Any]:
 
 
 def _is_compared(name: str, field: Field) -> bool:
-    return field.recorded and (name == "model" or field.kind in ("bool", "int", "number", "choice"))
+    return field.recorded and (name == "model" or field.kind in ("bool", "int", "number", "values", "choice"))
 
 
 def _choices(name: str, field: Field) -> Callable[[], list[str]] | None:
@@ -106,7 +106,7 @@ def _confirm(name: str, field: Field, p: Processing, values: Sequence[Any]) -> N
         ParamError: one sentence with the field, the value and what is allowed.
     """
     with answering(p):
-        if not request_of(p).enable:
+        if not params_of(p).enable:
             off = f"{mention('enable')} is {value_text(False)}"
             raise ParamError(f"{off}, so the axis {label_of(field)} has no effect; switch it on")
         for value in values:

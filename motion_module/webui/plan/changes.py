@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from motion_module.webui.answers import worded_for
-from motion_module.webui.host_types import Processing, init_images
+from motion_module.webui.host_types import Processing, init_images, is_img2img
 from motion_module.webui.plan import infotext
 from motion_module.webui.plan.job_lists import one_video_each
 from motion_module.webui.plan.plan import Plan
@@ -17,7 +17,9 @@ def changes_of_request(p: Processing, request: Request) -> dict[str, Any]:
     """Those that the host's `setup_prompts` and the `process` of other scripts have to see."""
     frames = request.frames
     changes = {**one_video_each(p, frames), "batch_size": frames, "do_not_save_grid": True}
-    pictures = init_images(p)
+    pictures, strength = init_images(p), request.params.strength
+    if is_img2img(p) and strength is not None:
+        changes["denoising_strength"] = strength
     if len(pictures) > frames:
         changes["init_images"] = pictures[:frames]
     return changes

@@ -20,11 +20,20 @@ _BARE = re.compile(r"[A-Za-z0-9_.+/ -]+")
 def write(params: VideoParams, **extra: Any) -> str:
     """The entry's text: `enable: true, model: mm.safetensors, video_length: 16, ...`.
 
+    Fields that are as in a new panel are left out, but for those that are always there: whoever reads the entry takes
+    the table's defaults for what it does not name, never a person's own.
+
     Args:
         params: what was asked for.
         extra: what else to record: the module's hash, the version.
     """
-    return ", ".join(f"{name}: {_write_value(value)}" for name, value in {**params.recorded(), **extra}.items())
+    table, default = params.table(), VideoParams()
+    fields = {
+        name: value
+        for name, value in params.recorded().items()
+        if table[name].always or value != getattr(default, name)
+    }
+    return ", ".join(f"{name}: {_write_value(value)}" for name, value in {**fields, **extra}.items())
 
 
 def read(text: str) -> dict[str, Any]:
@@ -32,15 +41,25 @@ def read(text: str) -> dict[str, Any]:
 
     An infotext may come from another version or another extension: what cannot be read is left out.
     """
+    return _parsed(text)[0]
+
+
+def left_out(text: str) -> dict[str, str]:
+    """Field of an entry -> why its value cannot be read, as a sentence with mentions and without a full stop."""
+    return _parsed(text)[1]
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], dict[str, str]]:
     table = VideoParams.table()
     fields: dict[str, Any] = {}
+    faults: dict[str, str] = {}
     for name, raw in _ITEM.findall(text):
         if name in table and table[name].recorded:
             try:
                 fields[name] = read_value(name, table[name], _read_value(raw.strip()))
-            except ParamError:
-                continue
-    return fields
+            except ParamError as error:
+                faults[name] = error.sentence
+    return fields, faults
 
 
 def field_of(name: str, generation: Mapping[str, Any]) -> Any:

@@ -17,9 +17,12 @@ from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.webui.host_types import Checkpoint
 from motion_module.webui.plan import infotext
+from motion_module.webui.plan.module_notes import module_notes
 from motion_module.webui.plan.request import Request
 from motion_module.webui.request import module_choice, motion_modules
+from motion_module.webui.request.module_choice import Base, base_of
 from motion_module.webui.request.motion_modules import ModuleFile
+from motion_module.window_counts import window_counts_after
 from motion_module.wording import mention
 
 
@@ -28,56 +31,53 @@ class Plan:
     """A request, and what is done for it.
 
     Attributes:
-        request: what is asked for; its frames are counted.
+        request: what is asked for; its frames are counted, or 0 where nobody has.
         module: the motion module's file.
-        model: its layers, on the CPU.
-        checkpoint: the title of the one that is loaded.
+        checkpoint: the title of the one that the video is made with.
         seeds: of the first frame of each video, where they are drawn already.
         pictures: that img2img starts from.
         messages: sentences for the person, besides those of the request.
+
+    Raises:
+        ParamError: the motion module sees fewer frames at once than it is to.
     """
 
     request: Request
     module: ModuleFile
-    model: MotionModel = field(repr=False, compare=False)
     checkpoint: str = ""
     seeds: tuple[int, ...] = ()
     pictures: tuple[Image.Image, ...] = field(default=(), repr=False, compare=False)
     messages: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        context, learnt = self.request.params.batch_size, self.module.spec.frames
+        if min(self.request.frames, context) > learnt:
+            raise ParamError(f"{mention('batch_size')} is {context}; {self.module.name} sees {learnt} frames at most")
+
     @classmethod
-    def of(
-        cls,
-        request: Request,
-        sd_model: Checkpoint,
-        seeds: Sequence[int] = (),
-        pictures: Sequence[Image.Image] = (),
+    def foreseen(
+        cls, request: Request, base: Base, seeds: Sequence[int] = (), pictures: Sequence[Image.Image] = ()
     ) -> Plan:
-        """The plan for a request with this checkpoint.
+        """The plan for a request with this checkpoint, as far as headers of files tell; nothing is loaded.
 
         Args:
             request: what is asked for.
-            sd_model: the host's loaded model.
+            base: the checkpoint.
             seeds, pictures: see `Plan`.
 
         Raises:
             ParamError: there is no such motion module, or it sees fewer frames at once than it is to.
-            CheckpointError: it is damaged, or does not fit the checkpoint.
+            CheckpointError: it does not fit the checkpoint, or is no motion module.
         """
-        params = request.params
-        choice = module_choice.choose(params.model, request.facts.modules, sd_model)
-        learnt = choice.file.spec.frames
-        if min(request.frames, params.batch_size) > learnt:
-            raise ParamError(
-                f"{mention('batch_size')} is {params.batch_size}; {choice.file.name} sees {learnt} frames at most"
-            )
-        checkpoint = str(getattr(getattr(sd_model, "sd_checkpoint_info", None), "title", ""))
-        return cls(request, choice.file, choice.model, checkpoint, tuple(seeds), tuple(pictures), choice.messages)
+        file = module_choice.foreseen(request.params.model, request.facts.modules, base)
+        said = (*([f"{base.unread}."] if base.unread else []), *module_notes(file, request))
+        return cls(request, file, base.title, tuple(seeds), tuple(pictures), said)
 
     @property
     def params(self) -> VideoParams:
         """The fields as they are used: the module by its name, the frames as counted."""
-        return dataclasses.replace(self.request.params, model=self.module.name, video_length=self.request.frames)
+        added = max(0, self.request.frames - self.request.facts.before)
+        return dataclasses.replace(self.request.params, model=self.module.name, video_length=added)
 
     @property
     def infotext(self) -> str:
@@ -85,17 +85,27 @@ class Plan:
         source = self.request.source
         title = source.title if source is not None else ""
         extra = {"source": title, "mm_hash": motion_modules.short_hash(self.module), "version": __version__}
-        return infotext.write(self.params, **{name: value for name, value in extra.items() if value})
+        params = dataclasses.replace(self.params, schedule=self._schedule)
+        return infotext.write(params, **{name: value for name, value in extra.items() if value})
 
     @property
-    def model_calls(self) -> int:
-        """Calls of the UNet for one video, where each step calls the denoiser once and the guidance in one piece."""
+    def _schedule(self) -> str:
+        """That of the windows, once there are several: another version may take another one for `AUTO`."""
         params, frames = self.request.params, self.request.frames
+        return params.windows.resolved_schedule if frames > params.batch_size else params.schedule
+
+    @property
+    def model_calls(self) -> int | None:
+        """Calls of the UNet for one video, where each step calls the denoiser once and the guidance in one piece; None
+        where nobody knows how many frames there will be."""
+        params, frames, before = self.request.params, self.request.frames, self.request.facts.before
+        if not frames:
+            return None
         passes = params.freeinit_iters if params.freeinit_enable else 1
         return passes * sum(
-            -(-len(params.windows.windows(step, frames)) // params.windows_per_call)
+            -(-windows // params.windows_per_call) * times
             for steps in self.request.facts.steps
-            for step in range(steps)
+            for windows, times in window_counts_after(params.windows, frames, steps, before).items()
         )
 
     @property
@@ -106,6 +116,7 @@ class Plan:
             "fields": {
                 name: json.loads(json.dumps(value, default=_named)) for name, value in vars(self.params).items()
             },
+            "frames": self.request.frames or None,
             "tab": facts.tab,
             "width": facts.width,
             "height": facts.height,
@@ -119,6 +130,37 @@ class Plan:
             "pictures": [_hash(picture) for picture in self.pictures],
             "model_calls": self.model_calls,
         }
+
+
+@dataclass(frozen=True)
+class LoadedPlan(Plan):
+    """A plan that can be carried out.
+
+    Attributes:
+        model: the motion module's layers, on the CPU.
+    """
+
+    model: MotionModel = field(kw_only=True, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls, request: Request, sd_model: Checkpoint, seeds: Sequence[int] = (), pictures: Sequence[Image.Image] = ()
+    ) -> LoadedPlan:
+        """The plan for a request with the checkpoint that the host has loaded.
+
+        Args:
+            request: what is asked for.
+            sd_model: the host's loaded model.
+            seeds, pictures: see `Plan`.
+
+        Raises:
+            ParamError: there is no such motion module, or it sees fewer frames at once than it is to.
+            CheckpointError: it is damaged, or does not fit the checkpoint.
+        """
+        base = base_of(sd_model)
+        choice = module_choice.choose(request.params.model, request.facts.modules, base)
+        said = (*choice.messages, *module_notes(choice.file, request))
+        return cls(request, choice.file, base.title, tuple(seeds), tuple(pictures), said, model=choice.model)
 
 
 def _named(value: Any) -> Any:

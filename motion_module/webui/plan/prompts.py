@@ -19,7 +19,7 @@ OF_PICTURES = {  # of the first pass and the hires pass: as typed -> for each pi
     "hr_prompt": "all_hr_prompts",
     "hr_negative_prompt": "all_hr_negative_prompts",
 }
-_ON_PAGE = {
+ON_PAGE = {  # what the page calls them
     "prompt": "Prompt",
     "negative_prompt": "Negative prompt",
     "hr_prompt": "Hires prompt",
@@ -68,7 +68,12 @@ def check(typed: Texts, read: Texts, frames: int, closed: bool) -> list[str]:
 
 def travels(p: Processing) -> bool:
     """Whether a prompt of `p`, or a style of it, has keys."""
-    return any(key_lines(text.splitlines()) for texts in texts_as_read(p).values() for text in texts)
+    return any_travels(texts_as_read(p))
+
+
+def any_travels(read: Texts) -> bool:
+    """Whether one of these prompts has keys."""
+    return any(key_lines(text.splitlines()) for texts in read.values() for text in texts)
 
 
 def styled(p: Processing, name: str, text: str) -> str:
@@ -83,7 +88,7 @@ def styled(p: Processing, name: str, text: str) -> str:
 def _check_characters(name: str, text: str) -> None:
     half = next((sign for sign in text if "\ud800" <= sign <= "\udfff"), None)
     if half is not None:
-        field = either(name, _ON_PAGE[name])
+        field = either(name, ON_PAGE[name])
         raise ParamError(f"{field} holds {half!r}, half of a surrogate pair; send whole characters")
 
 

@@ -58,6 +58,15 @@ def check_fields(params: VideoParams) -> None:
     for name, field in VideoParams.table().items():
         if field.kind in ("path", "video"):
             permitted(mention(name), getattr(params, name) or "")
+        elif field.kind == "held":
+            for _, picture in getattr(params, name):
+                if isinstance(picture, str) and is_path(picture):
+                    permitted(mention(name), picture)
+
+
+def is_path(text: str) -> bool:
+    """Whether a text that may be a picture in base64, which has no full stop, names a file of the server instead."""
+    return "." in text and not text.lower().startswith("data:")
 
 
 def check_inside(name: str, folder: Path) -> None:
@@ -116,9 +125,18 @@ def is_reachable() -> bool:
 def roots() -> list[str]:
     """The folders that may be read, as they are written in settings and options."""
     served = [*_listed(shared.cmd_opts, "gradio_allowed_path"), *_listed(shared.demo, "allowed_paths")]
-    uploads = os.environ.get("GRADIO_TEMP_DIR") or os.path.join(tempfile.gettempdir(), "gradio")
     written = [paths_internal.default_output_dir, *_outdirs()]
-    return [str(folder) for folder in (*served, *written, uploads, *_chosen()) if str(folder).strip()]
+    return [str(folder) for folder in (*served, *written, _uploads(), *_chosen()) if str(folder).strip()]
+
+
+def _uploads() -> str:
+    """Where gradio puts what the page uploads."""
+    return os.environ.get("GRADIO_TEMP_DIR") or os.path.join(tempfile.gettempdir(), "gradio")
+
+
+def shown_path(path: str) -> str:
+    """A path as a sentence has it: of what was uploaded the name alone, as the person knows no other."""
+    return os.path.basename(path) if Folders([_uploads()]).hold(path) else path
 
 
 def _outdirs() -> list[str]:

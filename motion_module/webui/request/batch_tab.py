@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,19 +14,21 @@ from typing import Any, TypeVar
 from modules import images as host_images
 from modules import img2img, infotext_utils, processing, script_callbacks, scripts, sd_models, shared
 from motion_module.errors import ParamError, UserError, as_text
-from motion_module.media.errors import PictureError, ReaderError
-from motion_module.media.reading.folders import opened_picture, picture_files
+from motion_module.media.errors import PictureError
+from motion_module.media.reading.folders import opened_picture
 from motion_module.media.reading.pixels import read_mask, read_rgb
-from motion_module.patching import assign, replaced, replaced_call
+from motion_module.patching import assign, replaced, replaced_all, replaced_call
 from motion_module.paths import typed_path
 from motion_module.webui.answers import add_message, answered
 from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
-from motion_module.webui.request.allowed_paths import check_inside, permitted
+from motion_module.webui.request.allowed_paths import permitted
 from motion_module.webui.request.batch_folder import Batch
+from motion_module.webui.request.mask_matching import masks_by_name
 from motion_module.webui.request.masks import fitted
 from motion_module.webui.request.picture_files import img2img_background
-from motion_module.webui.request.read import request_of
+from motion_module.webui.request.picture_lists import pictures_listed
+from motion_module.webui.request.read import params_of
 from motion_module.wording import mention
 
 _INPUT = "the input directory"  # of the batch tab, in sentences
@@ -58,7 +60,7 @@ def _ours_first(process_batch: Callable[..., Any]) -> Callable[..., Any]:
     @answered
     @functools.wraps(process_batch)
     def ours_or_theirs(p: Processing, *args: Any, **kwargs: Any) -> Any:
-        make = animatediff_i2i_batch if request_of(p).enable else process_batch
+        make = animatediff_i2i_batch if params_of(p).enable else process_batch
         return make(p, *args, **kwargs)
 
     return ours_or_theirs
@@ -100,19 +102,10 @@ def animatediff_i2i_batch(
     processing.fix_seed(p)
     if use_png_info:
         changes |= _own_parameters(p, frames[0], png_info_props or [], png_info_dir)
-    with batch.on(p), _changed(p, changes):
+    with batch.on(p), replaced_all(p, changes):
         assign(shared.state, job_count=p.n_iter)
         processed = scripts.scripts_img2img.run(p, *args)
         return processing.process_images(p) if processed is None else processed
-
-
-@contextmanager
-def _changed(p: Processing, changes: Mapping[str, Any]) -> Iterator[None]:
-    """Attributes of `p` have other values for the length of the block."""
-    with ExitStack() as stack:
-        for name, value in changes.items():
-            stack.enter_context(replaced(p, name, value))
-        yield
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,7 @@ def _read(p: Processing, asked: _Asked) -> tuple[Batch, list[str], dict[str, Any
     Raises:
         UserError: one sentence with what does not fit.
     """
-    frames, mask_files = _files(asked.input_dir, typed_path(asked.mask_dir), request_of(p).video_length)
+    frames, mask_files = _files(asked.input_dir, typed_path(asked.mask_dir), params_of(p).video_length)
     background = img2img_background(p)
     pictures = [_readable(file, lambda path: read_rgb(path, background)) for file in frames]
     masks = [fitted(_readable(file, read_mask), picture) for file, picture in zip(mask_files, pictures, strict=False)]
@@ -183,12 +176,7 @@ def _listed(name: str, folder: str) -> list[str]:
     folder = permitted(name, folder)
     if not os.path.isdir(folder):
         raise ParamError(f"{name} is {folder!r}; allowed is a folder that exists")
-    check_inside(name, Path(folder))
-    try:
-        picture_files(Path(folder))
-    except ReaderError as error:
-        raise ParamError(f"{name} is {folder!r}; {error}") from error
-    return [file for file in shared.listfiles(folder) if file.lower().endswith(PICTURES)]
+    return pictures_listed(name, folder, PICTURES)
 
 
 def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
@@ -196,16 +184,12 @@ def _masks_for(frames: list[str], pictures: int, folder: str) -> list[str]:
     masks = _listed("the mask directory", folder)
     if not masks:
         raise ParamError(f"there are no masks in {folder}; allowed are {', '.join(PICTURES)}")
-    named = {Path(mask).stem: mask for mask in masks}
-    if len(masks) == 1:
-        return masks
-    if all(Path(frame).stem in named for frame in frames):
-        return [named[Path(frame).stem] for frame in frames]
-    if len(masks) not in (len(frames), pictures):
+    matched = masks_by_name(masks, frames, pictures)
+    if matched is None:
         raise ParamError(
             f"{folder} has {len(masks)} masks for {len(frames)} pictures; allowed is one mask, or one for each picture"
         )
-    return masks[: len(frames)]
+    return matched
 
 
 def _natural(file: str) -> list[Any]:

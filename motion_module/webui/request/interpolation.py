@@ -14,14 +14,17 @@ from PIL import Image
 
 from modules import devices, paths
 from motion_module.core.film import Film, load_film
-from motion_module.errors import ParamError
+from motion_module.errors import HostError, ParamError
 from motion_module.media.errors import WriterError
 from motion_module.media.writing.interpolation import (
+    along_flow,
     check_motion_compensation,
+    check_optical_flow,
     interpolated_count,
     motion_compensated,
     pairwise,
 )
+from motion_module.memory import is_out_of_memory
 from motion_module.params import VideoParams
 from motion_module.settings import DEFAULT_FOLDER
 from motion_module.webui.settings import settings_of
@@ -32,6 +35,7 @@ from motion_module.wording import mention
 FILM_NAMES = ("film_net_fp16.pt", "film_net_fp32.pt", "film_interp_fp16.pt")
 
 
+_CHECKS = {"FFMPEG": check_motion_compensation, "FLOW": check_optical_flow}
 _CHECKED: WeakValueDictionary[Path, Film] = WeakValueDictionary()
 """What a run has loaded to see that it can be used, as long as the run lasts."""
 
@@ -41,7 +45,7 @@ class Interpolation:
     """What is to be made of a video.
 
     Attributes:
-        method: FILM or FFMPEG.
+        method: FILM, FFMPEG or FLOW.
         between: frames made between two.
         closed: also between the last frame and the first.
     """
@@ -62,12 +66,14 @@ class Interpolation:
         """The frames with those between them, made one by one.
 
         Raises:
-            WriterError: ffmpeg is missing or fails.
+            WriterError: ffmpeg is missing or fails, or OpenCV is missing.
             CheckpointError: FILM's file is missing or damaged.
-            RuntimeError: FILM does not fit into memory, and the like.
+            HostError: there is too little memory for FILM.
         """
         if self.method == "FFMPEG":
             return motion_compensated(frames, self.between, self.closed)
+        if self.method == "FLOW":
+            return along_flow(frames, self.between, self.closed)
         return self._by_film(frames)
 
     def _by_film(self, frames: Sequence[Image.Image]) -> Iterator[Image.Image]:
@@ -78,6 +84,10 @@ class Interpolation:
 
         try:
             yield from pairwise(frames, self.between, predict, self.closed)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise _film_too_large(frames[0]) from error
+            raise
         finally:
             devices.torch_gc()
 
@@ -97,15 +107,15 @@ def check_possible(params: VideoParams) -> None:
     """Refuse a request for which something is missing, before any file is read.
 
     Raises:
-        ParamError: ffmpeg or FILM's file.
+        ParamError: ffmpeg, OpenCV or FILM's file.
     """
     if params.interp == "FILM":
         film_path()
-    elif params.interp == "FFMPEG":
+    elif params.interp in _CHECKS:
         try:
-            check_motion_compensation()
+            _CHECKS[params.interp]()
         except WriterError as error:
-            raise ParamError(f"{mention('interp')} is FFMPEG. {error}") from error
+            raise ParamError(f"{mention('interp')} is {params.interp}. {error}") from error
 
 
 def loaded_film(params: VideoParams) -> Film | None:
@@ -119,6 +129,13 @@ def loaded_film(params: VideoParams) -> Film | None:
     film = load_film(film_path())
     _CHECKED[film_path()] = film
     return film
+
+
+def _film_too_large(frame: Image.Image) -> HostError:
+    return HostError(
+        f"out of memory for FILM with frames of {frame.width}x{frame.height}; "
+        f"make width and height smaller, or set {mention('interp')} to FLOW"
+    )
 
 
 def film_folders() -> list[Path]:

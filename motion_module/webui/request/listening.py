@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from modules import shared
 from motion_module.errors import UserError
+from motion_module.patching import assign
+from motion_module.webui.host_counters import show
 
 
 def forget_last_skip() -> None:
     """To be called before a run reads: a skip that is set was meant for the run before, and the host, which forgets it
     when it samples, has not come to that."""
-    shared.state.skipped = False
+    assign(shared.state, skipped=False)
 
 
 def check(what: str) -> None:
@@ -43,4 +45,4 @@ def show_frame(what: str, number: int, count: int | None = None, searched: int =
     check(what)
     total = f" of {count}" if count else ""
     searching = f" (searching frame {searched})" if searched else ""
-    shared.state.textinfo = f"AnimateDiff: reading the {what}, frame {number}{total}{searching}"
+    show(f"reading the {what}, frame {number}{total}{searching}")

@@ -10,6 +10,7 @@ from motion_module.errors import ParamError
 from motion_module.media.errors import ReaderError
 from motion_module.media.reading.pixels import read_mask
 from motion_module.webui.request import listening
+from motion_module.webui.request.mask_matching import are_enough
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.wording import mention
 
@@ -22,7 +23,7 @@ def read_masks(video: VideoIn, frames: int) -> list[Image.Image]:
         UserError: the run was interrupted or skipped.
     """
     count = len(video.masks)
-    if count not in (0, 1, frames) and (count < frames or count != len(video.files)):
+    if not are_enough(count, frames, len(video.files)):
         raise ParamError(
             f"{mention(video.name)} has {count} masks for {frames} frames; allowed is one mask, or one for each frame"
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from motion_module.core.module.arch import ModuleSpec
+from motion_module.core.module.base_model import OTHER_FAMILY, SD1, SDXL
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.placement import unet_widths
 from motion_module.errors import CheckpointError, ParamError
@@ -49,16 +51,62 @@ def check_any_usable(listing: Mapping[str, Path]) -> None:
 def named(name: str, listing: Mapping[str, Path]) -> ModuleFile:
     """The module that a request names, by its path in its folder, its file's name or that without ending.
 
+    Where none has exactly that name: as Windows compares names, in any case and with its own separators.
+
     Raises:
         ParamError: there is no such file.
         CheckpointError: the file is no motion module; the sentence says what it seems to be.
     """
-    same = (key for key in listing if name in (Path(key).name, Path(key).stem))
-    listed_name = name if name in listing else next(same, None)
+    listed_name = _listed_name(name, listing, str) or _listed_name(name, listing, _as_on_windows)
     if listed_name is None:
         allowed = ", ".join(key for key, path in listing.items() if spec_or_none(path)) or "none yet"
         raise ParamError(f"{mention('model')} is {name!r:.120}; allowed is one of {allowed}")
     return ModuleFile(listed_name, listing[listed_name], spec_of(listing[listed_name]))
+
+
+def _listed_name(name: str, listing: Iterable[str], spelt: Callable[[str], str]) -> str | None:
+    by_path = (key for key in listing if spelt(key) == spelt(name))
+    by_file = (key for key in listing if spelt(name) in (spelt(Path(key).name), spelt(Path(key).stem)))
+    return next(by_path, None) or next(by_file, None)
+
+
+def _as_on_windows(name: str) -> str:
+    return name.replace("\\", "/").casefold()
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a motion module has to fit.
+
+    Attributes:
+        family: what people call the models that this one belongs to.
+        widths: channels of each level of its UNet, from the outermost to the innermost.
+        title: of the checkpoint.
+        unread: why neither family nor widths are known, as a sentence; then every module is taken to fit.
+        called: how sentences call the checkpoint.
+    """
+
+    family: str
+    widths: tuple[int, ...]
+    title: str = ""
+    unread: str = ""
+    called: str = "the checkpoint"
+
+    def suits(self, spec: ModuleSpec) -> bool:
+        """Whether a motion module was made for this checkpoint, as far as is known."""
+        return bool(self.unread) or spec.fits(self.family, self.widths)
+
+
+def base_of(sd_model: Checkpoint) -> Base:
+    """What is loaded.
+
+    Raises:
+        CheckpointError: nothing is.
+    """
+    if sd_model is None:  # the host could not load it, and said so in its log only
+        raise CheckpointError("no checkpoint is loaded; choose an SD1.5 or SDXL checkpoint first")
+    title = str(getattr(getattr(sd_model, "sd_checkpoint_info", None), "title", ""))
+    return Base(family_of(sd_model), unet_widths(host.unet(sd_model)), title)
 
 
 @dataclass(frozen=True)
@@ -76,7 +124,7 @@ class Choice:
     messages: tuple[str, ...] = ()
 
 
-def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choice:
+def choose(name: str, listing: Mapping[str, Path], base: Base) -> Choice:
     """The module that a request means, loaded: the one it names, else the first usable one that fits the checkpoint.
 
     Raises:
@@ -84,12 +132,11 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choi
         CheckpointError: it is damaged, or made for other checkpoints; the sentence names both.
     """
     if name:
-        file = named(name, listing)
-        check_fits(file, sd_model, listing)
+        file = _named_and_fitting(name, listing, base)
         return Choice(file, load(file))
     check_any_usable(listing)
     damaged = []
-    for file in _made_for(sd_model, listing):
+    for file in _made_for(base, listing):
         try:
             model = load(file)
         except CheckpointError as error:  # its header looks well, but its values are damaged
@@ -97,61 +144,79 @@ def choose(name: str, listing: Mapping[str, Path], sd_model: Checkpoint) -> Choi
             continue
         taken = f"{mention('model')} is empty, so {file.name} is used, the first usable module."
         return Choice(file, model, (*damaged, taken) if damaged else ())
+    raise _none_fits(base, listing)
+
+
+def foreseen(name: str, listing: Mapping[str, Path], base: Base) -> ModuleFile:
+    """The module that `choose` would take, as far as headers tell; nothing is loaded.
+
+    Raises:
+        ParamError, CheckpointError: as `choose`.
+    """
+    if name:
+        return _named_and_fitting(name, listing, base)
+    check_any_usable(listing)
+    usable = (file for file in _made_for(base, listing) if spec_or_none(file.path))
+    file = next(usable, None)
+    if file is None:
+        raise _none_fits(base, listing)
+    return file
+
+
+def _named_and_fitting(name: str, listing: Mapping[str, Path], base: Base) -> ModuleFile:
+    file = named(name, listing)
+    check_fits(file, base, listing)
+    return file
+
+
+def _none_fits(base: Base, listing: Mapping[str, Path]) -> CheckpointError:
     check_any_usable(listing)
     usable = next(key for key, path in listing.items() if spec_or_none(path))
-    raise _misfit(named(usable, listing), sd_model, listing)
+    return _misfit(named(usable, listing), base, listing)
 
 
-def _made_for(sd_model: Checkpoint, listing: Mapping[str, Path]) -> Iterator[ModuleFile]:
+def _made_for(base: Base, listing: Mapping[str, Path]) -> Iterator[ModuleFile]:
     """The modules that fit by their headers."""
-    family, widths = _looked_at(sd_model)
     for name, path in listing.items():
         try:
             spec = spec_by_header(path)
         except CheckpointError:  # it has vanished
             continue
-        if not isinstance(spec, str) and (spec.kind.family, spec.widths) == (family, widths):
+        if not isinstance(spec, str) and base.suits(spec):
             yield ModuleFile(name, path, spec)
 
 
-def fitting(sd_model: Checkpoint, listing: Mapping[str, Path]) -> list[str]:
+def fitting(base: Base, listing: Mapping[str, Path]) -> list[str]:
     """The names of the modules that were made for the model's family and have its widths."""
-    family, widths = _looked_at(sd_model)
     specs = {name: spec_or_none(path) for name, path in listing.items()}
-    return [name for name, spec in specs.items() if spec and spec.kind.family == family and spec.widths == widths]
+    return [name for name, spec in specs.items() if spec and base.suits(spec)]
 
 
 def family_of(sd_model: Checkpoint) -> str:
     """What people call the models that this one belongs to."""
     if getattr(sd_model, "is_sdxl", False):
-        return "SDXL"
-    return "SD1.5" if getattr(sd_model, "is_sd1", True) else "another family than SD1.5 and SDXL"
+        return SDXL
+    return SD1 if getattr(sd_model, "is_sd1", True) else OTHER_FAMILY
 
 
-def check_fits(module: ModuleFile, sd_model: Checkpoint, listing: Mapping[str, Path]) -> None:
+def check_fits(module: ModuleFile, base: Base, listing: Mapping[str, Path]) -> None:
     """Refuse a module that was made for other base models, before the UNet is touched.
 
     Raises:
         CheckpointError: names both families and widths, and the modules that would fit.
     """
-    if (module.spec.kind.family, module.spec.widths) != _looked_at(sd_model):
-        raise _misfit(module, sd_model, listing)
+    if not base.suits(module.spec):
+        raise _misfit(module, base, listing)
 
 
-def _misfit(module: ModuleFile, sd_model: Checkpoint, listing: Mapping[str, Path]) -> CheckpointError:
-    family, widths = _looked_at(sd_model)
+def _misfit(module: ModuleFile, base: Base, listing: Mapping[str, Path]) -> CheckpointError:
     spec = module.spec
+    of_widths = f" with widths {_listed(base.widths)}" if base.widths else ""
     return CheckpointError(
         f"{module.name} ({spec.kind.name}) is made for {spec.kind.family} with widths "
-        f"{_listed(spec.widths)}, but the checkpoint is {family} with widths {_listed(widths)}; motion modules here "
-        f"that fit: {', '.join(fitting(sd_model, listing)) or 'none'}"
+        f"{_listed(spec.widths)}, but {base.called} is {base.family}{of_widths}; motion "
+        f"modules here that fit: {', '.join(fitting(base, listing)) or 'none'}"
     )
-
-
-def _looked_at(sd_model: Checkpoint) -> tuple[str, tuple[int, ...]]:
-    if sd_model is None:  # the host could not load it, and said so in its log only
-        raise CheckpointError("no checkpoint is loaded; choose an SD1.5 checkpoint first")
-    return family_of(sd_model), unet_widths(host.unet(sd_model))
 
 
 def _listed(widths: tuple[int, ...]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from modules import devices, hashes, shared
+from modules import devices, hashes, paths_internal, shared
 from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.model import MotionModel, inspect_motion_file, load_motion_model
 from motion_module.errors import CheckpointError, as_text
@@ -39,10 +39,22 @@ class ModuleFile:
 
 
 def folders() -> list[Path]:
-    """Where people put motion modules: the folder of the settings, then the extension's own."""
+    """Where people put motion modules: the folder of the settings, the extension's own, then those of others."""
     chosen = usable(Settings.model_path)
-    paths = [Path(chosen)] if chosen else []
-    return [path for path in dict.fromkeys([*paths, DEFAULT_FOLDER]) if os.path.isdir(path)]
+    paths = [*([Path(chosen)] if chosen else []), DEFAULT_FOLDER, *_of_other_extensions()]
+    by_place: dict[str, Path] = {}
+    for path in filter(os.path.isdir, paths):
+        by_place.setdefault(os.path.normcase(os.path.realpath(path)), path)
+    return list(by_place.values())
+
+
+def _of_other_extensions() -> list[Path]:
+    """Where AnimateDiff extensions that are installed, enabled or not, keep their motion modules."""
+    try:
+        names = sorted(os.listdir(paths_internal.extensions_dir))
+    except OSError:  # a host without extensions
+        return []
+    return [Path(paths_internal.extensions_dir, name, "model") for name in names if "animatediff" in name.lower()]
 
 
 def files() -> dict[str, Path]:
@@ -106,7 +118,7 @@ class _Shelf:
         key = (*_version(path), dtype)
         self.check(path, dtype)
         if self.model is None or self.key != key:
-            self.key, self.model = None, None  # before the next one is read, so that never two are in memory
+            self.let_go()  # before the next one is read, so that never two are in memory
             try:
                 self.model = load_motion_model(path, "cpu", dtype)
             except CheckpointError as error:
@@ -114,6 +126,10 @@ class _Shelf:
                 raise
             self.key = key
         return self.model
+
+    def let_go(self) -> None:
+        """Keep nothing."""
+        self.key, self.model = None, None
 
     def check(self, path: Path, dtype: torch.dtype) -> None:
         """Refuse a file that could not be read before, and has not changed since.
@@ -127,6 +143,33 @@ class _Shelf:
 
 
 _SHELF = _Shelf()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The module that is kept in memory for the next run.
+
+    Attributes:
+        name: of its file.
+        size: bytes of its weights.
+    """
+
+    name: str
+    size: int
+
+
+def kept() -> Kept | None:
+    """What is kept on the CPU; None if nothing is."""
+    model, key = _SHELF.model, _SHELF.key
+    if model is None or key is None:
+        return None
+    weights = [*model.parameters(), *model.buffers()]
+    return Kept(as_text(Path(str(key[0])).name), sum(weight.numel() * weight.element_size() for weight in weights))
+
+
+def let_go() -> None:
+    """Keep nothing: the next run reads its file again. A run that is on keeps its module until it is over."""
+    _SHELF.let_go()
 
 
 def load(module: ModuleFile) -> MotionModel:
@@ -170,7 +213,10 @@ def spec_by_header(path: Path) -> ModuleSpec | str:
     Raises:
         CheckpointError: it has vanished.
     """
-    return _spec_of_version(*_version(path))
+    try:
+        return _spec_of_version(*_version(path))
+    except MemoryError:  # which is not for good
+        return f"{as_text(path.name)} cannot be read now, because there is too little memory"
 
 
 @lru_cache(maxsize=512)
@@ -180,6 +226,8 @@ def _spec_of_version(path: Path, _version: tuple[int, ...]) -> ModuleSpec | str:
         return inspect_motion_file(path)
     except CheckpointError as error:
         return error.sentence
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the other files can be used
         name = as_text(path.name)
         _log.exception("reading %s failed unexpectedly", name)

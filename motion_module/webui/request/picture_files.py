@@ -20,6 +20,7 @@ from motion_module.media.errors import describe
 from motion_module.media.reading.folders import PICTURES
 from motion_module.media.reading.frame_store import Bounds, scratch
 from motion_module.media.reading.pixels import as_rgb, is_plain, read_mask, read_rgb
+from motion_module.webui.host_counters import show
 from motion_module.webui.host_types import Processing
 from motion_module.webui.request import listening
 from motion_module.webui.settings import settings_of
@@ -85,7 +86,7 @@ class PictureFiles:
             path = (folder or self._made_folder()) / f"{self._copies:05}.png"
             picture.save(path, compress_level=_FAST)
         self._copies += 1
-        shared.state.textinfo = f"AnimateDiff: {self._copies} pictures converted to 8-bit RGB"
+        show(f"{self._copies} pictures converted to 8-bit RGB")
         return path
 
     def _made_folder(self) -> Path:

@@ -17,7 +17,12 @@ _AXES = "animatediff_axes"  # attribute of a cell's `p`: field -> value
 
 def script_of(p: Processing, title: str = "animatediff") -> Any:
     """The AlwaysOn script of that title (in small letters) in the tab of `p`; None where it is not there."""
-    scripts = getattr(getattr(p, "scripts", None), "alwayson_scripts", None) or []
+    return script_among(getattr(p, "scripts", None), title)
+
+
+def script_among(runner: Any, title: str) -> Any:
+    """The same among the scripts of a tab, which the host keeps in its runner."""
+    scripts = getattr(runner, "alwayson_scripts", None) or []
     return next((script for script in scripts if script.title().lower() == title), None)
 
 
@@ -26,14 +31,14 @@ def values_of(p: Processing, script: Any) -> Sequence[Any]:
     return p.script_args[script.args_from : script.args_to]
 
 
-def request_of(p: Processing) -> VideoParams:
+def params_of(p: Processing) -> VideoParams:
     """What a run asks for, before its hooks are called; nothing where the script is not in its tab.
 
     Raises:
-        ParamError: as `read_request`.
+        ParamError: as `read_params`.
     """
     script = script_of(p)
-    return VideoParams() if script is None else with_axes(p, read_request(values_of(p, script)))
+    return VideoParams() if script is None else with_axes(p, read_params(values_of(p, script)))
 
 
 def give_axis(p: Processing, name: str, value: Any) -> None:
@@ -58,7 +63,7 @@ def with_axes(p: Processing, params: VideoParams) -> VideoParams:
     return changed
 
 
-def read_request(args: Sequence[Any]) -> VideoParams:
+def read_params(args: Sequence[Any]) -> VideoParams:
     """Read what an API client or the panel sent.
 
     API clients send one object with fields (or several, which are joined), or `false`, `null`, `[]`, `{}` for "off".

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from motion_module.media.reading.describe import Description, check_amount, desc
 from motion_module.media.reading.folders import frames_and_masks, kind_of, pictures_in
 from motion_module.media.reading.timing import Selection
 from motion_module.params import VideoParams
-from motion_module.webui.request.allowed_paths import check_fields, check_inside
+from motion_module.webui.request.allowed_paths import check_fields, check_inside, shown_path
+from motion_module.webui.request.mask_matching import masks_of
 from motion_module.webui.request.sent_videos import check_path
 from motion_module.wording import mention
 
@@ -35,7 +36,6 @@ class Source:
         count: how many frames will be taken; None where only reading tells: of films, and where duplicates are dropped.
         about: how many as far as a film's header says; None where that says nothing, or duplicates are dropped.
         fps: frames per second of these frames, to about 2 digits; None for a folder, and where a header does not say.
-        has_sound: there is a sound track.
         pictures: all picture files of a folder, in order; none for a file.
         masks: all mask files that are named or lie beside the frames, in order.
         described: the file or the folder as a whole; None where there are only masks.
@@ -48,10 +48,19 @@ class Source:
     count: int | None = None
     about: int | None = None
     fps: float | None = None
-    has_sound: bool = False
     pictures: tuple[Path, ...] = ()
     masks: tuple[Path, ...] = ()
     described: Description | None = None
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether it is a video or a folder of frames, and not only masks."""
+        return self.name != "mask_path"
+
+    @property
+    def expected(self) -> int:
+        """How many frames will be taken, as far as its header tells; 0 where it does not."""
+        return self.count or self.about or 0
 
 
 def described(params: VideoParams, beat: Beat = silent) -> Source | None:
@@ -79,13 +88,25 @@ def described(params: VideoParams, beat: Beat = silent) -> Source | None:
     return None
 
 
+def without_controlnet(name: str) -> ParamError:
+    """Why txt2img cannot take a video where ControlNet is not installed.
+
+    Args:
+        name: the field.
+    """
+    return ParamError(
+        f"{mention(name)} needs the extension ControlNet on txt2img; install it, use img2img, where frames start "
+        f"from it, or leave it empty"
+    )
+
+
 @contextmanager
 def field_named(name: str, value: object) -> Iterator[None]:
     """Errors of reading become a sentence that names the field and its value."""
     try:
         yield
     except ReaderError as error:
-        raise ParamError(f"{mention(name)} is {str(value)!r:.200}; {error}") from error
+        raise ParamError(f"{mention(name)} is {shown_path(str(value))!r:.200}; {error}") from error
 
 
 def selection_of(params: VideoParams) -> Selection:
@@ -97,25 +118,6 @@ def selection_of(params: VideoParams) -> Selection:
         limit=params.video_length or None,
         drop_duplicates=params.drop_duplicates,
     )
-
-
-def masks_of(masks: Sequence[Path], frame_numbers: Sequence[int], frames: int | None) -> tuple[Path, ...]:
-    """The masks of the frames that are taken: one for all, or one for each.
-
-    Args:
-        masks: all that there are.
-        frame_numbers: those that are taken of the source.
-        frames: how many the source has; None where it was not read to its end.
-
-    Raises:
-        ReaderError: there are neither one nor as many as frames.
-    """
-    if len(masks) in (0, 1, len(frame_numbers)):
-        return tuple(masks)
-    if len(masks) == frames or (frames is None and len(masks) > frame_numbers[-1]):
-        return tuple(masks[number] for number in frame_numbers)
-    needed = len(frame_numbers) if frames is None else frames
-    raise ReaderError(f"there are {len(masks)} masks; allowed is one, or one for each of the {needed} frames")
 
 
 @contextmanager
@@ -175,7 +177,6 @@ def _source(
         count,
         selection.count(video.about) if known and video.about is not None else None,
         video.fps / selection.step if video.fps else None,
-        video.has_sound,
         pictures,
         masks,
         video,

@@ -20,10 +20,12 @@ from motion_module.media.reading.pixels import read_rgb
 from motion_module.media.reading.reader import Extract, Heartbeat, extract, sound_in
 from motion_module.media.reading.timing import Selection
 from motion_module.params import VideoParams
-from motion_module.webui.progress import Amount, Progress
+from motion_module.webui.amounts import Amount
+from motion_module.webui.progress import Progress
 from motion_module.webui.request import listening, sources
+from motion_module.webui.request.mask_matching import masks_of
 from motion_module.webui.request.picture_files import PictureFiles, frame_bounds
-from motion_module.webui.request.sources import Source, described, field_named, masks_named, masks_of, selection_of
+from motion_module.webui.request.sources import Source, described, field_named, masks_named, selection_of
 from motion_module.webui.settings import settings_of
 from motion_module.wording import mention, number_text
 
@@ -85,7 +87,7 @@ def opened(
         params: of the request.
         pictures: makes and keeps these copies; None for some that go when the block ends.
         source: what `source_of_run` has said of this request; None to ask it here.
-        progress: is told how far reading is.
+        progress: shows how far reading is.
 
     Raises:
         ParamError: as `source_of_run`, or a picture is damaged.

@@ -7,12 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from motion_module.errors import HostError, SaidError
+from motion_module.memory import is_out_of_memory
 from motion_module.webui.answers import answer_to, fail
 from motion_module.webui.host_types import Processing
+from motion_module.webui.progress import progress_of
+from motion_module.webui.run import finished_videos, too_little_memory
 from motion_module.webui.run.borrowed_p import BorrowedP
+from motion_module.webui.run.work import Run
 from motion_module.wording import system_says
 
 _log = logging.getLogger(__name__)
+BEFORE_PROMPTS = "setup_prompts"  # the first method of `p` that raises after `before_process`
 NAME = "animatediff_session"  # of the attribute of `p` that is its run
 
 
@@ -43,6 +48,8 @@ class FailedRun:
         self.borrowed.set(NAME, self)
         self.borrowed.wrap("close", self._close)
         self.borrowed.wrap(method, stop)
+        if method == BEFORE_PROMPTS and hasattr(p, "refiner_checkpoint"):
+            self.borrowed.set("refiner_checkpoint", None)  # the host looks for it before it calls the method
 
     def __deepcopy__(self, memo: Any) -> FailedRun:
         return self
@@ -53,7 +60,12 @@ class FailedRun:
 
 
 def guarded(
-    p: Processing, method: str, step: Callable[[], None], end: Callable[[], None], let_go: Callable[[], None]
+    p: Processing,
+    method: str,
+    step: Callable[[], None],
+    end: Callable[[], None],
+    let_go: Callable[[], None],
+    run: Run | None = None,
 ) -> None:
     """Run one step of a hook; an error ends the run as soon as the host calls `p.method`.
 
@@ -61,21 +73,34 @@ def guarded(
         p, method, let_go: see `FailedRun`.
         step: what to do.
         end: undoes what the run has changed so far.
+        run: whose step it is; None where it has not begun.
     """
+    progress = progress_of(p)  # the step may take it off `p`
     try:
         step()
     except SaidError as error:
+        finished_videos.say_what_is_kept(p, run, error)
         end()
         FailedRun(p, method, error, let_go)
     except Exception as error:  # noqa: BLE001 - anything else is a fault of ours, and must not pass unseen either
-        _log.exception("AnimateDiff could not go on")
-        failure = HostError(_why(error), quoted=True)
-        failure.__cause__ = error
+        stage = "loading the motion module" if method == "init" else progress.stage
+        failure = _failure(p, run, stage, error)
         end()
         FailedRun(p, method, failure, let_go)
     except BaseException:  # the program ends; the host does not swallow this one
         end()
         raise
+
+
+def _failure(p: Processing, run: Run | None, stage: str, error: Exception) -> HostError:
+    """The sentence for what nobody has expected in a hook."""
+    if is_out_of_memory(error):
+        return too_little_memory.said(p, run, error, stage)
+    _log.exception("AnimateDiff could not go on")
+    failure = HostError(_why(error), quoted=True)
+    failure.__cause__ = error
+    finished_videos.say_what_is_kept(p, run, failure)
+    return failure
 
 
 def _why(error: Exception) -> str:

@@ -12,7 +12,7 @@ from motion_module.webui.host_types import OverlayOfFrame, Processed, Processing
 from motion_module.webui.run import inner_runs
 from motion_module.webui.run.beginning import begin
 from motion_module.webui.run.borrowed_p import BorrowedP
-from motion_module.webui.run.hook_errors import NAME, FailedRun, guarded
+from motion_module.webui.run.hook_errors import BEFORE_PROMPTS, NAME, FailedRun, guarded
 from motion_module.webui.run.session import Session
 from motion_module.webui.sampling.scope import put_right
 
@@ -32,7 +32,7 @@ def before_process(p: Processing, args: Sequence[Any]) -> None:
     if running is not None:
         running.borrowed.end()
     borrowed = BorrowedP(p)
-    guarded(p, "setup_prompts", lambda: begin(borrowed, args), borrowed.end, _nothing)
+    guarded(p, BEFORE_PROMPTS, lambda: begin(borrowed, args), borrowed.end, _nothing)
 
 
 def process(p: Processing) -> None:
@@ -64,7 +64,8 @@ def _step(p: Processing, method: str, step: Callable[[Session], None]) -> None:
     """A step of the session of `p`, if it has one; an error is raised by the method of `p` that comes next."""
     session = run_of(p)
     if isinstance(session, Session):
-        guarded(p, method, functools.partial(step, session), session.borrowed.end, session.work.control.let_go)
+        end, let_go = session.borrowed.end, session.work.control.let_go
+        guarded(p, method, functools.partial(step, session), end, let_go, session)
 
 
 def _part_from_original(p: Processing) -> None:

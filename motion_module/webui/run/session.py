@@ -13,15 +13,17 @@ from torch import Tensor
 from modules import shared
 from motion_module.core.denoising.noise import free_noise, same_noise
 from motion_module.errors import UserError
-from motion_module.params import VideoParams
+from motion_module.params import FREENOISE, SAME_NOISE, VideoParams
 from motion_module.webui.answers import add_message
 from motion_module.webui.host_types import Processed, init_images
-from motion_module.webui.output import videos
+from motion_module.webui.output import kept_latents, videos
 from motion_module.webui.output.saved_video import host_saves_frames
 from motion_module.webui.plan.changes import changes_of_plan
-from motion_module.webui.plan.plan import Plan
+from motion_module.webui.plan.plan import LoadedPlan
 from motion_module.webui.plan.request import Request
-from motion_module.webui.run import methods
+from motion_module.webui.request.continued import check_family
+from motion_module.webui.request.module_choice import base_of
+from motion_module.webui.run import finished_videos, methods
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.work import Samples, Work
 
@@ -38,7 +40,7 @@ class Session:
 
     def __init__(self, borrowed: BorrowedP, request: Request, work: Work) -> None:
         self.borrowed = borrowed
-        self.plan: Request | Plan = request
+        self.plan: Request | LoadedPlan = request
         self.work = work
         methods.replace_first(self)
         self.samples = Samples(borrowed, methods.of_session(self, methods.sample))
@@ -49,7 +51,7 @@ class Session:
     @property
     def request(self) -> Request:
         """What is asked for."""
-        return self.plan.request if isinstance(self.plan, Plan) else self.plan
+        return self.plan.request if isinstance(self.plan, LoadedPlan) else self.plan
 
     def settle(self) -> None:
         """Do what depends on the settings and the checkpoint that `override_settings` brought.
@@ -60,7 +62,8 @@ class Session:
         p, request = self.borrowed.p, self.request
         seeds = p.all_seeds[:: request.frames]
         pictures = init_images(p)
-        self.plan = plan = Plan.of(request, shared.sd_model, seeds, pictures)
+        check_family(request.clip, base_of(shared.sd_model))
+        self.plan = plan = LoadedPlan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             add_message(p, message)
         self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
@@ -75,7 +78,7 @@ class Session:
             ParamError: the prompt, as styles and wildcards have made it, is no possible travel.
             UserError: ControlNet has not made its hints.
         """
-        if isinstance(self.plan, Plan):
+        if isinstance(self.plan, LoadedPlan):
             self.work.control.check_ready()
             self.work.prompts.spread(self.borrowed.p)
             self.samples.stay_outermost()
@@ -83,28 +86,28 @@ class Session:
     def shape_noise(self, noise: Tensor) -> None:
         """Make the noise of the frames alike, as far as that was asked for; changes it in place."""
         params: VideoParams = self.request.params
-        if params.same_noise:
+        if params.noise == SAME_NOISE:
             same_noise(noise)
-        elif params.freenoise_enable:
+        elif params.noise == FREENOISE:
             free_noise(noise, params.batch_size, params.windows.shared_frames, int(self.borrowed.p.seeds[0]))
 
     def save(self, processed: Processed) -> None:
-        """Write the videos and put them in the place of the pictures.
+        """Write the videos, put them in the place of the pictures, and end; an error leaves the end to its sentence.
 
         Raises:
             UserError: the pictures have been made without us.
             HostError: a video could not be saved.
         """
-        try:
-            if not self.samples.called and processed.images:
-                raise UserError(
-                    "no video was made, because another extension samples in its own way "
-                    "(it has replaced p.sample); switch that extension off for videos"
-                )
-            request, work = self.request, self.work
-            videos.save_videos(self.borrowed.p, processed, request.params, request.frames, work.video, work.unfinished)
-        finally:
-            self.borrowed.end()
+        if not self.samples.called and processed.images:
+            raise UserError(
+                "no video was made, because another extension samples in its own way "
+                "(it has replaced p.sample); switch that extension off for videos"
+            )
+        p, request, work = self.borrowed.p, self.request, self.work
+        work.finished = finished_videos.of_result(processed)
+        videos.save_videos(p, processed, request.params, request.frames, work.video, work.unfinished, work.saved)
+        kept_latents.write(work.saved, work.latents, request.params.fps, base_of(shared.sd_model).family)
+        self.borrowed.end()
 
     def give_up(self) -> None:
         """End a run that has not come to `postprocess`, where ControlNet would have ended its part."""

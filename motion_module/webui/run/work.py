@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from motion_module.core.film import Film
 from motion_module.webui.controlnet.control import Control, let_go_of_sample, names_of_sample, sample_of
+from motion_module.webui.output.videos import Saved
+from motion_module.webui.plan.plan import LoadedPlan
+from motion_module.webui.plan.request import Request
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.sampling.init_pictures import Pictures
+from motion_module.webui.sampling.live_preview import LivePreview
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.prompt_travel import FramePrompts
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The pictures of the batches that are finished, without a grid, and their infotexts."""
+
+    pictures: Sequence[Any]
+    infotexts: Sequence[str]
 
 
 class Samples:
@@ -60,9 +75,15 @@ class Work:
         networks: the LoRA.
         runs: the WebUI's batch count as it was before `process`.
         film: what makes frames between frames, if it is FILM; None otherwise.
+        preview: what the page shows of the video while that is sampled.
         together: whether the person lets branches share calls.
         script_args: of all scripts, as the person has them.
         unfinished: number of a video, from 0 -> where it was interrupted.
+        refused: what the device cannot do, see `refusals_of_run`.
+        finished: what the host has handed over to be saved; None before that.
+        saved: what is saved of each video.
+        latents: of each video, by its number; none where the settings do not want them kept.
+        kept: the run has failed, and what was finished of it is saved.
     """
 
     video: VideoIn | None
@@ -72,6 +93,28 @@ class Work:
     networks: Networks
     runs: int
     film: Film | None
+    preview: LivePreview
     together: bool
     script_args: Any
     unfinished: dict[int, str] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    finished: Finished | None = None
+    saved: Saved = field(default_factory=dict)
+    latents: dict[int, Tensor] = field(default_factory=dict)
+    kept: bool = False
+
+
+class Run(Protocol):
+    """A run as the methods of its `p` know it; see `Session`."""
+
+    borrowed: BorrowedP
+    plan: Request | LoadedPlan
+    work: Work
+    samples: Samples
+
+    @property
+    def request(self) -> Request:
+        """What is asked for."""
+
+    def give_up(self) -> None:
+        """End a run that has not come to `postprocess`."""

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor
 
-from modules import sd_samplers, shared
+from modules import shared
 from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noised_again
 from motion_module.params import VideoParams
-from motion_module.patching import replaced_call
-from motion_module.stand_in import given_original
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing, is_stopped
+from motion_module.webui.sampling.samplers import SAMPLE, SAMPLE_IMG2IMG, each_pass
 
-_METHODS = {"sample": 1, "sample_img2img": 2}  # name -> which argument is the noise (p, x / p, x, noise)
+_METHODS = {SAMPLE: 1, SAMPLE_IMG2IMG: 2}  # name -> which argument is the noise (p, x / p, x, noise)
 
 
-@contextmanager
-def freeinit_passes(p: Processing, params: VideoParams) -> Iterator[None]:
-    """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times.
-
-    img2img has its sampler already; txt2img and hires fix make theirs inside `p.sample`.
-    """
+def freeinit_passes(p: Processing, params: VideoParams) -> AbstractContextManager[None]:
+    """Every sampler that `p` uses inside the block samples `params.freeinit_iters` times."""
     if not params.freeinit_enable:
-        yield
-        return
-    with ExitStack() as stack:
-
-        def create_sampler(create: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            return _repeating(create(*args, **kwargs), params, stack)
-
-        if getattr(p, "sampler", None) is not None:
-            _repeating(p.sampler, params, stack)
-        stack.enter_context(replaced_call(sd_samplers, "create_sampler", given_original(create_sampler)))
-        yield
-
-
-def _repeating(sampler: Any, params: VideoParams, stack: ExitStack) -> Any:
-    for name, noise_arg in _METHODS.items():
-        passes = functools.partial(_passes, sampler, params, noise_arg)
-        stack.enter_context(replaced_call(sampler, name, given_original(passes)))
-    return sampler
+        return nullcontext()
+    return each_pass(p, lambda sampler, name: functools.partial(_passes, sampler, params, _METHODS[name]))
 
 
 def _passes(

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
-import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from modules import images, sd_samplers_common, shared
+from modules import sd_samplers_common
+from motion_module.core.denoising.frozen import FOR_EVER, FrozenFrames, steps_frozen
 from motion_module.core.denoising.latents import fade_into_noise
-from motion_module.errors import ParamError
-from motion_module.media.errors import DAMAGE, ReaderError, reason_of
-from motion_module.media.reading.folders import open_small
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.params import VideoParams
 from motion_module.patching import assign, replaced
 from motion_module.webui.host_types import Img2Img, OverlayOfFrame, Processing, init_images, is_img2img
+from motion_module.webui.request.continued import PIXELS_PER_LATENT
+from motion_module.webui.request.given_pictures import held_pictures, read_picture
 from motion_module.webui.request.picture_files import img2img_background
+from motion_module.webui.sampling.clip_frames import ClipFrames
 from motion_module.webui.sampling.encode_once import encoding_once
-from motion_module.webui.sampling.frame_masks import Overlay, init_each
-from motion_module.wording import either, mention
-
-_LATENT_RESIZE = 3  # the host's resize mode that resizes latents, not pixels
-_RESIZE_AND_FILL = 2  # the host's resize mode for cropped parts
-_PIXELS_PER_LATENT = 8
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+from motion_module.webui.sampling.encoding import encoded_as_init, encoded_in_size
+from motion_module.webui.sampling.frame_masks import init_each
+from motion_module.webui.sampling.host_init import BLOCK, Frames, Overlay, init_in_blocks
 
 
 class Pictures:
@@ -42,41 +34,121 @@ class Pictures:
         p: the host's processing object.
         params: what was asked for.
         masks: white where frame i may change; none where `p` has one for all frames, or none at all.
+        of_video: those of a video that frames start from; none where they start from `p.init_images`.
+        clip: the frames of a video that is continued.
 
     Raises:
-        ParamError: the last frame is no picture.
+        ParamError: the last frame, or a picture that a frame is held at, is none.
     """
 
-    def __init__(self, p: Processing, params: VideoParams, masks: Sequence[Image.Image] = ()) -> None:
+    def __init__(
+        self,
+        p: Processing,
+        params: VideoParams,
+        masks: Sequence[Image.Image] = (),
+        of_video: Sequence[Image.Image] = (),
+        clip: ClipFrames | None = None,
+    ) -> None:
         self._p, self._params = p, params
-        self._masks = masks
+        self._masks, self._of_video, self._clip = masks, of_video, clip
         self._overlays: list[Overlay] = []
-        self._picture = read_picture(params.last_frame, img2img_background(p))
+        self._background = background = img2img_background(p)
+        self._picture = read_picture(params.last_frame, background)
         self._last: Tensor | None = None
-        self._fades = len(init_images(p)) == 1
+        self._held = held_pictures(params, background)
+        self._held_latents: dict[int, Tensor] = {}
+        self._fades = not of_video and len(init_images(p)) == 1
 
     def init(
         self, original: Callable[..., None], prompts: Sequence[str], seeds: Sequence[int], subseeds: Sequence[int]
     ) -> None:
         """In the place of `p.init`: each different picture goes through the VAE once, each frame gets its own mask."""
         with encoding_once():
-            if self._masks and is_img2img(self._p):
-                self._overlays = init_each(self._p, self._masks, original, prompts, seeds, subseeds)
+            if is_img2img(self._p):
+                self._init_frames(self._p, original, prompts, seeds, subseeds)
             else:
                 original(prompts, seeds, subseeds)
-        if self._picture is not None and self._fades and is_img2img(self._p):
-            self._last = _encoded(self._p, self._picture, self._overlays)
-
-    def fading(self) -> AbstractContextManager[Any]:
-        """Around `p.sample`: frames start from the less of a picture the farther they are from it."""
         p = self._p
-        if not is_img2img(p) or p.init_latent is None or not self._fades:  # a picture for each frame stays as it is
-            return nullcontext()
+        if not is_img2img(p):
+            return
+        if self._picture is not None and self._fades:
+            self._last = encoded_as_init(p, self._picture, self._overlays)
+        held = {frame: self._encoded(p, picture, frame) for frame, picture in self._held.items()}
+        self._held_latents = self._of_clip(p.width, p.height) | self._masked_ends(p) | held
+
+    def _init_frames(self, p: Img2Img, original: Callable[..., None], prompts: Any, seeds: Any, subseeds: Any) -> None:
+        pictures = self._of_video or p.init_images
+        each = pictures if len(pictures) > 1 or self._of_video else list(pictures) * p.batch_size
+        if self._masks:
+            self._overlays = init_each(Frames(p, original, each, prompts, seeds, subseeds), self._masks)
+        elif self._of_video or len(each) > BLOCK:
+            init_in_blocks(Frames(p, original, each, prompts, seeds, subseeds))
+        else:
+            original(prompts, seeds, subseeds)
+
+    @property
+    def freeze(self) -> bool:
+        """Whether there may be frames that keep what they are given."""
+        travels = bool(self._params.denoise_travel) and is_img2img(self._p)
+        return bool(self._held) or self._clip is not None or travels or (self._params.hold_pictures and self._fades)
+
+    def starting(self) -> AbstractContextManager[Any]:
+        """Around `p.sample`: frames start from the less of a picture the farther they are from it, or from the picture
+        that they are held at."""
+        p = self._p
+        if not is_img2img(p) or p.init_latent is None or not (self._fades or self._held_latents):
+            return nullcontext()  # a picture for each frame stays as it is
+        latents = self._faded(p) if self._fades else p.init_latent.clone()
+        for frame, latent in self._held_latents.items():
+            latents[frame] = latent.to(latents)
+        return replaced(p, "init_latent", latents)
+
+    def frozen(self, x: Tensor) -> FrozenFrames | None:
+        """The frames that keep what they are given, in a sampling pass over latents `x: f c h w`; None for none."""
+        p = self._p
+        if is_img2img(p):
+            until = self._until(p, len(x))
+            return FrozenFrames(tuple(until), p.init_latent[list(until)], tuple(until.values())) if until else None
+        height, width = (side * PIXELS_PER_LATENT for side in x.shape[-2:])
+        held = {frame: encoded_in_size(picture, width, height)[0] for frame, picture in self._held.items()}
+        given = {frame: latent.to(x) for frame, latent in (self._of_clip(width, height) | held).items()}
+        if not given:
+            return None
+        return FrozenFrames(tuple(given), torch.stack(list(given.values())), (FOR_EVER,) * len(given))
+
+    def _of_clip(self, width: int, height: int) -> dict[int, Tensor]:
+        """The latents of the frames that are there already, by the frame."""
+        return {} if self._clip is None else dict(enumerate(self._clip.latents(width, height)))
+
+    def _until(self, p: Img2Img, frames: int) -> dict[int, float]:
+        """The last step in which each frame of img2img is frozen; without those that are free from the first one on."""
+        strengths = self._params.values_of("denoise_travel", frames)
+        waiting = steps_frozen(strengths, *sd_samplers_common.setup_img2img_steps(p)) if strengths else ()
+        until = {frame: step for frame, step in enumerate(waiting) if step}
+        return until | dict.fromkeys([*self._held_latents, *self._ends(frames)], FOR_EVER)
+
+    def _encoded(self, p: Img2Img, picture: Image.Image, frame: int) -> Tensor:
+        """c h w, cut as that frame is."""
+        return encoded_as_init(p, picture, self._overlays[frame : frame + 1])[0]
+
+    def _masked_ends(self, p: Img2Img) -> dict[int, Tensor]:
+        """The request's own pictures, where they are held: below a mask the host may have filled what it encodes."""
+        if p.mask is None or not self._ends(p.batch_size):
+            return {}
+        last = {} if self._last is None else {p.batch_size - 1: self._last[0]}
+        return {0: self._encoded(p, as_rgb(p.init_images[0], self._background), 0), **last}
+
+    def _ends(self, frames: int) -> list[int]:
+        """The frames that the request's own pictures are held for."""
+        if not (self._params.hold_pictures and self._fades):
+            return []
+        return [0, frames - 1] if self._last is not None else [0]
+
+    def _faded(self, p: Img2Img) -> Tensor:
         first = self._params.latent_power, self._params.latent_scale
         last = self._params.latent_power_last, self._params.latent_scale_last
         changes = p.nmask if p.mask is not None else None
-        mixed = fade_into_noise(p.init_latent, p.rng.next(), first, self._last, last, changes)
-        return replaced(p, "init_latent", mixed)
+        return fade_into_noise(p.init_latent, p.rng.next(), first, self._last, last, changes)
 
     def before_overlay(self, args: OverlayOfFrame) -> None:
         """The host is about to lay the original over frame `args.index`: with that frame's own mask and place."""
@@ -84,56 +156,3 @@ class Pictures:
             overlay = self._overlays[args.index]
             assign(self._p, paste_to=overlay.paste_to)
             assign(args, mask_for_overlay=overlay.mask)
-
-
-def read_picture(value: Any, background: str = "white") -> Image.Image | None:
-    """The last frame of a request as 8-bit RGB: a picture, or one in base64 as the host takes its init pictures.
-
-    Args:
-        value: the picture or the text, which may have line ends in it, and a head `data:image/png;base64,`.
-        background: the colour behind what is transparent.
-
-    Raises:
-        ParamError: the text is no picture, or what the picture's numbers mean cannot be told.
-    """
-    if value is None:
-        return None
-    try:
-        return as_rgb(value if isinstance(value, Image.Image) else _decoded(value), background)
-    except (ReaderError, *DAMAGE) as error:
-        shown = repr(value[:40] if isinstance(value, str) else value)
-        allowed = either("a picture in base64", "a picture")
-        raise ParamError(f"{mention('last_frame')} is {shown} ({_why(error)}); allowed is {allowed}") from error
-
-
-def _decoded(text: str) -> Image.Image:
-    """Raises: ReaderError, or one of DAMAGE: it is not a picture."""
-    text = text.strip()
-    if text[:5].lower() == "data:":
-        text = text.partition(",")[2]
-    elif _URL.match(text):
-        raise ReaderError("it is a URL, and nothing is downloaded")
-    return open_small(io.BytesIO(base64.b64decode(text)))  # what is no base64 in it does not count
-
-
-def _why(error: Exception) -> str:
-    return "it is not base64" if isinstance(error, binascii.Error) else reason_of(error)
-
-
-def _encoded(p: Img2Img, picture: Image.Image, overlays: Sequence[Overlay]) -> Tensor:
-    """1 c h/8 w/8: resized, or cut out, as the host does it with its init pictures."""
-    paste_to = overlays[-1].paste_to if overlays else p.paste_to
-    if paste_to is not None:
-        left, top, width, height = paste_to
-        whole = picture.resize(p.init_images[0].size, Image.Resampling.LANCZOS)
-        part = whole.crop((left, top, left + width, top + height))
-        picture = images.resize_image(_RESIZE_AND_FILL, part, p.width, p.height)
-    elif p.resize_mode != _LATENT_RESIZE:
-        picture = images.resize_image(p.resize_mode, picture, p.width, p.height)
-    pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)[None]
-    method = sd_samplers_common.approximation_indexes.get(shared.opts.sd_vae_encode_method)
-    latent = sd_samplers_common.images_tensor_to_samples(pixels.to(shared.device), method, shared.sd_model)
-    if p.resize_mode == _LATENT_RESIZE:
-        size = (p.height // _PIXELS_PER_LATENT, p.width // _PIXELS_PER_LATENT)
-        latent = torch.nn.functional.interpolate(latent, size=size, mode="bilinear")
-    return latent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -13,23 +13,26 @@ from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
 from motion_module.core.denoising.row_order import Snapshot, find_moved_rows
 from motion_module.core.denoising.slerp import travelled
-from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel
+from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel, Wanted, nothing_around
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
 from motion_module.patching import assign
 from motion_module.travel import KeyMix
+from motion_module.webui.amounts import Amount
 from motion_module.webui.host import host
-from motion_module.webui.host_types import Checkpoint, Denoiser, DenoiserCall, is_stopped
-from motion_module.webui.progress import Amount, Progress, progress_of
+from motion_module.webui.host_counters import show
+from motion_module.webui.host_types import Callback, Checkpoint, DenoiserCall, is_stopped
+from motion_module.webui.progress import Progress, progress_of
 from motion_module.webui.sampling import neighbours
+from motion_module.webui.sampling.denoiser_steps import calls_of, step_of
+from motion_module.webui.sampling.kept_rows import KeptRows
 from motion_module.windows import WindowPlan
 
 Mixes = Sequence[KeyMix] | None
 MixesOfPass = Callable[[bool], tuple[Mixes, Mixes]]
 Lend = Callable[[Any], AbstractContextManager[Any]]
 """Changes a checkpoint's model for the length of a block."""
-DenoiserCallback = Callable[[DenoiserCall], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Borrower:
         call: shared with the layers; holds motion scale and effect.
         mixes: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
         together: whether the person lets branches share calls, which a request may override; None: as it is.
+        wanted: the frames that somebody looks at, which may change from step to step.
     """
 
     params: VideoParams
@@ -51,23 +55,25 @@ class Borrower:
     call: CallFrames
     mixes: MixesOfPass
     together: bool | None = None
+    wanted: Wanted = field(default_factory=Wanted)
 
     @classmethod
     def of(
         cls, params: VideoParams, model: MotionModel, frames: int, mixes: MixesOfPass, together: bool | None
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
-        call = CallFrames(motion_scale=params.motion_scale, effect=params.effect)
+        call = CallFrames(
+            motion_scale=params.motion_scale,
+            effect=params.effect,
+            motion_scales=params.values_of("motion_scale_travel", frames),
+            effects=params.values_of("effect_travel", frames),
+        )
         return cls(params, model, frames, call, mixes, together)
 
     @property
     def options(self) -> WindowPlan:
         """How the context windows are laid and blended."""
         return self.params.windows
-
-
-def _nothing_around(call: ModelCall) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 class Loan:
@@ -78,7 +84,7 @@ class Loan:
         around: entered around each call of the model; hands out what belongs to its frames.
     """
 
-    def __init__(self, borrower: Borrower, around: AroundCall = _nothing_around) -> None:
+    def __init__(self, borrower: Borrower, around: AroundCall = nothing_around) -> None:
         self._borrower = borrower
         self._given_out = around
         self._together = host.branches_share_calls()
@@ -86,7 +92,8 @@ class Loan:
         self._sliding: SlidingModel | None = None
         self._step = 1
         self._progress = Progress(Amount())
-        self._counted: AroundCall = _nothing_around
+        self._counted: AroundCall = nothing_around
+        self._kept: KeptRows | None = None
 
     def __enter__(self) -> Loan:
         return self
@@ -122,7 +129,7 @@ class Loan:
 
         return give_back_and_borrow
 
-    def around_callbacks(self, callbacks: DenoiserCallback) -> DenoiserCallback:
+    def around_callbacks(self, callbacks: Callback) -> Callback:
         """The host's denoiser callbacks, as they are called before each model call: those of other extensions see the
         conditions of each frame, and may change rows; what has become of the rows is looked at after them."""
 
@@ -138,24 +145,39 @@ class Loan:
 
         return call
 
+    def around_later_callbacks(self, callbacks: Callback) -> Callback:
+        """The host's callbacks after each model call; what others have kept of its parts is one whole by then."""
+
+        def call(params: Any) -> None:
+            with neighbours.failures_raised(self._long):
+                callbacks(params)
+
+        return call
+
     def sliding(self, call_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """The host's call of the model, cut into windows and branches."""
         b = self._borrower
-        sliding = SlidingModel(call_model, b.call, b.frames, b.options, self._together, self._around)
+        sliding = SlidingModel(call_model, b.call, b.frames, b.options, self._together, self._around, b.wanted)
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
-            return neighbours.with_neighbour_named(sliding, x, t, cond)
+            out = neighbours.with_neighbour_named(sliding, x, t, cond)
+            if self._kept is not None:
+                self._kept.put_together()
+            return out
 
         return slide
 
     @contextmanager
     def counting(self, sd_model: Checkpoint) -> Iterator[None]:
-        """Where the video is cut into windows, others in the UNet count the rows of a window."""
+        """Where the video is cut into windows, others in the UNet count the rows of a window, but keep those of all."""
         if not self._long:
             yield
             return
-        with neighbours.counting_by_window(host.unet(sd_model), self._borrower.frames) as self._counted:
+        unet = host.unet(sd_model)
+        self._kept = KeptRows(unet)
+        self._borrower.wanted.in_any_case(self._kept.any)
+        with neighbours.counting_by_window(unet, self._borrower.frames) as self._counted:
             yield
 
     @property
@@ -181,9 +203,9 @@ class Loan:
         if self._long:
             cond, uncond = waiting(cond), waiting(uncond)
         assign(params, text_cond=cond, text_uncond=uncond)
-        self._step = _step_of(params.denoiser)
+        self._step = step_of(params.denoiser)
         self._progress = progress_of(params.denoiser.p)
-        self._progress.step(params.denoiser.step, _calls_of(params.denoiser))
+        self._progress.step(params.denoiser.step, calls_of(params.denoiser))
         if self._sliding is not None:
             layout_of = host.row_layout(self._borrower.frames, parts, params, moved_rows)
             self._sliding.begin(params.denoiser.step, parts, layout_of)
@@ -195,6 +217,7 @@ class Loan:
             self._given_out(model_call),
             neighbours.failing_in_windows(model_call),
             self._counted(model_call),
+            self._kept.during(model_call) if self._kept is not None else nullcontext(),
         ):
             yield
 
@@ -213,24 +236,12 @@ class _ModelChange:
         self._stack.close()
 
 
-def _step_of(denoiser: Denoiser) -> int:
-    """The step that a denoiser call belongs to, from 1; the host's state counts the steps that are over, less one."""
-    over = denoiser.step * denoiser.steps // denoiser.total_steps  # some samplers call twice in each step,
-    return min(over + 1, denoiser.steps)  # and some in the first one alone
-
-
-def _calls_of(denoiser: Any) -> int:
-    """How often a sampler calls its denoiser: those that do so twice in each step do it once in the last one."""
-    twice = denoiser.total_steps > denoiser.steps
-    return int(denoiser.total_steps) - twice
-
-
 @contextmanager
 def _watched(model_call: ModelCall, number: int, progress: Progress) -> Iterator[None]:
     """Say which step and window is on, and stop between two windows as the host stops between two steps."""
     if is_stopped(shared.state):
         raise sd_samplers_common.InterruptedException
     window = f", window {model_call.number} of {model_call.calls}" if model_call.calls > 1 else ""
-    assign(shared.state, textinfo=f"AnimateDiff: step {number} of {shared.state.sampling_steps}{window}")
+    show(f"step {number} of {shared.state.sampling_steps}{window}")
     yield
     progress.window(model_call.number, model_call.calls)

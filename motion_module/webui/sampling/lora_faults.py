@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modules import extra_networks, shared
+from motion_module.webui.host import host
 
 _TAG = "a tag is <lora:NAME:WEIGHT>, with a number as the WEIGHT"
 _INPAINTING_CHANNELS = 9  # the host widens what it adds to the first convolution of an inpainting model
@@ -34,17 +35,18 @@ def misfit(net: Any, layers: Mapping[str, nn.Module]) -> str | None:
     return None
 
 
-def unused_tag(networks: Any, data: dict[str, Any] | None) -> str | None:
+def unused_tag(data: dict[str, Any] | None) -> str | None:
     """The first tag of a prompt that the host knows but did not follow, as a sentence; None if there is none.
 
     A LoRA that does not exist is none: for it the host adds a comment to the result, as it does for pictures.
 
     Args:
-        networks: the module of the host's LoRA extension, after it has activated the tags.
-        data: the tags as the host has parsed them.
+        data: the tags as the host has parsed them, and activated.
     """
-    kind = extra_networks.extra_network_registry["lora"]
-    loaded = {net.mentioned_name: net for net in networks.loaded_networks}
+    kind = extra_networks.extra_network_registry.get("lora")
+    if kind is None:
+        return None
+    loaded = {net.mentioned_name: net for net in host.lora_in_use()}
     for tag in extra_networks.lookup_extra_networks(data or {}).get(kind, []):
         name = tag.positional[0] if tag.positional else None
         written = f"<lora:{':'.join(map(str, tag.items))}>"
@@ -52,7 +54,7 @@ def unused_tag(networks: Any, data: dict[str, Any] | None) -> str | None:
             return f"{written} names no LoRA: {_TAG}"
         if name in loaded and not _is_number(loaded[name]):
             return f"{written} has no number as its weight: {_TAG}"
-        if name not in loaded and (name in networks.available_network_aliases or name in networks.available_networks):
+        if name not in loaded and host.lora_exists(name):
             return f"The LoRA {name} was not loaded for {written}; the WebUI's log says why ({_TAG})"
     return None
 

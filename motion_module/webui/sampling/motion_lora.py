@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from modules import extra_networks, sd_models
+from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.lora import (
+    LowRank,
     check_archive,
     check_fits,
     check_weights,
@@ -26,11 +27,14 @@ from motion_module.core.module.lora import (
 from motion_module.core.module.lora_names import UNET
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import CheckpointError
-from motion_module.patching import assign, drop_items, replaced, replaced_call
+from motion_module.memory import is_out_of_memory
 from motion_module.stand_in import given_original
+from motion_module.webui.answers import add_message
 from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing
+from motion_module.webui.sampling import lora_travel
 from motion_module.webui.sampling.lora_faults import misfit, unused_tag
+from motion_module.webui.sampling.lora_files import known_beside_modules
 
 _IN_HOST = "diffusion_model_"  # what the host makes of it
 _MOTION = "motion_modules"
@@ -51,8 +55,11 @@ class Networks:
         self._files: set[str] = set()  # those that the host would have read differently
         self._read_by_us: list[Any] = []  # the host's networks of this run
         self._asked = ""  # the network that the host is loading, as the prompt names it
-        self._error: CheckpointError | None = None
-        self._sampling = False
+        self._error: Exception | None = None
+        self._low_ranks: dict[str, dict[str, LowRank]] = {}  # of motion layers, by file
+        self._travels: tuple[lora_travel.Travels, lora_travel.Travels] = ({}, {})  # of both passes
+        self._changing: list[str] = []
+        self._call: CallFrames | None = None  # while the host samples
         self._activation = ExitStack()
         self._names = ExitStack()
 
@@ -61,23 +68,27 @@ class Networks:
         self._model = model
         self._layers = {_IN_HOST + name: layer for name, layer in linear_layers(model).items()}
 
-    def expect(self) -> None:
+    def expect(self, first: lora_travel.Travels | None = None, hires: lora_travel.Travels | None = None) -> None:
         """The prompts of a batch are there: from now on until `end` the host may load networks for it.
+
+        Args:
+            first, hires: the LoRA that keys name in the prompts of the two passes.
 
         What is wrong with a LoRA file is raised by the host's `extra_networks.activate`, as a CheckpointError.
         """
         self._activation.close()
-        self._activation.enter_context(replaced_call(extra_networks, "activate", given_original(self._activate)))
+        self._travels = first or {}, hires or {}
+        self._activation.enter_context(host.lora_loads(given_original(self._activate)))
 
     @contextmanager
-    def sampling(self) -> Iterator[None]:
-        """While the host samples, its networks change the motion module's layers."""
-        self._sampling = True
+    def sampling(self, call: CallFrames) -> Iterator[None]:
+        """While the host samples, its networks change the motion module's layers, which share `call`."""
+        self._call = call
         try:
-            self._name_layers()
+            self._name_layers(call)
             yield
         finally:
-            self._sampling = False
+            self._call = None
             self._names.close()
             self._activation.close()
 
@@ -86,9 +97,7 @@ class Networks:
         self._names.close()
         self._activation.close()
         for net in self._converted(self._read_by_us):
-            assign(net, mtime=0.0)
-            drop_items(net.modules, self._layers)
-            host.apply_lora_anew(net)
+            host.forget_lora(net, self._layers)
         self._read_by_us.clear()
 
     def _activate(self, original: Callable[..., Any], p: Processing, data: Any) -> None:
@@ -98,40 +107,50 @@ class Networks:
             return
         self._names.close()
         self._error = None
-        with self._reading():
+        data = lora_travel.told_to_host(data, self._of_pass)
+        with self._reading(), known_beside_modules(data):
             original(p, data)
-        networks = host.lora()
-        unused = unused_tag(networks, data) if networks else None
+        unused = unused_tag(data)
         if unused:
             self._fail(CheckpointError(unused))
+        self._settle()
         if self._error is not None:
             self.end()
             raise self._error
-        if self._sampling:
-            self._name_layers()
+        if self._call is not None:
+            self._name_layers(self._call)
+
+    @property
+    def _of_pass(self) -> lora_travel.Travels:
+        return self._travels[bool(getattr(self._p, "is_hr_pass", False))]
+
+    def _settle(self) -> None:
+        """The networks are loaded; which of them change from frame to frame depends on what they are for."""
+        try:
+            self._changing, everywhere = lora_travel.settled(self._of_pass, self._low_ranks, self._layers)
+        except CheckpointError as error:
+            self._fail(error)
+            return
+        for name in everywhere:
+            add_message(
+                self._p, f"The LoRA {name} counts in all frames: only those for motion modules change on the way."
+            )
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """While the host loads networks: files are converted, and it knows the motion module's layers."""
-        networks = host.lora()
-        if networks is None:
-            yield
-            return
-        with ExitStack() as stack:
-            stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(self._read)))
-            stack.enter_context(replaced_call(networks, "load_network", given_original(self._load)))
-            self._known = stack.enter_context(host.lora_layers(self._layers))
-            for net in _in_memory(networks):
-                if not _among(net, self._read_by_us):
-                    stack.enter_context(replaced(net, "mtime", 0.0))  # older than its file: it is read again
+        with host.lora_files(self._layers, self._read, self._load, self._is_new) as self._known:
             try:
                 yield
             finally:
                 self._known = {}
-                new = [net for net in networks.loaded_networks if not _among(net, self._read_by_us)]
+                new = list(filter(self._is_new, host.lora_in_use()))
                 self._read_by_us += new
                 for net in self._converted(new):
                     host.apply_lora_anew(net)
+
+    def _is_new(self, net: Any) -> bool:
+        return not any(net is other for other in self._read_by_us)
 
     def _converted(self, nets: Sequence[Any]) -> list[Any]:
         return [net for net in nets if net.network_on_disk.filename in self._files]
@@ -145,6 +164,9 @@ class Networks:
         try:
             net = original(name, *args, **kwargs)
         except Exception as error:  # of whatever kind of network
+            if is_out_of_memory(error):
+                self._error = self._error or error
+                raise
             self._fail(CheckpointError(f"The LoRA {name} cannot be used: {str(error).rstrip('.'):.300}"))
             raise
         fault = misfit(net, self._known)
@@ -162,11 +184,13 @@ class Networks:
             state = original(filename, *args, **kwargs)
         except CheckpointError as error:
             raise self._fail(error) from None
-        except Exception:  # what a damaged file makes of its reader; the host says it in the log, and forgets it
+        except Exception as error:  # what a damaged file makes of its reader; the host logs it, and forgets it
+            if is_out_of_memory(error):
+                raise
             self._fail(CheckpointError(f"the LoRA {name} cannot be read; the WebUI's log says why"))
             raise
         try:
-            self._check(state, name)
+            self._check(state, name, filename)
         except CheckpointError as error:
             raise self._fail(error) from None
         converted = host_keys(state)
@@ -179,7 +203,7 @@ class Networks:
         self._error = self._error or CheckpointError(error.sentence)
         return error
 
-    def _check(self, state: Any, name: str) -> None:
+    def _check(self, state: Any, name: str, filename: Any) -> None:
         """The file holds weights, and every key that means a motion module finds its place.
 
         Raises:
@@ -188,7 +212,9 @@ class Networks:
         if not isinstance(state, Mapping):
             raise CheckpointError(f"The LoRA {name} cannot be used: it holds no weights by name")
         check_weights(state, name)
-        check_fits(motion_low_ranks(state, name), self._model, name)
+        low_ranks = motion_low_ranks(state, name)
+        check_fits(low_ranks, self._model, name)
+        self._low_ranks[filename] = low_ranks
         for key in host_keys(state):
             layer = _IN_HOST + key.partition(".")[0].removeprefix(UNET)
             if _MOTION in key and layer not in self._layers:
@@ -197,20 +223,9 @@ class Networks:
                     f"which has no place for its {key:.200}"
                 )
 
-    def _name_layers(self) -> None:
-        networks = host.lora()
-        if networks is None:
-            return
-        changed = {name for net in networks.loaded_networks for name in net.modules} & self._layers.keys()
+    def _name_layers(self, call: CallFrames) -> None:
+        changed = {name for net in host.lora_in_use() for name in net.modules} & self._layers.keys()
         for name in sorted(changed):
             self._names.enter_context(host.lora_changes(self._layers[name], name))
-
-
-def _in_memory(networks: Any) -> list[Any]:
-    """Every network that the host need not read again, once each."""
-    nets = [*networks.loaded_networks, *networks.networks_in_memory.values()]
-    return list({id(net): net for net in nets}.values())
-
-
-def _among(net: Any, nets: Sequence[Any]) -> bool:
-    return any(net is other for other in nets)
+        added = lora_travel.adding(self._changing, self._of_pass, self._low_ranks, self._layers, _IN_HOST, call)
+        self._names.enter_context(added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 import motion_module
@@ -18,6 +18,7 @@ from motion_module.core.denoising.frame_rows import picked
 from motion_module.core.denoising.row_order import UnknownRowsError
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.errors import HostError, SaidError, UserError
+from motion_module.memory import is_out_of_memory
 from motion_module.patching import replaced, replaced_call
 from motion_module.wording import mention
 
@@ -82,10 +83,10 @@ def failing_in_windows(call: ModelCall) -> Iterator[None]:
     """
     try:
         yield
-    except (SaidError, MemoryError, torch.cuda.OutOfMemoryError):
+    except SaidError:
         raise
     except Exception as error:
-        if call.calls > 1 and _failed_in(error):
+        if not is_out_of_memory(error) and call.calls > 1 and _failed_in(error):
             raise _cannot_do_windows(error) from error
         raise
 
@@ -154,11 +155,11 @@ def _cut_value(name: str, value: Any, frames: int, count: int, shown: list[int])
 def _counting(unet: nn.Module, frames: int) -> Iterator[Any]:
     """Whoever stands in a layer of the UNet and holds a count of rows; each once."""
     seen: set[int] = set()
-    for function in _standing_in(unet):
-        for name, held in _held_by(function):
+    for function in standing_in(unet):
+        for name, held in held_by(function):
             if type(held) is int and held == frames and _COUNT in name.lower():
                 raise UserError(
-                    f"AnimateDiff cuts this video into windows, but {_extension_of(function) or 'another extension'} "
+                    f"AnimateDiff cuts this video into windows, but {extension_of(function) or 'another extension'} "
                     f"counts on all {frames} frames in each model call. {_WAYS_OUT}"
                 )
             attributes = getattr(held, "__dict__", {})
@@ -170,7 +171,7 @@ def _counting(unet: nn.Module, frames: int) -> Iterator[Any]:
                 yield held
 
 
-def _standing_in(unet: nn.Module) -> Iterator[Callable[..., Any]]:
+def standing_in(unet: nn.Module) -> Iterator[Callable[..., Any]]:
     """Functions of others in the place of the layers' own, or hooked to them."""
     for module in unet.modules():
         for function in (
@@ -182,7 +183,7 @@ def _standing_in(unet: nn.Module) -> Iterator[Callable[..., Any]]:
                 yield function
 
 
-def _held_by(function: Any) -> Iterator[tuple[str, Any]]:
+def held_by(function: Any) -> Iterator[tuple[str, Any]]:
     """(name, value) of what a function is bound to and of what it closes over."""
     yield "", getattr(function, "__self__", None)
     plain = getattr(function, "__func__", function)
@@ -227,7 +228,10 @@ def _failed_in(error: BaseException) -> str:
     return _name_of(file)
 
 
-def _extension_of(function: Any) -> str:
+def extension_of(function: Any) -> str:
+    """The name of the other extension that a function belongs to, empty where it is ours or the host's."""
+    while isinstance(function, functools.partial):
+        function = function.func
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return _name_of(code.co_filename) if code else ""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from motion_module.patching import assign
+from motion_module.patching import assign, assign_items, refill
 from motion_module.travel import KeyMix, Travel, parse
+from motion_module.travel_loras import LoraTravel, lora_travels
 from motion_module.webui.host_types import Processing
 from motion_module.webui.plan.prompts import OF_PICTURES, styled
 
@@ -36,11 +37,13 @@ class FramePrompts:
     Args:
         frames: N, frames of a video.
         closed: whether prompt travel leads back to its start.
+        hold: whether the prompt of each key holds until the next one.
     """
 
-    def __init__(self, frames: int, closed: bool) -> None:
+    def __init__(self, frames: int, closed: bool, hold: bool = False) -> None:
         self._frames = frames
         self._closed = closed
+        self._hold = hold
         self._travels: dict[str, Travel | None] = {}
 
     def check_all(self, p: Processing) -> None:
@@ -62,11 +65,20 @@ class FramePrompts:
         for name in _FIRST_PASS + _HIRES_PASS:
             texts = getattr(p, name, None)
             if isinstance(texts, list) and texts:
-                travel = self._travels[name] = parse(texts[0], self._frames, self._closed, with_tags=False)
-                texts[:] = travel.prompts() if travel else texts[:1] * len(texts)
+                travel = parse(texts[0], self._frames, self._closed, with_tags=False, hold=self._hold)
+                self._travels[name] = travel
+                refill(texts, travel.prompts() if travel else texts[:1] * len(texts))
                 if travel:
                     _log.info("%s: %s", name, travel)
-                    p.extra_generation_params[_LABELS[name]] = str(travel)
+                    assign_items(p.extra_generation_params, {_LABELS[name]: str(travel)})
+
+    def lora_of(self, p: Processing, hires: bool) -> dict[str, LoraTravel]:
+        """The LoRA that keys of the coming batch's prompts name, of a pass; the host has not taken the tags out yet."""
+        if hires:  # the host makes their list for the batch where it takes the tags out
+            texts = (getattr(p, "all_hr_prompts", None) or [])[p.iteration * p.batch_size :]
+        else:
+            texts = getattr(p, "prompts", None) or []
+        return lora_travels(texts[0], self._frames, self._closed, self._hold) if texts else {}
 
     def of_call(self, hires: bool) -> tuple[list[KeyMix] | None, list[KeyMix] | None]:
         """How the conditionings of prompt and negative prompt travel in a pass, None for one that does not."""

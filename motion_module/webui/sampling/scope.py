@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from modules import prompt_parser, sd_models, sd_samplers_cfg_denoiser, sd_unet, shared
-from motion_module.core.denoising.conditioning import all_of_one_length
-from motion_module.core.denoising.sliding import AroundCall
+from modules import sd_unet, shared
+from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
 from motion_module.errors import UserError
-from motion_module.patching import assign, put_right_options, replaced_call
+from motion_module.patching import put_right_options
 from motion_module.settings import AS_TRAINED
-from motion_module.stand_in import given_original
 from motion_module.webui.host import host
+from motion_module.webui.host_counters import show_nothing
 from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.progress import progress_of
+from motion_module.webui.sampling.frame_guidance import guiding
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
+from motion_module.webui.sampling.frozen_frames import freezing
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.loan import Borrower, Loan
 from motion_module.webui.sampling.motion_lora import Networks
@@ -39,7 +40,7 @@ def around_sample(
         p, borrower: the run, and what for it borrows the model.
         networks, pictures: its LoRA, and what its frames start from.
         hints: ControlNet's part, which yields what goes around each call of the model.
-        noted: notes where the video was stopped, if it was.
+        noted: shows the frames so far, and notes where the video was stopped, if it was.
 
     Raises:
         UserError: another UNet (TensorRT) stands in the place of the model's own.
@@ -48,7 +49,7 @@ def around_sample(
     put_right()
     b, kind, from_noise = borrower, borrower.model.spec.kind, not is_img2img(p)
     with (
-        networks.sampling(),  # LoRA change the motion module's layers
+        networks.sampling(b.call),  # LoRA change the motion module's layers
         hints as around,  # each model call sees what ControlNet holds for its frames
         host.in_memory(b.model),
         Loan(borrower, around) as loan,
@@ -56,16 +57,30 @@ def around_sample(
         loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
         loan.of_each_checkpoint(lambda sd_model: host.noise_schedule(sd_model, chosen_schedule(kind))),
         loan.of_each_checkpoint(lambda sd_model: host.model_calls(sd_model, loan.sliding)),
-        replaced_call(sd_models, "reload_model_weights", loan.around_reload),  # the refiner, the hires checkpoint
+        host.checkpoint_changes(loan.around_reload),  # the refiner, the hires checkpoint
         host.whole_calls(b.together),
         _negatives_of_one_length(b),
-        replaced_call(sd_samplers_cfg_denoiser, "cfg_denoiser_callback", loan.around_callbacks),  # prompt travel
+        host.denoiser_callbacks(loan.around_callbacks, loan.around_later_callbacks),  # prompt travel
         _without_text_afterwards(),
-        pictures.fading(),
-        freeinit_passes(p, b.params),
+        _given(p, pictures, b.wanted),
+        _passes(p, b),
         progress_of(p).sampling(p.iteration, from_noise=from_noise),
         noted,
     ):
+        yield
+
+
+@contextmanager
+def _given(p: Processing, pictures: Pictures, wanted: Wanted) -> Iterator[None]:
+    """Frames start from their pictures, and some of them stay what they are given."""
+    with pictures.starting(), freezing(p, pictures.frozen if pictures.freeze else None, wanted):
+        yield
+
+
+@contextmanager
+def _passes(p: Processing, b: Borrower) -> Iterator[None]:
+    """Each pass has a CFG scale for each frame, where that travels, and is repeated by FreeInit."""
+    with guiding(p, b.params.values_of("cfg_travel", b.frames)), freeinit_passes(p, b.params):
         yield
 
 
@@ -91,16 +106,9 @@ def _check_unet() -> None:
 
 
 def _negatives_of_one_length(borrower: Borrower) -> AbstractContextManager[Any]:
-    """The host stacks positive prompts of different lengths, but not the negative ones of a travel."""
-    if not any(borrower.mixes(hires)[1] for hires in (False, True)):
-        return nullcontext()
-
-    def padded_and_stacked(stacked: Callable[..., Any], schedules: Sequence[Sequence[Any]], step: int) -> Any:
-        conds = [item.cond for schedule in schedules for item in schedule]
-        padded = iter(all_of_one_length(conds, shared.sd_model.cond_stage_model_empty_prompt))
-        return stacked([[item._replace(cond=next(padded)) for item in schedule] for schedule in schedules], step)
-
-    return replaced_call(prompt_parser, "reconstruct_cond_batch", given_original(padded_and_stacked))
+    """Where a negative prompt travels, its texts may have different lengths."""
+    travels = any(borrower.mixes(hires)[1] for hires in (False, True))
+    return host.negatives_of_one_length() if travels else nullcontext()
 
 
 @contextmanager
@@ -109,4 +117,4 @@ def _without_text_afterwards() -> Iterator[None]:
     try:
         yield
     finally:
-        assign(shared.state, textinfo=None)
+        show_nothing()

@@ -55,7 +55,17 @@ UNET: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"up_blocks_(\d+)_upsamplers_0_conv", _upsampler),
 )
 
-TEXT = re.compile(r"lora_te1?_text_model_(encoder_layers_\d+_.+)")
+TEXT = re.compile(r"lora_(te[12]?)_text_model_encoder_layers_(\d+)_(.+)")
+OPEN_CLIP_PARTS = {"mlp_fc1": "mlp_c_fc", "mlp_fc2": "mlp_c_proj"}
+
+
+def _text(encoder: str, layer: str, rest: str) -> list[str]:
+    """A layer of SD1.x's text encoder, `te`, or of one of SDXL's two; some files for SD1.x say `te1`, too."""
+    if encoder == "te2":
+        part = OPEN_CLIP_PARTS.get(rest, rest.replace("self_attn", "attn"))
+        return [f"1_model_transformer_resblocks_{layer}_{part}"]
+    name = f"transformer_text_model_encoder_layers_{layer}_{rest}"
+    return [name, f"0_{name}"] if encoder == "te1" else [name]
 
 
 def ldm_names(file_name: str) -> list[str]:
@@ -66,7 +76,7 @@ def ldm_names(file_name: str) -> list[str]:
     """
     text = TEXT.match(file_name)
     if text:
-        return [f"transformer_text_model_{text[1]}", f"0_transformer_text_model_{text[1]}"]
+        return _text(*text.groups())
     if not file_name.startswith("lora_unet_"):
         return [file_name]
     rest = file_name.removeprefix("lora_unet_")

@@ -33,13 +33,22 @@ layer_errors: dict[str, int] = {}
 def assign_network_names_to_compvis_modules(sd_model: Any) -> None:
     """Name every layer of the model after its path, with underscores, and keep them by name in the model."""
     mapping: dict[str, torch.nn.Module] = {}
-    text = getattr(sd_model.cond_stage_model, "wrapped", sd_model.cond_stage_model)
-    for owner in (text, sd_model.model):
+    for prefix, owner in _named_parts(sd_model):
         for path, module in owner.named_modules():
-            name = path.replace(".", "_")
+            name = prefix + path.replace(".", "_")
             mapping[name] = module
             module.network_layer_name = name
     sd_model.network_layer_mapping = mapping
+
+
+def _named_parts(sd_model: Any) -> list[tuple[str, torch.nn.Module]]:
+    """Text encoders and UNet, and what comes before their layers' names: an SDXL model has its encoders by number."""
+    if sd_model.is_sdxl:
+        embedders = enumerate(sd_model.conditioner.embedders)
+        texts = [(f"{place}_", each.wrapped) for place, each in embedders if hasattr(each, "wrapped")]
+    else:
+        texts = [("", getattr(sd_model.cond_stage_model, "wrapped", sd_model.cond_stage_model))]
+    return [*texts, ("", sd_model.model)]
 
 
 def list_available_networks() -> None:

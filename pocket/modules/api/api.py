@@ -13,8 +13,9 @@ from modules import scripts, shared, ui
 from modules.api import generation, listings, models, upscaling
 from modules.api.encoding import decode_base64_to_image, encode_pil_to_base64
 from modules.api.generation import Tab, validate_sampler_name
+from modules.api.infotext import apply_infotext
 from modules.api.middleware import api_middleware
-from modules.api.script_args import script_name_to_index
+from modules.api.script_args import get_selectable_script, init_script_args, script_name_to_index
 from modules.call_queue import FIFOLock
 
 __all__ = [
@@ -62,6 +63,38 @@ class Api:
             return True
         headers = {"WWW-Authenticate": "Basic"}
         raise HTTPException(status_code=401, detail="Incorrect username or password", headers=headers)
+
+    def get_selectable_script(self, script_name: str | None, script_runner: Any) -> tuple[Any, int | None]:
+        """The script that a request's `script_name` chooses, and its place in the page's list."""
+        return get_selectable_script(script_name, script_runner)
+
+    def apply_infotext(
+        self,
+        request: Any,
+        tabname: str,
+        *,
+        script_runner: Any = None,
+        mentioned_script_args: dict[int, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Fills a request and, by their place, these arguments of scripts from the request's infotext."""
+        if mentioned_script_args is not None:
+            mentioned_script_args.update(apply_infotext(request, tabname, script_runner))
+        return {}
+
+    def init_script_args(
+        self,
+        request: Any,
+        default_script_args: list[Any],
+        selectable_scripts: Any,
+        selectable_idx: int | None,
+        script_runner: Any,
+        *,
+        input_script_args: dict[int, Any] | None = None,
+    ) -> list[Any]:
+        """All scripts' arguments for one request."""
+        return init_script_args(
+            request, default_script_args, selectable_scripts, selectable_idx, script_runner, input_script_args or {}
+        )
 
     def _post(self, name: str, endpoint: Callable[..., Any], model: Any = None) -> None:
         self.add_api_route(f"/sdapi/v1/{name}", endpoint, methods=["POST"], response_model=model)

@@ -12,7 +12,7 @@ from internal_controlnet.cldm import PlugableControlModel, load_control_model
 from internal_controlnet.hints import as_tensor, make_hints, uses_hires_fix
 from PIL import Image
 
-from modules import devices, script_callbacks, scripts, shared
+from modules import devices, errors, script_callbacks, scripts, shared
 from scripts import batch_hijack, external_code, global_state
 from scripts.enums import ControlMode, ControlModelType, HiResFixOption, InputMode
 from scripts.hook import ControlParams, UnetHook
@@ -66,11 +66,19 @@ class Script(scripts.Script):
         return units
 
     def process(self, p: Any, *args: Any) -> None:
-        """Make the hints and guide the UNet."""
+        """Make the hints and guide the UNet.
+
+        Raises:
+            NotModelledError: the checkpoint is SDXL; all control models here are for SD1.x.
+        """
         self._end()
         self.enabled_units = self.get_enabled_units(p)
         if not self.enabled_units:
             return
+        if p.sd_model.is_sdxl:
+            raise errors.NotModelledError(
+                f"ControlNet model {self.enabled_units[0].model} is not compatible with sd model SDXL."
+            )
         if self.latest_model_hash != p.sd_model.sd_model_hash:
             Script.model_cache.clear()
         self.latest_model_hash = p.sd_model.sd_model_hash

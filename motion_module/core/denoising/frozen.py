@@ -1,0 +1,109 @@
+"""Frames that are frozen: up to a step of its own each of them is denoised to latents that are given, then it is free.
+
+As inpainting uses known pixels (RePaint, Lugmayr et al., 2022), but through the denoiser's answer instead of its input:
+the sampler itself then brings the frame to every noise level on the way, whichever sampler it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PredictX0 = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""`(x, out, sigma)` -> the latents that a denoiser's answer stands for; affine in `x` and in `out`, row by row."""
+
+FOR_EVER = math.inf
+"""As `until`: never free."""
+
+
+@dataclass(frozen=True)
+class FrozenFrames:
+    """Frames of one video, and what is given for them.
+
+    Attributes:
+        frames: their numbers.
+        latents: f c h w, one for each of them.
+        until: the last step, from 1, in which each of them is frozen; 0 is never, `FOR_EVER` always.
+    """
+
+    frames: tuple[int, ...]
+    latents: Tensor
+    until: tuple[float, ...]
+
+    def answer(self, out: Tensor, x: Tensor, sigma: Tensor, step: int, predict_x0: PredictX0) -> Tensor:
+        """The denoiser's answer with what is given for the frames that are frozen in this step.
+
+        Args:
+            out: f c h w, the denoiser's answer: latents, or the noise in `x`.
+            x: f c h w, what it was asked.
+            sigma: f, the noise levels (or timesteps).
+            step: from 1.
+            predict_x0: tells what an answer stands for.
+        """
+        places = [place for place, until in enumerate(self.until) if step <= until]
+        if not places:
+            return out
+        rows, given = self._of(places, out)
+        xs, levels = x[rows], sigma[rows]
+        offset = predict_x0(xs, torch.zeros_like(xs), levels)
+        factor = predict_x0(torch.zeros_like(xs), torch.ones_like(xs), levels)
+        return out.index_copy(0, rows, ((given - offset) / factor).to(out.dtype))
+
+    def free(self, frames: int, step: int) -> frozenset[int]:
+        """Which of so many frames are not frozen in this step."""
+        frozen = {frame for frame, until in zip(self.frames, self.until, strict=True) if step <= until}
+        return frozenset(range(frames)) - frozen
+
+    def put_into_noise(self, x: Tensor, sigma: Tensor, predict_x0: PredictX0) -> None:
+        """Change in place noise that sampling begins with to what is given, with that noise on it.
+
+        Args:
+            x: f c h w, noise of the first level alone.
+            sigma, predict_x0: as in `answer`.
+        """
+        places = [place for place, until in enumerate(self.until) if until > 0]
+        if not places:
+            return
+        rows, given = self._of(places, x)
+        noise, levels = x[rows], sigma[rows]
+        growth = predict_x0(torch.ones_like(noise), torch.zeros_like(noise), levels)  # 1 / sqrt(alpha), or 0
+        kept = torch.where(growth > 0, 1 / growth, torch.ones_like(growth))
+        spread = torch.where(growth > 0, (1 - kept**2).clamp(min=0).sqrt(), torch.ones_like(growth))
+        x.index_copy_(0, rows, (given * kept + noise * spread).to(x.dtype))
+
+    def kept(self, result: Tensor) -> Tensor:
+        """A sampler's result f c h w, in which frames that were never free are exactly what is given."""
+        return self._put_into(result, [place for place, until in enumerate(self.until) if until == FOR_EVER])
+
+    def given(self, latents: Tensor, step: int) -> Tensor:
+        """Latents f c h w of this step, in which the frames that are frozen are exactly what is given."""
+        if latents.shape[1:] != self.latents.shape[1:]:
+            return latents
+        return self._put_into(latents, [place for place, until in enumerate(self.until) if step <= until])
+
+    def _put_into(self, latents: Tensor, places: Sequence[int]) -> Tensor:
+        if not places:
+            return latents
+        rows, given = self._of(places, latents)
+        return latents.index_copy(0, rows, given)
+
+    def _of(self, places: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+        rows = torch.tensor([self.frames[place] for place in places], device=like.device)
+        return rows, self.latents[list(places)].to(like)
+
+
+def steps_frozen(strengths: Sequence[float], steps: int, most: int) -> tuple[float, ...]:
+    """In how many steps of img2img a frame waits until it begins where its own denoising strength would have begun.
+
+    Args:
+        strengths: the denoising strength of each frame, 0..1; 0 leaves the frame as it is.
+        steps: of the whole schedule.
+        most: the number of steps that the host leaves of it for the highest strength, less one.
+    """
+    return tuple(
+        max(0, most - int(min(strength, 0.999) * steps)) if strength > 0 else FOR_EVER for strength in strengths
+    )

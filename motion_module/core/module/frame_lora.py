@@ -1,0 +1,43 @@
+"""A motion LoRA that counts differently in different frames: beside the layer's weights, not in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from motion_module.core.module.call_frames import CallFrames, times
+from motion_module.core.module.lora import LowRank
+
+
+@contextmanager
+def added_by_frame(layer: nn.Module, low_rank: LowRank, name: str, call: CallFrames) -> Iterator[None]:
+    """Inside the block the layer adds `weight[frame] * alpha / rank * up(down(x))` to what it makes of x.
+
+    Args:
+        layer: a linear one of a motion module; gets `(pixels, f, c)`.
+        low_rank: what the LoRA has for it.
+        name: of the LoRA, whose weights `call` knows.
+        call: shared with the layers.
+    """
+    down, up = low_rank.down.flatten(1), low_rank.up.flatten(1)
+    up = up * (1.0 if low_rank.alpha is None else low_rank.alpha / down.shape[0])
+    ready: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def add(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor:
+        x = args[0]
+        key = x.device, x.dtype
+        if key not in ready:
+            ready[key] = down.to(*key), up.to(*key)
+        added = functional.linear(functional.linear(x, ready[key][0]), ready[key][1])
+        return out + times(added, call.weight_of(name, x)).to(out.dtype)
+
+    handle = layer.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()

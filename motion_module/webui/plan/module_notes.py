@@ -1,0 +1,39 @@
+"""What is said of a motion module where a request does not suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from motion_module.webui.plan.request import Request
+from motion_module.webui.request.few_steps import few_steps
+from motion_module.webui.request.motion_modules import ModuleFile
+from motion_module.wording import mention
+
+
+def module_notes(module: ModuleFile, request: Request) -> Iterator[str]:
+    """Sentences for the person, with mentions.
+
+    Args:
+        module: the one that is used.
+        request: what is asked for.
+    """
+    yield from _of_context(module, request)
+    yield from _of_steps(module, request)
+
+
+def _of_context(module: ModuleFile, request: Request) -> Iterator[str]:
+    trained_on, asked = module.spec.kind.trained_on, request.params.batch_size
+    context = min(request.frames or asked, asked)
+    if trained_on is not None and context != trained_on:
+        field = "video_length" if context < asked else "batch_size"
+        yield (
+            f"{module.name} ({module.spec.kind.name}) was trained on {trained_on} frames at once, and sees {context} "
+            f"in this video; set {mention(field)} to {trained_on} for what it has learnt."
+        )
+
+
+def _of_steps(module: ModuleFile, request: Request) -> Iterator[str]:
+    """Of the first pass; img2img does only a part of the steps that are set."""
+    few, steps = few_steps(module), request.facts.steps[0]
+    if few is not None and (steps > few.most or (steps < few.fewest and request.facts.tab == "txt2img")):
+        yield f"{module.name} is made for {few.text} with {few.others}, but this run uses {steps}."

@@ -1,0 +1,1 @@
+"""What script writers may ask of a running WebUI, besides having pictures made."""

@@ -1,0 +1,167 @@
+"""Frozen frames: at every step at the noise level where they should be, in the end what was given, and the others free."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motion_module.core.denoising.frozen import FOR_EVER, FrozenFrames, steps_frozen
+
+ALPHAS = torch.linspace(0.9991, 0.0047, 1000, dtype=torch.float64)
+SIGMAS = torch.tensor([14.6, 9.0, 5.1, 2.2, 0.7, 0.03, 0.0], dtype=torch.float64)
+
+
+def latents(seed, frames=5):
+    return torch.randn(frames, 4, 2, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def x0_itself(x, out, sigma):
+    return out
+
+
+def x0_of_noise(x, out, timestep):
+    alpha = ALPHAS[timestep.long()][:, None, None, None]
+    return (x - (1 - alpha).sqrt() * out) / alpha.sqrt()
+
+
+def model(x):
+    """Some answer that mixes all frames."""
+    return (x - x.mean(dim=0)).tanh()
+
+
+def euler(frozen, x, from_noise, look):
+    for step, (level, following) in enumerate(itertools.pairwise(SIGMAS), start=1):
+        sigma = level.expand(len(x))
+        if step == 1 and from_noise:
+            frozen.put_into_noise(x, sigma, x0_itself)
+        look(step, x, level)
+        denoised = frozen.answer(model(x), x, sigma, step, x0_itself)
+        x = x + (x - denoised) / level * (following - level)
+    return frozen.kept(x)
+
+
+def ddim(frozen, x, from_noise, look):
+    steps = [999, 799, 599, 399, 199, 1]
+    for step, (level, following) in enumerate(zip(steps, [*steps[1:], 0], strict=True), start=1):
+        timestep = torch.full([len(x)], float(level), dtype=torch.float64)
+        if step == 1 and from_noise:
+            frozen.put_into_noise(x, timestep, x0_of_noise)
+        look(step, x, level)
+        noise = frozen.answer(model(x), x, timestep, step, x0_of_noise)
+        alpha = ALPHAS[following]
+        x = alpha.sqrt() * x0_of_noise(x, noise, timestep) + (1 - alpha).sqrt() * noise
+    return frozen.kept(x)
+
+
+def level_of(name, given, noise, level):
+    """What a frame should be at a noise level."""
+    if name == "Euler":
+        return given + level * noise
+    return ALPHAS[level].sqrt() * given + (1 - ALPHAS[level]).sqrt() * noise
+
+
+def far(one, other):
+    return (one - other).abs().max() > 1e-3
+
+
+SAMPLERS = {"Euler": euler, "DDIM": ddim}
+
+
+@pytest.mark.parametrize("from_noise", [True, False])
+@pytest.mark.parametrize("name", SAMPLERS)
+@settings(deadline=None, max_examples=30)
+@given(
+    until=st.dictionaries(st.integers(0, 4), st.sampled_from([0, 1, 2, 3, 6, FOR_EVER]), min_size=1),
+    seed=st.integers(0, 99),
+)
+def test_each_frame_is_where_it_should_be_until_its_step(name, from_noise, until, seed):
+    z, noise = latents(seed), latents(seed + 100)
+    frames = tuple(until)
+    frozen = FrozenFrames(frames, z[list(frames)], tuple(until.values()))
+    first = SIGMAS[0] if name == "Euler" else 999
+    start = noise * (first if name == "Euler" else 1) if from_noise else level_of(name, z, noise, first)
+
+    def look(step, x, level):
+        for frame, last in until.items():
+            if step <= last or (step == last + 1 and (last or not from_noise)):
+                assert torch.allclose(x[frame], level_of(name, z[frame], noise[frame], level), atol=1e-9)
+
+    result = SAMPLERS[name](frozen, start.clone(), from_noise, look)
+    for frame, last in until.items():
+        assert torch.equal(result[frame], z[frame]) if last == FOR_EVER else last == 6 or far(result[frame], z[frame])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_a_model_that_looks_at_no_other_frame_makes_of_the_others_is_unchanged(name, monkeypatch):
+    monkeypatch.setitem(globals(), "model", torch.tanh)
+    z, start = latents(1), latents(2)
+    frozen, nothing = FrozenFrames((1, 3), z[[1, 3]], (FOR_EVER, 2)), FrozenFrames((), z[:0], ())
+    found, plain = (SAMPLERS[name](which, start.clone(), True, lambda *_: None) for which in (frozen, nothing))
+    assert torch.equal(found[[0, 2, 4]], plain[[0, 2, 4]]) and not torch.allclose(found[[1, 3]], plain[[1, 3]])
+
+
+def test_where_nothing_is_frozen_the_very_tensors_are_handed_on():
+    frozen = FrozenFrames((2,), latents(1)[:1], (3,))
+    out = latents(2)
+    assert frozen.answer(out, out, torch.ones(5), 4, x0_itself) is out and frozen.kept(out) is out
+
+
+def test_what_is_given_may_be_of_another_precision():
+    z = latents(1)[:2].half()
+    frozen = FrozenFrames((0, 4), z, (FOR_EVER, FOR_EVER))
+    out = latents(2).float()
+    answer = frozen.answer(out, out, torch.ones(5), 1, x0_itself)
+    assert answer.dtype == torch.float32 and torch.equal(answer[[0, 4]], z.float()) and torch.equal(answer[1], out[1])
+
+
+@pytest.mark.parametrize(
+    ("strengths", "steps", "most", "frozen"),
+    [
+        ([0.5, 0.5], 20, 10, (0, 0)),
+        ([0.5, 0.25, 0.0], 20, 10, (0, 5, FOR_EVER)),
+        ([1.0, 0.01], 20, 19, (0, 19)),
+        ([0.4, 0.2], 50, 19, (0, 9)),  # with the setting that does all steps of 20: 50 steps of the whole schedule
+    ],
+)
+def test_a_frame_waits_for_its_own_start(strengths, steps, most, frozen):
+    assert steps_frozen(strengths, steps, most) == frozen
+
+
+def test_windows_in_which_all_frames_are_frozen_are_left_out():
+    from motion_module.core.denoising.sliding import SlidingModel, Wanted
+    from motion_module.core.module.call_frames import CallFrames
+    from motion_module.windows import WindowPlan
+
+    asked, wanted = [], Wanted()
+
+    def count(x, t, cond):
+        asked.append(x[:, 0, 0, 0].tolist())
+        return x + 1
+
+    plan = WindowPlan(context=8, overlap=2, schedule="static")
+    sliding = SlidingModel(count, CallFrames(), 20, plan, wanted=wanted)
+    x = torch.arange(20.0)[:, None, None, None].expand(20, 4, 2, 2).clone()
+    whole = sliding(x, torch.ones(20), torch.zeros(20, 3, 4))
+    windows = len(asked)
+    frozen = FrozenFrames(tuple(range(14)), torch.zeros(14, 4, 2, 2), (FOR_EVER,) * 13 + (1,))
+    with wanted.only(frozen.free(20, 2)):
+        asked.clear()
+        out = sliding(x, torch.ones(20), torch.zeros(20, 3, 4))
+    assert windows == 3 and asked == [list(range(6, 14)), list(range(12, 20))], "frame 13 is free in step 2"
+    assert torch.equal(out[13:], whole[13:]) and not out[:6].any()
+    with wanted.only(frozenset()):
+        assert sliding(x, torch.ones(20), torch.zeros(20, 3, 4)).isfinite().all()
+    assert wanted.frames is None and torch.equal(sliding(x, torch.ones(20), torch.zeros(20, 3, 4)), whole)
+
+
+def test_where_somebody_looks_at_all_frames_no_window_is_left_out():
+    """Another extension may keep the rows of every call, and puts them together afterwards."""
+    from motion_module.core.denoising.sliding import Wanted
+
+    windows, wanted = [[0, 1, 2], [2, 3, 4]], Wanted()
+    with wanted.only(frozenset({4})):
+        assert wanted.of(windows) == [[2, 3, 4]]
+        wanted.in_any_case(True)
+        assert wanted.of(windows) == windows

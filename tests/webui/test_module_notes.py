@@ -1,0 +1,135 @@
+"""What is said of a motion module that a request does not suit: in the run, in a plan, and on the page before."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from test_http_hints import Panel, text
+
+from motion_module.core.module.arch import HOTSHOT, LCM, V2, ModuleSpec
+from motion_module.params import VideoParams
+from motion_module.wording import for_client
+from tests.core.builders import motion_state
+
+WIDTHS = (32, 64, 64)
+
+
+@pytest.fixture
+def hotshot(pocket, tmp_path):
+    from safetensors.torch import save_file
+
+    from modules import shared
+
+    save_file(motion_state("hotshot"), tmp_path / "hsxl.safetensors")
+    shared.opts.data["animatediff_model_path"] = str(tmp_path)
+    return "hsxl.safetensors"
+
+
+def notes_of(spec, name="module.safetensors", steps=20, tab="txt2img", **fields):
+    from motion_module.webui.plan.facts import Facts
+    from motion_module.webui.plan.module_notes import module_notes
+    from motion_module.webui.plan.request import Request
+    from motion_module.webui.request.motion_modules import ModuleFile
+
+    request = Request.of(VideoParams(enable=True, **fields), Facts(tab=tab, steps=(steps,), pictures=tab == "img2img"))
+    return [for_client(note) for note in module_notes(ModuleFile(name, Path(name), spec), request)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "context", "said"),
+    [
+        (16, 16, "was trained on 8 frames at once, and sees 16 in this video; set batch_size to 8"),
+        (40, 12, "was trained on 8 frames at once, and sees 12 in this video; set batch_size to 8"),
+        (0, 16, "sees 16 in this video; set batch_size to 8"),
+        (5, 16, "sees 5 in this video; set video_length to 8"),
+        (5, 4, "sees 4 in this video; set batch_size to 8"),
+        (8, 16, ""),
+        (40, 8, ""),
+    ],
+)
+def test_hotshot_was_trained_on_eight_frames(pocket, frames, context, said):
+    notes = notes_of(ModuleSpec(HOTSHOT, WIDTHS, 24), video_length=frames, batch_size=context)
+    assert len(notes) == bool(said) and said in "".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "steps", "tab", "said"),
+    [
+        (
+            "animatediff_lightning_4step_comfyui.safetensors",
+            V2,
+            20,
+            "txt2img",
+            "made for 4 steps with the sampler Euler",
+        ),
+        ("sub/AnimateDiff_Lightning_1step_diffusers.safetensors", V2, 2, "txt2img", "made for 1 step with"),
+        ("animatediff_lightning_8step_comfyui.safetensors", V2, 4, "txt2img", ", but this run uses 4."),
+        ("animatediff_lightning_8step_comfyui.safetensors", V2, 8, "txt2img", ""),
+        ("animatediff_lightning_8step_comfyui.safetensors", V2, 5, "img2img", ""),
+        ("animatediff_lightning_4step_comfyui.safetensors", V2, 12, "img2img", ", but this run uses 12."),
+        ("anything.ckpt", LCM, 20, "txt2img", "made for 4 to 8 steps with the sampler LCM, its LoRA, cfg_scale 1 to 2"),
+        ("anything.ckpt", LCM, 8, "txt2img", ""),
+        ("lightning.ckpt", V2, 20, "txt2img", ""),
+        ("lightning_4step/mm_sd_v15_v2.ckpt", V2, 20, "txt2img", ""),
+        ("mm_sd_v15_v2.ckpt", V2, 20, "txt2img", ""),
+    ],
+)
+def test_modules_for_few_steps_say_so_where_there_are_others(pocket, name, kind, steps, tab, said):
+    notes = notes_of(ModuleSpec(kind, (*WIDTHS, 64), 32, has_mid=True), name, steps, tab, video_length=16)
+    assert len(notes) == bool(said) and said in "".join(notes)
+
+
+def test_the_plan_and_the_run_say_it(hotshot):
+    from motion_module.webui.plan.facts import Facts
+    from motion_module.webui.plan.plan import Plan
+    from motion_module.webui.plan.request import Request
+    from motion_module.webui.request import motion_modules
+    from motion_module.webui.request.module_choice import Base
+
+    widths = motion_modules.spec_or_none(motion_modules.files()[hotshot]).widths
+    for context, notes in ((16, 1), (8, 0)):
+        params = VideoParams(enable=True, model=hotshot, batch_size=context, video_length=24)
+        request = Request.of(params, Facts(modules=motion_modules.files()))
+        assert len(Plan.foreseen(request, Base("SDXL", widths)).messages) == notes
+
+
+@pytest.mark.parametrize("tab", ["txt2img", "img2img"])
+def test_the_page_says_it_before_the_run(pocket, tiny, tmp_path, tab):
+    from modules import shared
+
+    name = "animatediff_lightning_4step_comfyui.safetensors"
+    shutil.copy(tiny["v2"], tmp_path / name)
+    shared.opts.data["animatediff_model_path"] = str(tmp_path)
+    panel = Panel(pocket["url"], tab)
+    chosen = {"enable": True, "video_length": 16, "model": name}
+    said = f"{name} is made for 4 steps with the sampler Euler, CFG Scale 1 and Schedule type SGM Uniform, but this run uses "
+    taken = {20: 20, 9: 9} if tab == "txt2img" else {20: 16, 9: 7}  # at denoising strength 0.75
+    assert text(panel.change("webui steps", 20, **chosen)) == f"{said}{taken[20]}."
+    assert text(panel.change("model", name, **{**chosen, "webui steps": 9})) == f"{said}{taken[9]}."
+    assert text(panel.change("webui steps", 4, **chosen)) == ""
+
+
+def test_hotshot_keeps_the_schedule_of_the_checkpoint_unless_a_setting_says_otherwise(pocket):
+    from modules import shared
+    from motion_module.webui.host import host
+    from motion_module.webui.sampling.scope import chosen_schedule
+
+    own = shared.sd_model.alphas_cumprod
+    with host.noise_schedule(shared.sd_model, chosen_schedule(HOTSHOT)):
+        assert shared.sd_model.alphas_cumprod is own
+    shared.opts.data["animatediff_alpha_schedule"] = "linear"
+    assert chosen_schedule(HOTSHOT) == "linear"
+
+
+def test_a_run_and_the_list_of_modules_say_it(client, tiny, tmp_path):
+    from modules import shared
+
+    name = "animatediff_lightning_4step_comfyui.safetensors"
+    shutil.copy(tiny["v2"], tmp_path / name)
+    shared.opts.data["animatediff_model_path"] = str(tmp_path)
+    said = "is made for 4 steps with the sampler Euler, cfg_scale 1 and scheduler SGM Uniform, but this run uses 2."
+    for steps, notes in ((2, [f"AnimateDiff: {name} {said}"]), (4, [])):
+        info = client.run({"model": name, "video_length": 2, "batch_size": 2}, steps=steps).info
+        assert info["extra_generation_params"].get("AnimateDiff messages", []) == notes
+    listed = {each["name"]: each["steps"] for each in client.http.get("/animatediff/modules").json()}
+    assert listed[name] == [4, 4]
