@@ -36,6 +36,7 @@ from motion_module.webui.run import inner_runs
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.methods import while_decoding
+from motion_module.webui.run.resuming import run_to_resume, seeds_then
 from motion_module.webui.run.session import Session
 from motion_module.webui.run.takers import started_from
 from motion_module.webui.run.work import Work
@@ -75,7 +76,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     wanted = with_old_frames(params, len(clip or ()))
     video = borrowed.enter(video_source.opened(wanted, pictures, request.source, progress))
     request = _counted(p, request, control, video, clip)
-    borrowed.set_all(changes_of_request(p, request))
+    borrowed.set_all({**changes_of_request(p, request), **seeds_then(p, request.facts.resumes)})
     progress.expect(amount_of(request, p.n_iter))
     progress.enter(decoding_shown(progress, functools.partial(while_decoding, borrowed)))
     work = Work(
@@ -111,6 +112,7 @@ def possible(
     check_lengths(p, params)
     facts = facts_of(p, params.strength)
     check_pictures(params, facts)
+    facts = dataclasses.replace(facts, resumes=run_to_resume(params, facts))
     module_choice.check_possible(params.model, facts.modules)
     checkpoints.check_later_checkpoints(p, params.model, facts.modules)
     interpolation.check_possible(params)
