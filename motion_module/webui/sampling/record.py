@@ -83,8 +83,8 @@ class Record:
             return None
         if not is_same_trace(noted.trace, trace_of(x, sigma)):
             raise UserError(
-                f"{mention(NAME)} is {self.run.id}, but call {self.call + 1} of the denoiser is not the one of that run; "
-                f"use the settings and the WebUI of that time, or leave {mention(NAME)} empty"
+                f"{mention(NAME)} is {self.run.id}, but call {self.call + 1} of the denoiser is not the one of that "
+                f"run; use the settings and the WebUI of that time, or leave {mention(NAME)} empty"
             )
         self.call += 1
         return noted
@@ -116,15 +116,14 @@ class Record:
     def goes_on(self) -> str:
         """How a run that breaks off now is resumed, with mentions; "" where it cannot be."""
         run = self.run
-        if not (self.is_noted and self.call):
+        noted = run.noted if self.call else 0
+        if not noted:
             return ""
-        return (
-            f"{mention(NAME)}: {run.id} and the same request go on after call {run.noted} of {run.calls * self.videos}"
-        )
+        return f"{mention(NAME)}: {run.id} and the same request go on after call {noted} of {run.calls * self.videos}"
 
     def is_over(self) -> None:
         """The run is finished, and will not be resumed."""
-        if self.is_noted:
+        if self.is_noted is not None:
             unfinished.remove(self.run.id)
 
     @property
@@ -137,10 +136,12 @@ class Record:
         self.run = replace(self.run, calls=calls)
         if self.is_noted:
             self._guarded(lambda: unfinished.write(self.run))
-            self._guarded(lambda: unfinished.tidy(self.run.id))
 
     def _write(self, call: NotedCall) -> None:
         content = call_as_file(call)
+        if not self._size:
+            coming = len(content) * (self.run.calls * self.videos - self.call)
+            self._guarded(lambda: unfinished.tidy(self.run.id, coming))
         self._size += len(content)
         if self._size > self._most:
             self._stop(f"it takes more than the {settings_of().resume_gb:g} GB of the setting")
