@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from http_client import SMALL, Client
 from runs import HIRES, array, make, run, video
 from snapshot import differences, of_host
 
@@ -122,7 +123,7 @@ def test_it_breaks_off_again(calls):
     id_ = broken(calls)
     calls.crash = 2
     with pytest.raises(Killed):
-        resumed(id_)
+        resumed(f" {id_} ")  # as it is copied from a sentence
     calls.crash, calls.count = None, 0
     assert np.array_equal(resumed(id_), whole)
     assert calls.count == STEPS - CRASH  # both parts are noted
@@ -186,10 +187,10 @@ def test_files_in_pieces_are_no_answers(calls):
 def test_the_person_stops_it_and_wants_the_rest_after_all(calls):
     whole = frames()
     calls.count, calls.stop = 0, CRASH
-    p = asked()
-    run(p)
+    result = run(asked())
     (found,) = unfinished.all_of_them()
-    assert f"resume: {found.id} and the same request go on after call {CRASH - 1} of {STEPS}" in "\n".join(p.comments)
+    said = f"AnimateDiff: the video can still be finished: the same request with resume: {found.id}"
+    assert f"{said} goes on after call {CRASH - 1} of {STEPS}." in result.comments.splitlines()
     calls.stop = None
     assert np.array_equal(resumed(found.id), whole)
 
@@ -218,7 +219,7 @@ def test_too_little_memory_says_how_it_goes_on(calls):
     with pytest.raises(HostError) as error:
         frames()
     (found,) = unfinished.all_of_them()
-    assert f"resume: {found.id} and the same request go on after call 3 of {STEPS}" in error.value.detail
+    assert f"the same request with resume: {found.id} goes on after call 3 of {STEPS}" in error.value.detail
     calls.crash = None
     assert np.array_equal(resumed(found.id, fields={"windows_per_call": 2, "fps": 12}), whole)
 
@@ -226,7 +227,7 @@ def test_too_little_memory_says_how_it_goes_on(calls):
 def test_a_fault_of_another_is_told_in_the_log(calls, caplog):
     calls.error = RuntimeError
     id_ = broken(calls)
-    assert f"resume: {id_} and the same request go on after call 3 of {STEPS}" in caplog.text
+    assert f"the same request with resume: {id_} goes on after call 3 of {STEPS}" in caplog.text
 
 
 OTHERS = {
@@ -426,3 +427,44 @@ def test_a_process_that_was_killed(calls, killed, place):
     calls.count = 0
     assert np.array_equal(resumed(ids[place], **KILLED), whole)
     assert calls.count == LEFT[place]
+
+
+def test_over_http(calls, pocket):
+    client = Client(pocket)
+    request = {**SMALL, "steps": STEPS, "seed": -1, "sampler_name": "Euler a"}
+
+    def post(**fields):
+        args = {"AnimateDiff": {"args": [video(format=["Frame"], **fields)]}}
+        return client.post("txt2img", {**request, "alwayson_scripts": args})
+
+    calls.crash, calls.error = CRASH, torch.OutOfMemoryError
+    broken_off = post()
+    (listed,) = client.http.get("/animatediff/unfinished").json()
+    assert (listed["noted"], listed["calls"], listed["asked"]["sampler"]) == (CRASH - 1, STEPS, "Euler a")
+    assert (
+        broken_off.status == 500 and f"the same request with resume: {listed['resume']} goes on" in broken_off.sentence
+    )
+    calls.crash, calls.count = None, 0
+    wrong = post(resume=listed["resume"], overlap=1)
+    assert wrong.status == 422 and "overlap -1 (here 1)" in wrong.sentence
+    whole = post(resume=listed["resume"])
+    assert whole.status == 200 and calls.count == STEPS - CRASH + 1
+    assert client.http.get("/animatediff/unfinished").json() == []
+    request["seed"] = whole.info["seed"]
+    assert np.array_equal(post().pictures, whole.pictures)
+
+
+def test_the_log_says_how_a_killed_run_goes_on(calls, caplog):
+    unfinished.tell()
+    assert not caplog.text
+    id_ = broken(calls)
+    unfinished.tell(None, None)  # as the host calls it when it has started
+    assert caplog.messages[-1] == (
+        f"AnimateDiff: a video broke off; the same request with resume: {id_} goes on after call 3 of {STEPS}."
+    )
+
+
+def test_the_plan_of_a_request_says_what_is_wrong_with_it(pocket):
+    args = {"AnimateDiff": {"args": [video(resume="20261130-120000-abcd")]}}
+    reply = Client(pocket).plan({**SMALL, "alwayson_scripts": args})
+    assert reply.status == 422 and "which is no unfinished run; none broke off" in reply.sentence

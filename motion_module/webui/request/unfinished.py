@@ -18,7 +18,7 @@ from motion_module.errors import ParamError
 from motion_module.media.placing import replace
 from motion_module.params import VideoParams
 from motion_module.webui.settings import settings_of
-from motion_module.wording import mention, value_text
+from motion_module.wording import for_client, mention, value_text
 
 NAME = "resume"
 CALL = "{video:03}-{call:05}.safetensors"
@@ -62,6 +62,18 @@ class Unfinished:
     def folder(self) -> Path:
         """What is noted of it."""
         return root() / self.id
+
+    @property
+    def all_calls(self) -> int:
+        """Of the denoiser, for all of its videos; one that was stopped early has fewer."""
+        return self.calls * int(self.asked.get("videos", 1))
+
+    @property
+    def goes_on(self) -> str:
+        """How it is resumed, with mentions; "" where nothing is noted."""
+        noted = self.noted
+        said = f"the same request with {mention(NAME)}: {self.id} goes on after call {noted} of {self.all_calls}"
+        return said if noted else ""
 
     @property
     def noted(self) -> int:
@@ -120,19 +132,27 @@ def all_of_them() -> list[Unfinished]:
     return [run for run in map(_read, names) if run is not None]
 
 
+def tell(*_: Any) -> None:
+    """Say in the log how the run goes on that broke off last: a process that was killed has told nobody."""
+    for run in all_of_them()[:1]:
+        if run.goes_on:
+            _log.warning("AnimateDiff: a video broke off; %s.", for_client(run.goes_on))
+
+
 def named(params: VideoParams) -> Unfinished | None:
     """The run that a request resumes; None for none.
 
     Raises:
         ParamError: there is none of that name.
     """
-    if not params.resume:
+    name = params.resume.strip()  # it may be copied with a space
+    if not name:
         return None
-    found = _read(params.resume) if _ID.fullmatch(params.resume) else None
+    found = _read(name) if _ID.fullmatch(name) else None
     if found is None:
         others = [run.id for run in all_of_them()[:_MOST_LISTED]]
         there = f"those that broke off are {', '.join(others)}" if others else "none broke off"
-        raise ParamError(f"{mention(NAME)} is {value_text(params.resume)}, which is no unfinished run; {there}")
+        raise ParamError(f"{mention(NAME)} is {value_text(name)}, which is no unfinished run; {there}")
     return found
 
 

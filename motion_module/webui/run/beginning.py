@@ -21,6 +21,7 @@ from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.changes import changes_of_request
 from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_clip, check_pictures
+from motion_module.webui.plan.resumed import run_to_resume
 from motion_module.webui.progress import NAME as PROGRESS
 from motion_module.webui.progress import Progress, progress_of, progress_shown
 from motion_module.webui.request import allowed_paths, checkpoints, interpolation, module_choice, video_source
@@ -36,7 +37,7 @@ from motion_module.webui.run import inner_runs
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.methods import while_decoding
-from motion_module.webui.run.resuming import run_to_resume, seeds_then
+from motion_module.webui.run.resuming import seeds_then
 from motion_module.webui.run.session import Session
 from motion_module.webui.run.takers import started_from
 from motion_module.webui.run.work import Work

@@ -121,6 +121,7 @@ def sample(run: Run, original: Original, *args: Any, **kwargs: Any) -> Any:
         refused = run.work.refused
         with replaced(samples, "running", True), refusals_of_run(refused), _changes(run, run.plan):
             result = original(*args, **kwargs)
+        resuming.say_how(run.borrowed.p, run.work)
         kept_latents.note(run.work.latents, run.borrowed.p.iteration, result)
         return result
     except BaseException as error:  # also what ends the program: XYZ plot never closes its copies of p

@@ -6,42 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules import processing
-from motion_module.errors import ParamError
-from motion_module.params import VideoParams
 from motion_module.webui.answers import add_message
 from motion_module.webui.host_types import Processing
-from motion_module.webui.plan.facts import Facts
 from motion_module.webui.plan.plan import Plan
+from motion_module.webui.plan.resumed import several_passes
 from motion_module.webui.request import unfinished
-from motion_module.webui.request.unfinished import NAME, Unfinished
+from motion_module.webui.request.unfinished import Unfinished
 from motion_module.webui.run.work import Work
 from motion_module.webui.sampling.record import Record
-from motion_module.wording import mention
 
 _SEEDS = {"seed": "all_seeds", "subseed": "all_subseeds"}  # field of `p` -> where the host has what it drew
 _DRAWN = (-1, "-1", "", None)  # a seed that the host draws
-
-
-def run_to_resume(params: VideoParams, facts: Facts) -> Unfinished | None:
-    """The run that broke off and that a request names; None for none.
-
-    Raises:
-        ParamError: there is none of that name, or this request cannot be played back.
-    """
-    found = unfinished.named(params)
-    if found is not None and _passes(params, facts):
-        raise ParamError(
-            f"{mention(NAME)} needs a single sampling pass; switch {_passes(params, facts)} off, "
-            f"or leave {mention(NAME)} empty"
-        )
-    return found
-
-
-def _passes(params: VideoParams, facts: Facts) -> str:
-    """What makes several sampling passes of a run; "" for a single one."""
-    if len(facts.steps) > 1:
-        return "hires fix"
-    return mention("freeinit_enable") if params.freeinit_enable else ""
 
 
 def seeds_then(p: Processing, run: Unfinished | None) -> dict[str, int]:
@@ -56,7 +31,7 @@ def record_of(p: Processing, plan: Plan) -> Record | None:
     Raises:
         ParamError: it is to be resumed, and is another one.
     """
-    if _passes(plan.params, plan.request.facts):
+    if several_passes(plan.params, plan.request.facts):
         return None
     asked, found = plan.asked, plan.request.facts.resumes
     if found is not None:
@@ -79,9 +54,9 @@ def begin_video(p: Processing, work: Work) -> None:
 
 
 def say_how(p: Processing, work: Work) -> None:
-    """Somebody has stopped the run, and may want the rest after all."""
-    if work.record is not None and work.unfinished and work.record.goes_on:
-        add_message(p, f"The rest of the unfinished video can still be made: {work.record.goes_on}.")
+    """Somebody may have stopped the video that is sampled, and want the rest after all."""
+    if work.record is not None and p.iteration in work.unfinished and work.record.goes_on:
+        add_message(p, f"the video can still be finished: {work.record.goes_on}.")
 
 
 def is_over(work: Work) -> None:

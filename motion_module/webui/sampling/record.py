@@ -115,11 +115,7 @@ class Record:
     @property
     def goes_on(self) -> str:
         """How a run that breaks off now is resumed, with mentions; "" where it cannot be."""
-        run = self.run
-        noted = run.noted if self.call else 0
-        if not noted:
-            return ""
-        return f"{mention(NAME)}: {run.id} and the same request go on after call {noted} of {run.calls * self.videos}"
+        return self.run.goes_on if self.call else ""
 
     def is_over(self) -> None:
         """The run is finished, and will not be resumed."""
