@@ -305,9 +305,11 @@ def test_several_passes_are_neither_noted_nor_resumed(calls, fields, request_, n
 def test_short_runs_are_not_noted_and_cost_nothing(calls, monkeypatch):
     from modules import shared
     from motion_module.core.denoising import noted_calls
+    from motion_module.webui.sampling import record
 
     shared.opts.data["animatediff_resume_after"] = 60
     monkeypatch.setattr(noted_calls, "save", lambda *args: pytest.fail("something is copied"))
+    monkeypatch.setattr(record, "trace_of", lambda *args: pytest.fail("something is computed"))
     calls.crash = CRASH
     with pytest.raises(Killed):
         frames()

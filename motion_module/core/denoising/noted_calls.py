@@ -61,6 +61,12 @@ def is_same_trace(one: Tensor, other: Tensor) -> bool:
     return bool(((one - other).abs() <= _CLOSE * (1e-6 + other[2].abs() + other[0].abs() * _CLOSE)).all())
 
 
+def wait_for(device: torch.device) -> None:
+    """Until a device has done what it was told so far: a GPU answers before that."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def generators_of(device: torch.device) -> dict[str, Tensor]:
     """The states of the random numbers that a call on a device may draw, by the kind of the device."""
     states = {"cpu": torch.get_rng_state()}

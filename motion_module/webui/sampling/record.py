@@ -94,7 +94,7 @@ class Record:
         """Around the coming call of the denoiser, whose answer is put into what this yields.
 
         Args:
-            x, sigma: as it is called; the call may change them.
+            x, sigma: as it is called.
             calls: that the sampler makes for one video.
         """
         answer = Answer()
@@ -102,14 +102,14 @@ class Record:
             yield answer
             self.call += 1
             return
-        begun, trace = time.monotonic(), trace_of(x, sigma)
-        before = noted_calls.generators_of(x.device)
+        begun, before = time.monotonic(), noted_calls.generators_of(x.device)
         yield answer
         if self.is_noted is None:
+            noted_calls.wait_for(x.device)
             self._decide((time.monotonic() - begun) * calls * self.videos, calls)
         if self.is_noted and answer.value is not None:
             drawn = noted_calls.changed_generators(before, noted_calls.generators_of(x.device))
-            self._write(NotedCall(answer.value, trace, answer.negative, drawn, answer.notes))
+            self._write(NotedCall(answer.value, trace_of(x, sigma), answer.negative, drawn, answer.notes))
         self.call += 1
 
     @property
