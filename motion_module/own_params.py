@@ -222,3 +222,13 @@ class OwnParams(FamiliarParams):
         group=LONG,
         line=3,
     )
+    resume: str = row(
+        "",
+        "text",
+        "Resume",
+        "What a video that broke off is called: the same request goes on where it stopped.",
+        more="The messages and the log say it: after too little memory, a crash or an interrupt. Seeds may stay -1.",
+        group=LONG,
+        line=3,
+        recorded=False,
+    )

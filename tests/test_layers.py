@@ -219,9 +219,15 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
         [("prompt_travel", "texts"), ("prompt_travel", "p.extra_generation_params")], "of this run, which copies them"
     ),
     ("lora_travel", "net"): "weights that the host sets anew whenever it loads networks",
-    ("interrupted", "p.extra_generation_params"): "of this run, which copies them",
+    **dict.fromkeys(
+        [("interrupted", "p.extra_generation_params"), ("replay", "self.p.extra_generation_params")],
+        "of this run, which copies them",
+    ),
     **dict.fromkeys([("init_pictures", "args"), ("loan", "params")], "what a hook is handed to change"),
-    ("frozen_frames", "sampler"): "what the host notes anew in each step",
+    **dict.fromkeys(
+        [("frozen_frames", "sampler"), ("replay", "denoiser"), ("replay", "denoiser.sampler")],
+        "what the host notes anew in each step",
+    ),
     ("kept_rows", "self._owners[owner]"): "what another extension keeps, and replaces in each call",
     ("control", "p"): "what ControlNet has copied of ours",
     ("borrowed_p", "copy"): "the same in copies of p",

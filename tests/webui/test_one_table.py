@@ -24,6 +24,7 @@ NOT_COMPARED = {  # by the plot: what is a place, a list or a part of a file's n
         "returned",
         "hold",
         "continue_from",
+        "resume",
     ),
 }
 NOT_KEPT = {
@@ -32,6 +33,7 @@ NOT_KEPT = {
     "request_id",
     "returned",
     "hold",
+    "resume",
 }  # in an infotext: files of the moment, and names
 
 

@@ -13,6 +13,7 @@ from motion_module.webui.host_types import Processing, has_hires, init_images, i
 from motion_module.webui.plan import prompts
 from motion_module.webui.request import motion_modules
 from motion_module.webui.request.batch_folder import batch_of
+from motion_module.webui.request.unfinished import Unfinished
 
 Tab = Literal["txt2img", "img2img"]
 
@@ -35,6 +36,7 @@ class Facts:
         limits: for how many frames there are pictures to look at, by what holds them.
         starts_from: the field whose frames img2img starts from, in the place of its own pictures; "" for those.
         before: frames of a video that is continued, which stay; 0 where none is, or nobody knows how many they are.
+        resumes: the run that broke off and that this one goes on with; None for none.
         has_mask: a mask is painted, or sent, for all frames of img2img.
         masks_of_source: there are masks beside the frames of the request's video.
         source_is_unread: frames come from a video whose length only reading tells.
@@ -59,6 +61,7 @@ class Facts:
     limits: Mapping[str, int] = field(default_factory=dict)
     starts_from: str = ""
     before: int = 0
+    resumes: Unfinished | None = None
     has_mask: bool = False
     masks_of_source: bool = False
     source_is_unread: bool = False

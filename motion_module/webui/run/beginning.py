@@ -21,6 +21,7 @@ from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.changes import changes_of_request
 from motion_module.webui.plan.facts import Facts, facts_of
 from motion_module.webui.plan.request import Request, check_clip, check_pictures
+from motion_module.webui.plan.resumed import run_to_resume
 from motion_module.webui.progress import NAME as PROGRESS
 from motion_module.webui.progress import Progress, progress_of, progress_shown
 from motion_module.webui.request import allowed_paths, checkpoints, interpolation, module_choice, video_source
@@ -36,6 +37,7 @@ from motion_module.webui.run import inner_runs
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.methods import while_decoding
+from motion_module.webui.run.resuming import seeds_then
 from motion_module.webui.run.session import Session
 from motion_module.webui.run.takers import started_from
 from motion_module.webui.run.work import Work
@@ -75,7 +77,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     wanted = with_old_frames(params, len(clip or ()))
     video = borrowed.enter(video_source.opened(wanted, pictures, request.source, progress))
     request = _counted(p, request, control, video, clip)
-    borrowed.set_all(changes_of_request(p, request))
+    borrowed.set_all({**changes_of_request(p, request), **seeds_then(p, request.facts.resumes)})
     progress.expect(amount_of(request, p.n_iter))
     progress.enter(decoding_shown(progress, functools.partial(while_decoding, borrowed)))
     work = Work(
@@ -111,6 +113,7 @@ def possible(
     check_lengths(p, params)
     facts = facts_of(p, params.strength)
     check_pictures(params, facts)
+    facts = dataclasses.replace(facts, resumes=run_to_resume(params, facts))
     module_choice.check_possible(params.model, facts.modules)
     checkpoints.check_later_checkpoints(p, params.model, facts.modules)
     interpolation.check_possible(params)
