@@ -66,7 +66,8 @@ class Session:
         self.plan = plan = LoadedPlan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             add_message(p, message)
-        self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
+        ours = host_saves_frames(request.params)
+        self.borrowed.set_all(changes_of_plan(p, plan, ours, self.work.control.recorded))
         self.work.networks.change(plan.model)
         self.borrowed.at_end(self.work.networks.end)
         self.borrowed.wrap("parse_extra_network_prompts", methods.of_session(self, methods.parse_networks))
