@@ -2,14 +2,14 @@
 possible, and the lines are recorded."""
 
 import json
-from contextlib import closing
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import snapshot
 from control_videos import batch, folder_of, mp4_of, picture, request, unit, without_detected_maps
 from http_client import Client, gradient, png_base64
-from runs import run
+from runs import run, video
 from test_http_controlnet import WAYS, page_unit, with_units
 
 FRAMES = 5
@@ -88,6 +88,14 @@ def test_beside_the_control_mode_of_the_unit(client, folder, mode):
     assert np.abs(full - none).max(axis=(1, 2, 3)).min() > 8
 
 
+def test_in_every_pass_of_freeinit(client, folder):
+    """Whose frames have their noise from each other; so all are weighed alike."""
+    passes = {"freeinit_enable": True, "freeinit_iters": 2}
+    got = frames(client, [batch(folder, "weight: 0: 0.5", weight=OWN)], passes)
+    assert np.abs(got - with_weight(client, folder, OWN / 2, passes)).max() <= 1
+    assert np.abs(got - with_weight(client, folder, OWN, passes)).max(axis=(1, 2, 3)).min() > 8
+
+
 def test_in_every_video_of_a_batch_count(client, folder):
     got = frames(client, [batch(folder, "weight: 0: 1, 2: 0, hold", weight=OWN)], n_iter=2)
     full, none = (frames(client, [batch(folder, weight=w)], n_iter=2) for w in (OWN, 0.0))
@@ -98,10 +106,10 @@ def test_in_every_video_of_a_batch_count(client, folder):
 
 
 def test_ones_are_the_very_frames_without_a_line(client, folder):
-    for video in ({}, {"batch_size": 2}):
-        plain = frames(client, [batch(folder, weight=OWN)], video)
-        assert np.array_equal(frames(client, [batch(folder, "weight: 0: 1, 4: 1", weight=OWN)], video), plain)
-    assert np.abs(frames(client, [batch(folder, "weight: 0: 0.5", weight=OWN)], video) - plain).max() > 8
+    for windows in ({}, {"batch_size": 2}):
+        plain = frames(client, [batch(folder, weight=OWN)], windows)
+        assert np.array_equal(frames(client, [batch(folder, "weight: 0: 1, 4: 1", weight=OWN)], windows), plain)
+    assert np.abs(frames(client, [batch(folder, "weight: 0: 0.5", weight=OWN)], windows) - plain).max() > 8
 
 
 def test_only_the_unit_with_the_line_is_weighed(client, folder, tmp_path):
@@ -164,10 +172,10 @@ def test_units_of_the_page(pocket, folder):
     shown = page_unit(input_mode="batch", batch_images=f"\n{LINE}", image=picture(0), weight=OWN)
     before = {name: (id(value), repr(value)) for name, value in vars(shown).items()}
     p = with_units([shown], video_path=str(folder), video_length=FRAMES, format=["Frame"])
-    with closing(p):
-        run(p)
+    result = run(p)
     assert {name: (id(value), repr(value)) for name, value in vars(shown).items()} == before
-    assert p.extra_generation_params["AnimateDiff ControlNet 0"] == LINE
+    assert result.extra_generation_params["AnimateDiff ControlNet 0"] == LINE
+    assert "AnimateDiff ControlNet 0" not in p.extra_generation_params
 
 
 # What is recorded, and what is refused
@@ -272,7 +280,7 @@ def test_a_kind_with_one_weight_is_refused_before_the_model_is_touched(client, f
 
 def test_a_plan_refuses_the_same(client, folder):
     for lines, says in ((["weight: 0: 1, 16: 0.2"], "frame 16 is beyond"), (["weight: x"], "'x' is no key")):
-        reply = client.post("/animatediff/v1/plan/txt2img", request([batch(folder, *lines)], {}))
+        reply = client.plan(request([batch(folder, *lines)], {}))
         assert reply.status == 422 and says in reply.sentence, reply.body
 
 
@@ -283,8 +291,7 @@ def test_without_a_line_nobody_is_in_the_way(pocket, folder, monkeypatch):
         raise AssertionError("a unit without a line is weighed")
 
     monkeypatch.setattr(hints, "RowWeights", made)
-    with closing(with_units([page_unit(input_mode="batch", batch_images=str(folder))], video_length=FRAMES)) as p:
-        run(p)
+    run(with_units([page_unit(input_mode="batch", batch_images=str(folder))], video_length=FRAMES))
 
 
 def test_a_start_picture_of_img2img(client):
@@ -293,3 +300,61 @@ def test_a_start_picture_of_img2img(client):
     got = frames(client, [unit(batch_images="weight: 0: 1, 1: 0")], {"video_length": 2}, **still)
     plain = frames(client, [unit()], {"video_length": 2}, **still)
     assert np.abs(got[0] - plain[0]).max() <= 1 and np.abs(got[1] - plain[1]).max() > 4
+
+
+# Key pictures of an IP-Adapter, of which the pocket has none: what it would be given
+
+
+def of_an_adapter(monkeypatch, folder, lines, **fields):
+    """What goes with the frames of a unit that is an IP-Adapter: its pictures for each of them, and its weights."""
+    from internal_controlnet.args import ControlNetUnit
+
+    from motion_module.webui.controlnet import control
+    from motion_module.webui.request.read import read_params
+
+    monkeypatch.setattr(ControlNetUnit, "accepts_multiple_inputs", property(lambda unit: True))
+    p = with_units([page_unit(input_mode="batch", batch_images="\n".join([str(folder), *lines]))])
+    made = control.Control(p, read_params([video(**fields)]), None)
+    script, given = control.controlnet_of(p), {}
+    monkeypatch.setattr(script, "enabled_units", [unit.settings for unit in made._units])
+
+    @contextmanager
+    def handed_out(p, params, travels, weights):
+        given.update(pictures=travels[0], weights=weights.get(0))
+        yield None
+
+    monkeypatch.setattr(control, "handed_out", handed_out)
+    made.check_frames(9)
+    with made.handing_out(9):
+        return given["pictures"], given["weights"], made.recorded
+
+
+def test_a_falloff_and_a_weight_are_multiplied(pocket, folder, tmp_path, monkeypatch):
+    keys = folder_of(tmp_path / "keys", 2)
+    pictures, weights, recorded = of_an_adapter(
+        monkeypatch, keys, ["keyframe: 0, 8", "falloff: 2", "weight: 0: 2, 8: 1"]
+    )
+    assert pictures.reach == 2 and list(pictures.keys) == [0, 8]
+    assert weights == pytest.approx([2, 0.5 * 1.875, 0, 0, 0, 0, 0, 0.5 * 1.125, 1])
+    assert recorded == {"AnimateDiff ControlNet 0": "weight: 0: 2, 8: 1; falloff: 2"}
+
+
+def test_a_weight_alone_leaves_key_pictures_as_they_are(pocket, folder, tmp_path, monkeypatch):
+    keys = folder_of(tmp_path / "keys", 2)
+    pictures, weights, _ = of_an_adapter(monkeypatch, keys, ["keyframe: 0, 8", "weight: 0: 2, 8: 1"])
+    assert [mix.share for mix in pictures.mixes()] == [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0]
+    assert weights == [2, 1.875, 1.75, 1.625, 1.5, 1.375, 1.25, 1.125, 1]
+    assert of_an_adapter(monkeypatch, keys, ["keyframe: 0, 8"])[1:] == (None, {})
+
+
+@pytest.mark.parametrize(("context", "closed"), [(4, True), (16, False)])
+def test_key_pictures_lead_back_where_windows_do(pocket, folder, tmp_path, monkeypatch, context, closed):
+    """A loop closes their way in windows alone, that of a weight always, as of every number that travels."""
+    keys = folder_of(tmp_path / "keys", 2)
+    lines = ["keyframe: 2, 5", "falloff: 6", "weight: 0: 0, 6: 1"]
+    fields = {"batch_size": context, "closed_loop": "A"}
+    pictures, weights, _ = of_an_adapter(monkeypatch, keys, lines, **fields)
+    assert pictures.closed is closed
+    last = 1.0 if closed else 1 - 3 / 6  # frame 8 is three away from frame 5, or halfway from 5 over the end to 2
+    assert weights[8] == pytest.approx(last * 1 / 3)
+    assert weights[6] == pytest.approx((1.0 if closed else 1 - 1 / 6) * 1)
