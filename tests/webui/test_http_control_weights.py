@@ -9,6 +9,7 @@ import pytest
 import snapshot
 from control_videos import batch, folder_of, mp4_of, picture, request, unit, without_detected_maps
 from http_client import Client, gradient, png_base64
+from neighbours import on_every_change
 from runs import run, video
 from test_http_controlnet import WAYS, page_unit, with_units
 
@@ -292,6 +293,18 @@ def test_without_a_line_nobody_is_in_the_way(pocket, folder, monkeypatch):
 
     monkeypatch.setattr(hints, "RowWeights", made)
     run(with_units([page_unit(input_mode="batch", batch_images=str(folder))], video_length=FRAMES))
+
+
+def test_a_failure_while_it_is_put_in_leaves_nothing_of_it(pocket, folder, monkeypatch):
+    def fail():
+        raise RuntimeError("this is broken")
+
+    host = snapshot.of_host(values=False)
+    on_every_change(monkeypatch, fail, of="row_weights")
+    with pytest.raises(RuntimeError, match="this is broken"):
+        run(with_units([page_unit(batch_images=f"{folder}\n{LINE}")], video_length=FRAMES))
+    monkeypatch.undo()
+    assert snapshot.differences(host, snapshot.of_host(values=False)) == []
 
 
 def test_a_start_picture_of_img2img(client):
