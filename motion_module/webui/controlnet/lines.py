@@ -22,7 +22,7 @@ from motion_module.errors import ParamError
 from motion_module.paths import typed_path
 from motion_module.travel_values import ValueTravel
 
-LOWEST, HIGHEST = 0, 2
+_LOWEST, _HIGHEST = 0, 2
 """Of a weight: ControlNet's own range."""
 
 _COLON = re.compile("[:\uff1a]")  # the second one is as wide as Chinese and Japanese keyboards have it
@@ -146,8 +146,8 @@ def _weight(number: int, text: str) -> ValueTravel | None:
     except ParamError as error:
         raise ParamError(f"{title}; {error.sentence}") from None
     for frame, value in travel.keys.items() if travel else ():
-        if not LOWEST <= value <= HIGHEST:
-            raise ParamError(f"{title}; allowed at frame {frame} is a number from {LOWEST} to {HIGHEST}")
+        if not _LOWEST <= value <= _HIGHEST:
+            raise ParamError(f"{title}; allowed at frame {frame} is a number from {_LOWEST} to {_HIGHEST}")
     return travel
 
 
