@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +29,7 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.sparsectrl import temporal_layers
 from motion_module.patching import changing, replaced
 from motion_module.travel import Travel
+from motion_module.webui.controlnet.row_weights import RowWeights
 from motion_module.webui.host_types import Processing
 
 
@@ -40,7 +42,10 @@ class Lent(Protocol):
 
 @contextmanager
 def handed_out(
-    p: Processing, control_params: Sequence[Any], travels: Mapping[int, Travel | None]
+    p: Processing,
+    control_params: Sequence[Any],
+    travels: Mapping[int, Travel | None],
+    weights: Mapping[int, Sequence[float]] = MappingProxyType({}),
 ) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
@@ -48,6 +53,7 @@ def handed_out(
         p: the host's processing object.
         control_params: ControlNet's, one for each unit.
         travels: index of a unit with several pictures -> from keyframe to keyframe, None where each frame has one.
+        weights: index of a unit -> what its part in each frame is multiplied by; nothing for 1 everywhere.
 
     Yields:
         What goes around each call of the model.
@@ -68,6 +74,8 @@ def handed_out(
     with ExitStack() as stack:
         for index, param in enumerate(control_params):
             lent += _lent_by(p, param, index in travels, travels.get(index), stack)
+            if index in weights:
+                lent.append(RowWeights(param, weights[index], stack))
             if isinstance(param.control_model, torch.nn.Module):
                 for layer in temporal_layers(param.control_model):  # SparseCtrl's
                     stack.enter_context(replaced(layer, "call", call_frames))

@@ -39,7 +39,7 @@ def planned(p: Processing, script: str | None = None) -> dict[str, Any]:
     check_numbers(p)
     request, control = possible(p, params, described)
     if request.frames:
-        control.check_keyframes(request.frames)
+        control.check_frames(request.frames)
     request, base = request.at_rate_of_source(), base_of_run(p.override_settings)
     plan = Plan.foreseen(request, base, _seeds(p, request.frames), init_images(p)[: request.frames or None])
     later = [base.unread for base in later_bases(p) if base.unread]

@@ -68,7 +68,8 @@ class Session:
         for message in plan.messages:
             add_message(p, message)
         work.record = record_of(p, plan)
-        self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
+        ours = host_saves_frames(request.params)
+        self.borrowed.set_all(changes_of_plan(p, plan, ours, work.control.recorded))
         work.networks.change(plan.model)
         self.borrowed.at_end(work.networks.end)
         self.borrowed.wrap("parse_extra_network_prompts", methods.of_session(self, methods.parse_networks))
