@@ -238,8 +238,8 @@ class OwnParams(FamiliarParams):
         "choice",
         "Preset",
         "auto sets steps, CFG scale, sampler and schedule as a motion module for few steps wants them.",
-        more="Also how many frames it sees at once, where it was trained on another number than the usual one. What suits "
-        "it already stays, and a message says what was set. The page has presets of its own.",
+        more="Also how many frames it sees at once, where it was trained on another number than the usual one. What "
+        "suits it already stays, and a message says what was set. The page has presets of its own.",
         choices=(NO_PRESET, AUTO_PRESET),
         tabs=(),
         group=MEMORY,
