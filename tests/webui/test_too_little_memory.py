@@ -12,8 +12,6 @@ from PIL import Image
 from runs import array, frames, make, run, video
 from snapshot import differences, of_host, of_p
 
-from tests.core.copying_device import COPYING
-
 CUDA = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 MPS = RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB, max allowed: 18.13 GB). Tried to allocate 1 GB")
 DIRECTML = RuntimeError("Could not allocate tensor with 48 bytes. There is not enough GPU video memory available!")
@@ -101,11 +99,9 @@ def texts(patch, error=CUDA):
 
 
 def moving_to_the_device(patch, error=CUDA):
-    from modules import devices
-    from motion_module.core.module import lent_weights
+    from motion_module.webui import host
 
-    patch.setattr(devices, "device", COPYING)
-    patch.setattr(lent_weights, "_lent", failing := Failing(lent_weights._lent, 1, error))
+    patch.setattr(host, "on_device", failing := Failing(host.on_device, 1, error))
     return failing
 
 
