@@ -129,7 +129,8 @@ class Control:
         if not self._units:
             yield nothing_around
             return
-        with handed_out(self._p, self._params_of_units(), self._travels(frames)) as around:
+        units, travels = self._params_of_units(), self._travels(frames)
+        with handed_out(self._p, units, travels, self._params.pe_stretch) as around:
             yield around
 
     def _travels(self, frames: int) -> dict[int, Travel | None]:

@@ -24,6 +24,7 @@ from modules import devices
 from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
+from motion_module.core.module.attention import stretching
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.sparsectrl import temporal_layers
 from motion_module.patching import changing, replaced
@@ -40,7 +41,7 @@ class Lent(Protocol):
 
 @contextmanager
 def handed_out(
-    p: Processing, control_params: Sequence[Any], travels: Mapping[int, Travel | None]
+    p: Processing, control_params: Sequence[Any], travels: Mapping[int, Travel | None], pe_stretch: int = 0
 ) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
@@ -48,6 +49,7 @@ def handed_out(
         p: the host's processing object.
         control_params: ControlNet's, one for each unit.
         travels: index of a unit with several pictures -> from keyframe to keyframe, None where each frame has one.
+        pe_stretch: so many positions of SparseCtrl's layers are spread over longer windows; 0 for none.
 
     Yields:
         What goes around each call of the model.
@@ -69,7 +71,9 @@ def handed_out(
         for index, param in enumerate(control_params):
             lent += _lent_by(p, param, index in travels, travels.get(index), stack)
             if isinstance(param.control_model, torch.nn.Module):
-                for layer in temporal_layers(param.control_model):  # SparseCtrl's
+                layers = temporal_layers(param.control_model)  # SparseCtrl's
+                stack.enter_context(stretching(layers, pe_stretch))
+                for layer in layers:
                     stack.enter_context(replaced(layer, "call", call_frames))
         yield around
 

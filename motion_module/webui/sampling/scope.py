@@ -9,6 +9,7 @@ from typing import Any
 from modules import sd_unet, shared
 from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
+from motion_module.core.module.attention import stretching
 from motion_module.errors import UserError
 from motion_module.patching import put_right_options
 from motion_module.settings import AS_TRAINED
@@ -52,6 +53,7 @@ def around_sample(
         networks.sampling(b.call),  # LoRA change the motion module's layers
         hints as around,  # each model call sees what ControlNet holds for its frames
         host.in_memory(b.model),
+        stretching(b.model.layers(), b.params.pe_stretch),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
         loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
