@@ -52,8 +52,7 @@ def around_sample(
     with (
         networks.sampling(b.call),  # LoRA change the motion module's layers
         hints as around,  # each model call sees what ControlNet holds for its frames
-        host.in_memory(b.model),
-        stretching(b.model.layers(), b.params.pe_stretch),
+        _in_memory(b),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
         loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
@@ -69,6 +68,13 @@ def around_sample(
         progress_of(p).sampling(p.iteration, from_noise=from_noise),
         noted,
     ):
+        yield
+
+
+@contextmanager
+def _in_memory(b: Borrower) -> Iterator[None]:
+    """The motion module on the host's device, with its positions spread over more frames where that is asked for."""
+    with host.in_memory(b.model), stretching(b.model.layers(), b.params.pe_stretch):
         yield
 
 
