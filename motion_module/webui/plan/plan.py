@@ -56,8 +56,7 @@ class Plan:
                 f"{mention('batch_size')} is {context}; {self.module.name} sees {learnt} frames at most: set it to "
                 f"{learnt} or less, or set {mention('pe_stretch')}, which spreads what it has learnt over more frames"
             )
-        if self.request.params.enable:
-            self.request.params.effect_levels(len(self.module.spec.widths))
+        self.request.params.effect_levels(len(self.module.spec.widths))
 
     @classmethod
     def foreseen(
