@@ -111,13 +111,13 @@ FIELDS = [
     of_field("cfg_travel", [[0, 7], [8, 31]], "allowed at frame 8 is a number from 1 to 30"),
     *(of_field("travel", value, "one of slerp, hold") for value in ("lerp", None)),
     *(of_field("pe_stretch", value, f"{WHOLE} 0 to 256") for value in (-1, 257, "16", 2.5, True)),
-    of_field("pe_stretch", 1, "0, which is off, or 2 and more"),
     *(of_field("effect_blocks", value, "numbers from 0 to 2, as in 1, 1, 0.5, 0") for value in (0.5, [3, 1, 1, 1])),
     *(of_field("effect_blocks", value, "is no number") for value in ([1, "x", 1, 1], [True], [[1]], [None])),
     *(of_field("motion_start", value, f"{NUMBER} 0 to 1") for value in (-0.1, "0.5", None)),
     *(of_field("motion_end", value, f"{NUMBER} 0 to 1") for value in (1.1, math.nan)),
 ]
 VALUES = [
+    Case("one position", ("pe_stretch is 1; allowed is 0, which is off, or 2 and more",), {"pe_stretch": 1}),
     Case(
         "a value beyond the end",
         ("cfg_travel is '0: 7, 16: 4'; frame 16 is beyond the last frame, 15",),
