@@ -383,9 +383,9 @@ def test_a_hint_is_whole_again_after_sampling(pocket, folder, monkeypatch):
 
     handed_out, seen = control.handed_out, {}
 
-    def watched(p, params, ways):
+    def watched(p, params, ways, *stretch):
         seen["params"], seen["hints"] = params, [param.hint_cond for param in params]
-        return handed_out(p, params, ways)
+        return handed_out(p, params, ways, *stretch)
 
     monkeypatch.setattr(control, "handed_out", watched)
     from runs import run
