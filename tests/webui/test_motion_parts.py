@@ -71,11 +71,15 @@ def test_what_is_not_stretched_is_said(pocket):
 
 
 @passes
-@pytest.mark.parametrize(("levels", "effect"), [("0 0 0 0", 0.0), ("0.5, 0.5, 0.5, 0.5", 0.5), ([1] * 9, 1.0)])
-def test_the_same_number_in_each_level_is_the_effect(pocket, asked, levels, effect):
+def test_the_same_number_in_each_level_is_the_effect(pocket, asked):
     tab, fields, request = asked
-    by_level = frames(tab, {**fields, "effect_blocks": levels}, **request)
-    assert np.array_equal(by_level, frames(tab, {**fields, "effect": effect}, **request))
+    by_level = frames(tab, {**fields, "effect_blocks": "0.5, 0.5, 0.5, 0.5"}, **request)
+    assert np.array_equal(by_level, frames(tab, {**fields, "effect": 0.5}, **request))
+
+
+@pytest.mark.parametrize(("levels", "effect"), [("0 0 0 0", 0.0), ([1] * 9, 1.0)])
+def test_none_of_it_and_all_of_it(pocket, levels, effect):
+    assert np.array_equal(frames(fields={"effect_blocks": levels}), frames(fields={"effect": effect}))
 
 
 def test_it_multiplies_the_effect_and_its_travel(pocket):

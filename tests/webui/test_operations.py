@@ -21,12 +21,10 @@ RUNS = {
     "one window": ("txt2img", {"model": V2}, {}),
     "norms over frames": ("txt2img", {"model": V1}, {}),
     "windows": ("txt2img", {"model": V3, **WINDOWS, "windows_per_call": 2}, {}),
-    "closed, with a stride": ("txt2img", {"model": V1, **WINDOWS, "closed_loop": "A", "stride": 2}, {}),
     "hires": ("txt2img", {"model": V2, **WINDOWS}, HIRES),
     "img2img": ("img2img", {"model": V3}, {"steps": 3}),
     "FreeInit": ("txt2img", {"model": V3, "freeinit_enable": True, "freeinit_iters": 2}, {}),
     "sides apart": ("txt2img", {"model": V2}, {"override_settings": {"batch_cond_uncond": False}}),
-    "two calls a step": ("txt2img", {"model": V2}, {"sampler_name": "Heun", "steps": 3}),
     "prompt travel": ("txt2img", {"model": V2}, {"prompt": "0: a cat\n3: a dog"}),
 }
 AS_EVER = {  # what the fields say in a new panel
