@@ -11,6 +11,7 @@ from motion_module.field_table import row
 from motion_module.windows import AUTO, BLENDS, SCHEDULES
 
 RETURNED = ("all", "pictures")
+NO_PRESET, AUTO_PRESET = "off", "auto"
 SLERP, HOLD = "slerp", "hold"  # how prompts travel from key to key
 _OF_SOURCE = {"group": VIDEO_IN, "needs": ("video_source", "video_path")}
 _OF_VALUES = {
@@ -221,6 +222,28 @@ class OwnParams(FamiliarParams):
         pattern_help="a video file or a folder",
         group=LONG,
         line=3,
+    )
+    resume: str = row(
+        "",
+        "text",
+        "Resume",
+        "What a video that broke off is called: the same request goes on where it stopped.",
+        more="The messages and the log say it: after too little memory, a crash or an interrupt. Seeds may stay -1.",
+        group=LONG,
+        line=3,
+        recorded=False,
+    )
+    preset: str = row(
+        NO_PRESET,
+        "choice",
+        "Preset",
+        "auto sets steps, CFG scale, sampler and schedule as a motion module for few steps wants them.",
+        more="Also how many frames it sees at once, where it was trained on another number than the usual one. What "
+        "suits it already stays, and a message says what was set. The page has presets of its own.",
+        choices=(NO_PRESET, AUTO_PRESET),
+        tabs=(),
+        group=MEMORY,
+        recorded=False,
     )
     pe_stretch: int = row(
         0,

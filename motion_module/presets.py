@@ -69,9 +69,10 @@ def _of_host(name: str, value: Any) -> Any:
 
 
 def _anew(**fields: Any) -> dict[str, Any]:
-    """These fields, and all others of windows, motion and noise as in a new panel."""
+    """These fields, and all others of windows, motion and noise as in a new panel; not what is of one run alone."""
     table = VideoParams.table()
-    fresh = {name: VideoParams.default_of(name) for name, row in table.items() if row.group in (LONG, MOTION)}
+    kept = [name for name, row in table.items() if row.group in (LONG, MOTION) and row.recorded]
+    fresh = {name: VideoParams.default_of(name) for name in kept}
     return {**fresh, **fields}
 
 

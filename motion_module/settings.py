@@ -161,6 +161,30 @@ class Settings:
         formats=(PNG,),
         group=_SAVING,
     )
+    resume_after = Setting[float](
+        60,
+        "number",
+        "Note the sampling of videos that takes longer than these seconds, to resume them if they break off (0: never)",
+        low=0,
+        high=_MANY,
+        group=_SAVING,
+    )
+    resume_days = Setting[float](
+        7,
+        "number",
+        "Days to keep what is noted of videos that broke off (0: forever)",
+        low=0,
+        high=_MANY,
+        group=_SAVING,
+    )
+    resume_gb = Setting[float](
+        2,
+        "number",
+        "GB to keep of what is noted of videos that broke off (0: no limit)",
+        low=0,
+        high=_MANY,
+        group=_SAVING,
+    )
     frame_extract_path = Setting(
         "",
         "path",

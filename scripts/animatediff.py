@@ -10,7 +10,7 @@ else:
     from modules import script_callbacks
     from motion_module.webui import logs
     from motion_module.webui.page import settings, xyz
-    from motion_module.webui.request import batch_tab
+    from motion_module.webui.request import batch_tab, unfinished
     from motion_module.webui.routes import routes
     from motion_module.webui.run.script import AnimateDiffScript  # noqa: F401 - as above
     from scripts import animatediff_i2ibatch, animatediff_mm, animatediff_utils  # noqa: F401 - ControlNet asks late
@@ -19,4 +19,5 @@ else:
     script_callbacks.on_ui_settings(settings.register)
     script_callbacks.on_before_ui(xyz.register)
     script_callbacks.on_app_started(routes.add)
+    script_callbacks.on_app_started(unfinished.tell)
     batch_tab.take_over()

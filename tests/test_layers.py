@@ -206,7 +206,7 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
     ("listening", "shared.state"): "a skip of the run before",
     ("allowed_paths", "p"): "settings that the host could not put back",
     ("read", "p"): "a cell of a plot",
-    ("asked_p", "p"): "made here, and never run",
+    **dict.fromkeys([("asked_p", "p"), ("planned", "p")], "made here, and never run"),
     ("control", "script"): "ControlNet's own last act, which it has not come to",
     ("script_runs", "processed"): "the result of the run",
     ("host", "layer"): "inside of `preserved`, or for the host to apply its networks anew",
@@ -219,9 +219,15 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
         [("prompt_travel", "texts"), ("prompt_travel", "p.extra_generation_params")], "of this run, which copies them"
     ),
     ("lora_travel", "net"): "weights that the host sets anew whenever it loads networks",
-    ("interrupted", "p.extra_generation_params"): "of this run, which copies them",
+    **dict.fromkeys(
+        [("interrupted", "p.extra_generation_params"), ("replay", "self.p.extra_generation_params")],
+        "of this run, which copies them",
+    ),
     **dict.fromkeys([("init_pictures", "args"), ("loan", "params")], "what a hook is handed to change"),
-    ("frozen_frames", "sampler"): "what the host notes anew in each step",
+    **dict.fromkeys(
+        [("frozen_frames", "sampler"), ("replay", "denoiser"), ("replay", "denoiser.sampler")],
+        "what the host notes anew in each step",
+    ),
     ("kept_rows", "self._owners[owner]"): "what another extension keeps, and replaces in each call",
     ("control", "p"): "what ControlNet has copied of ours",
     ("borrowed_p", "copy"): "the same in copies of p",

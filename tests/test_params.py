@@ -57,6 +57,8 @@ DEFAULTS = {
     "denoise_travel": "",
     "travel": "slerp",
     "continue_from": "",
+    "resume": "",
+    "preset": "off",
     "pe_stretch": 0,
     "effect_blocks": "",
     "motion_start": 0.0,
@@ -73,9 +75,9 @@ def test_the_defaults_that_clients_rely_on():
 def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
     travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
-    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from"]
+    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "preset"]
     newest += ["pe_stretch", "effect_blocks", "motion_start", "motion_end"]
-    assert list(FIELDS)[-14:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+    assert list(FIELDS)[-16:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -11,7 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modules import devices, extra_networks, prompt_parser, sd_models, sd_samplers_cfg_denoiser, shared
+from modules import (
+    devices,
+    extra_networks,
+    prompt_parser,
+    sd_models,
+    sd_samplers_cfg_denoiser,
+    sd_samplers_common,
+    shared,
+)
 from motion_module.core.denoising.conditioning import all_of_one_length
 from motion_module.core.denoising.row_order import Announced
 from motion_module.core.denoising.schedule import lent_schedule, put_schedule_right
@@ -176,6 +185,11 @@ class A1111:
     def checkpoint_changes(self, around: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """For the refiner and the hires checkpoint; some come into the very same UNet."""
         return replaced_call(sd_models, "reload_model_weights", around)
+
+    def change_checkpoint_in_turn(self, denoiser: Any, sigma: Tensor) -> None:
+        """It counts by the noise level from 1.9 on, by the calls before that."""
+        takes_sigma = "sigma" in inspect.signature(sd_samplers_common.apply_refiner).parameters
+        sd_samplers_common.apply_refiner(denoiser, *[sigma] * takes_sigma)
 
     @contextmanager
     def denoiser_callbacks(self, before: Around, after: Around) -> Iterator[None]:

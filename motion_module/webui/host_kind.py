@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.call_frames import CallFrames
@@ -103,6 +103,9 @@ class Host(Protocol):
 
     def checkpoint_changes(self, around: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """Each change of checkpoints in the middle of sampling goes to `around(change)`."""
+
+    def change_checkpoint_in_turn(self, denoiser: Any, sigma: Tensor) -> None:
+        """What the host does before each call of a denoiser: from some step on another checkpoint (the refiner)."""
 
     def denoiser_callbacks(self, before: Around, after: Around) -> AbstractContextManager[Any]:
         """Other extensions' callbacks before each call of the model go to `before(callbacks)`, later to `after`."""

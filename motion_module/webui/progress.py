@@ -117,6 +117,17 @@ class Progress:
             before = self._video * self._amount.sampled(sampling.kind) + self._amount.before(sampling.kind, self._pass)
             self._reach(sampling.kind, before + sampling.units * min(sampling.calls, self._steps_done))
 
+    def played_back(self, call: int, calls: int) -> None:
+        """Call number `call` (from 0) of a pass has its answer from an earlier run: nothing is to be done for it."""
+        self.step(call, calls)
+        self.anything_made, self._steps_done = True, call + 1
+        if self._pass >= 0:
+            sampling = self._amount.passes[self._pass]
+            before = self._video * self._amount.sampled(sampling.kind) + self._amount.before(sampling.kind, self._pass)
+            self._estimate.leave_out(sampling.kind, before + sampling.units * (call + 1))
+            self._estimate.begin()
+            self._tell()
+
     @property
     def awaits_decoding(self) -> bool:
         """Whether the host decodes the frames of the video next; with hires fix it does so while it samples."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.page.generating import RUNNING, unfold
 from tests.page.results import (
     IMG,
     LINKS,
@@ -168,6 +169,33 @@ def test_a_video_goes_on(page):
     assert said(page).splitlines()[-1].startswith("8 frames, 1.0 s, 8 FPS"), "as many again"
     box.fill("")
     box.blur()
+
+
+def test_a_video_that_was_interrupted_goes_on(page, settings):
+    settings(animatediff_resume_after=1e-9)
+    page.result = None
+    number(page, "#txt2img_steps", 80)
+    choose(page, video_length=4, fps=8, format=["MP4"])
+    page.click("#txt2img_generate")
+    page.locator("#txt2img_interrupt:visible").wait_for()
+    page.wait_for_selector("#txt2img_results .livePreview")
+    page.click("#txt2img_interrupt")
+    page.wait_for_function("running => !document.querySelector(running)", arg=RUNNING)
+    line = re.search(r"the same request with Resume: (\S+) goes on after call (\d+) of 80\.", said(page))
+    assert line and 0 < int(line[2]) < 80
+    unfold(page)
+    box = page.locator("#script_txt2img_animatediff_resume :is(input, textarea)")
+    box.fill(line[1])
+    box.blur()
+    generate(page)
+    assert said(page).splitlines()[-1].startswith("4 frames, 0.5 s, 8 FPS")
+    note = page.locator("#script_txt2img_animatediff_hint .animatediff-refused")
+    box.fill(f"{line[1]} ")  # the panel looks again: there is nothing to resume any more
+    box.blur()
+    note.get_by_text(f"Resume is '{line[1]}', which is no unfinished run; none broke off").wait_for()
+    box.fill("")
+    box.blur()
+    note.wait_for(state="detached")
 
 
 def test_frames_go_to_img2img_as_a_batch_and_become_a_video_there(page):

@@ -156,6 +156,24 @@ def test_control_modes_against_a_direct_computation(network, mode):
     assert torch.allclose(made[2:], nothing[2:], atol=1e-5) is cond_only
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"soft_injection": True, "cfg_injection": True}, {"advanced_weighting": [0.3] * 13}]
+)
+def test_all_that_a_unit_adds_passes_through_one_call_weighed(network, changes):
+    """Where other extensions weigh it again, row by row; there a hint for all rows has become a value for each."""
+    x, t, context, hint = inputs()
+    one, full = params(network, hint, **changes), params(network, hint, **changes)
+    seen, weigh = [], torch.tensor([1.0, 0.5, 0.0, 2.0]).view(-1, 1, 1, 1)
+    one.apply_effective_region_mask = lambda value: seen.append(value) or value * weigh
+    made = guided([one], x, t, marked(context, [True, True, True, False]))
+    assert [value.shape[0] for value in seen] == [4] * 13
+    whole = []
+    full.apply_effective_region_mask = lambda value: whole.append(value) or value
+    assert torch.equal(guided([full], x, t, marked(context, [True, True, True, False]))[0], made[0])
+    expected = by_hand([value * weigh for value in whole], x, t, context)
+    assert torch.allclose(made, expected, atol=1e-4)
+
+
 def test_marks_are_read_and_taken_off(network):
     from scripts.hook import mark_prompt_context, prompt_context_is_marked, unmark_prompt_context
 

@@ -56,6 +56,7 @@ def bare(monkeypatch):
     """Inside the block no run does anything over time but windows and prompts; another field of it is not looked at."""
     from motion_module.params import VideoParams
     from motion_module.webui.output import kept_latents
+    from motion_module.webui.run import methods
     from motion_module.webui.sampling import loan, lora_travel, scope
     from motion_module.webui.sampling.init_pictures import Pictures
 
@@ -64,6 +65,7 @@ def bare(monkeypatch):
 
     gone = [
         *((scope, name, nothing) for name in ("freezing", "guiding", "stretching")),
+        (methods, "noting", nothing),
         (lora_travel, "adding", nothing),
         (lora_travel, "told_to_host", lambda data, travels: data),
         (kept_latents, "note", nothing),

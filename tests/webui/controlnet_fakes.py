@@ -16,6 +16,7 @@ class Param:
         self.hr_hint_cond = high
         self.control_model_type = SimpleNamespace(name=kind)
         self.control_model = model
+        self.weight = 1.0
         self.used_hint_cond = None
         self.latent = None  # made from the first hint it sees, as often as the call has rows, and kept
 
@@ -27,6 +28,10 @@ class Param:
     def hint_cond(self, hint):
         self._hint_cond = hint
         self.used_hint_cond = self.latent = None
+
+    def apply_effective_region_mask(self, out):
+        """What it adds comes by here, weighed by the unit's own weight."""
+        return out
 
 
 class Network:
@@ -54,7 +59,8 @@ class Network:
             param.latent = hint if hint.shape[0] == x.shape[0] else torch.cat([hint] * x.shape[0])
         self.calls.append(hint)
         assert param.latent.shape[0] == x.shape[0]
-        return x * 0 + hint.mean(dim=(1, 2, 3), keepdim=True) + 0 * param.latent.mean(dim=(1, 2, 3), keepdim=True)
+        own = x * 0 + hint.mean(dim=(1, 2, 3), keepdim=True) + 0 * param.latent.mean(dim=(1, 2, 3), keepdim=True)
+        return param.apply_effective_region_mask(own * param.weight)
 
 
 class Adapter:
@@ -74,6 +80,10 @@ class Adapter:
         assert self.cache["k"].shape[0] == mark.shape[0]
         return self.cache["k"]
 
+    def apply_effective_region_mask(self, out):
+        """What it adds to the attention comes by here, weighed by the unit's own weight: (rows, pixels, width)."""
+        return out
+
 
 class LiteModule:
     """A module of a Control-LLLite, which repeats its picture up to the rows of the call."""
@@ -88,3 +98,7 @@ class LiteModule:
         if self.cond_emb is None:
             self.cond_emb = self.cond_image.mean(dim=(1, 2, 3), keepdim=True)
         return self.cond_emb.repeat(x.shape[0] // self.cond_emb.shape[0], 1, 1, 1) + 0 * x
+
+    def forward(self, x):
+        """What it adds to x: (rows, tokens, width) of a linear layer, (rows, c, h, w) of a convolution."""
+        return self.see(x) if x.dim() == 4 else self.see(x[..., None])[..., 0]

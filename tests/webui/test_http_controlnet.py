@@ -245,7 +245,11 @@ REFUSED = {
     ),
     "empty folder": ([batch("{empty}")], {}, ("batch folder of ControlNet unit 0", "no picture in it")),
     "no mask folder": ([batch("{folder}", "mask:/no/masks")], {}, ("mask: of ControlNet unit 0", "'/no/masks'")),
-    "unknown line": ([batch("{folder}", "weight:3")], {}, ("'weight:3'", "mask:", "keyframe:")),
+    "unknown line": (
+        [batch("{folder}", "strength:3")],
+        {},
+        ("'strength:3'", "mask:", "keyframe:", "weight:", "falloff:"),
+    ),
     "no numbers": ([batch("{folder}", "keyframe:a,b")], {}, ("keyframe: of ControlNet unit 0", "'a,b'", "0,8,16")),
     "one key twice": ([batch("{folder}", "keyframe:1,1,2,3,4")], {}, ("'1,1,2,3,4'", "ascending frame numbers")),
     "keys descend": ([batch("{folder}", "keyframe:4,3,2,1,0")], {}, ("'4,3,2,1,0'", "ascending frame numbers")),
@@ -383,9 +387,9 @@ def test_a_hint_is_whole_again_after_sampling(pocket, folder, monkeypatch):
 
     handed_out, seen = control.handed_out, {}
 
-    def watched(p, params, ways, *stretch):
+    def watched(p, params, *rest):
         seen["params"], seen["hints"] = params, [param.hint_cond for param in params]
-        return handed_out(p, params, ways, *stretch)
+        return handed_out(p, params, *rest)
 
     monkeypatch.setattr(control, "handed_out", watched)
     from runs import run

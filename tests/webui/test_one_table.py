@@ -24,6 +24,8 @@ NOT_COMPARED = {  # by the plot: what is a place, a list or a part of a file's n
         "returned",
         "hold",
         "continue_from",
+        "resume",
+        "preset",
     ),
 }
 NOT_KEPT = {
@@ -32,6 +34,8 @@ NOT_KEPT = {
     "request_id",
     "returned",
     "hold",
+    "resume",
+    "preset",
 }  # in an infotext: files of the moment, and names
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,10 @@ from motion_module.errors import ParamError, UserError
 from motion_module.media.errors import ReaderError
 from motion_module.params import VideoParams
 from motion_module.patching import assign, take_out
-from motion_module.travel import Travel
 from motion_module.webui.controlnet.hints import handed_out
+from motion_module.webui.controlnet.key_pictures import KeyPictures
+from motion_module.webui.controlnet.lines import check_frames
+from motion_module.webui.controlnet.row_weights import check_kind
 from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed, units_of
 from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.request.picture_files import PictureFiles
@@ -41,7 +44,7 @@ class Control:
         has_units: units are enabled.
 
     Raises:
-        ParamError: a unit has no picture or a bad folder.
+        ParamError: a unit has no picture, a bad folder, or a line in its *Batch* folder that is not allowed.
     """
 
     def __init__(self, p: Processing, params: VideoParams, source: Source | None) -> None:
@@ -79,34 +82,35 @@ class Control:
             pictures: makes copies of what ControlNet would misread.
 
         Raises:
-            ParamError: a keyframe is beyond the last frame, or a picture cannot be read.
+            ParamError: a line names a frame beyond the last one, or a picture cannot be read.
         """
-        self.check_keyframes(frames)
+        self.check_frames(frames)
         values = list(self._p.script_args)
         for unit in self._units:
             source = self._sources[unit.number]
             if source is not None:
                 unit.give(_readable(unit, source, frames, pictures), frames, self._p)
+            else:
+                unit.leave_to_controlnet()
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.arg_index] = unit.settings
         return type(self._p.script_args)(values)
 
-    def check_keyframes(self, frames: int) -> None:
-        """See that every keyframe is a frame of a video of so many frames.
+    def check_frames(self, frames: int) -> None:
+        """See that every frame that a unit's lines name is one of a video of so many frames.
 
         Raises:
             ParamError: one is beyond the last frame.
         """
         for unit in self._units:
-            source = self._sources[unit.number]
-            if source is not None:
-                _check_keyframes(unit, source, frames)
+            check_frames(unit.number, unit.lines, frames)
 
     def check_ready(self) -> None:
         """See that ControlNet has taken its units; the host has printed and forgotten its error.
 
         Raises:
             UserError: it has not.
+            ParamError: a unit is to have a weight for each frame, and its kind has one for all.
         """
         if self._units and not self._params_of_units():
             error = _newest_error()
@@ -114,6 +118,10 @@ class Control:
             text = " ".join(str(error["exception"]).split())[:200] if known else ""
             why = f": {text}" if text else ""
             raise UserError(f"ControlNet could not prepare its units{why} (the log has more)")
+        params, indexes = self._params_of_units(), self._indexes()
+        for unit in (unit for unit in self._units if unit.lines.weighing):
+            index = indexes.get(unit.number)
+            check_kind(unit.number, unit.lines.weighing, None if index is None else params[index])
 
     def let_go(self) -> None:
         """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
@@ -129,22 +137,45 @@ class Control:
         if not self._units:
             yield nothing_around
             return
-        units, travels = self._params_of_units(), self._travels(frames)
-        with handed_out(self._p, units, travels, self._params.pe_stretch) as around:
+        travels, stretch = self._travels(frames), self._params.pe_stretch
+        weights = self._weights(frames, travels)
+        with handed_out(self._p, self._params_of_units(), travels, weights, stretch) as around:
             yield around
 
-    def _travels(self, frames: int) -> dict[int, Travel | None]:
+    @property
+    def recorded(self) -> dict[str, str]:
+        """For the infotext: the lines that give each frame a weight of its own, which ControlNet does not record."""
+        return {f"AnimateDiff ControlNet {unit.number}": str(unit.lines) for unit in self._units if unit.lines.weighing}
+
+    def _travels(self, frames: int) -> dict[int, KeyPictures | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop.closes_travel
-        taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
-        indexes = {id(settings): index for index, settings in enumerate(taken)}
-        travels: dict[int, Travel | None] = {}
+        indexes = self._indexes()
+        travels: dict[int, KeyPictures | None] = {}
         for unit in self._units:
-            source, index = self._sources[unit.number], indexes.get(id(unit.settings))
+            source, index = self._sources[unit.number], indexes.get(unit.number)
             if source is None or index is None:
                 continue
             keys = dict.fromkeys(source.keyframes or (), "")
-            travels[index] = Travel(keys, frames, closed) if keys else None
+            travels[index] = KeyPictures(keys, frames, closed, reach=unit.lines.falloff) if keys else None
         return travels
+
+    def _weights(self, frames: int, travels: Mapping[int, KeyPictures | None]) -> dict[int, list[float]]:
+        """What each frame's part of a unit is multiplied by; nothing for units whose frames are alike."""
+        closed, indexes = self._params.closed_loop.closes_travel, self._indexes()
+        weights: dict[int, list[float]] = {}
+        for unit in (unit for unit in self._units if unit.number in indexes and unit.lines.weighing):
+            index, weight = indexes[unit.number], unit.lines.weight
+            keys = travels.get(index)
+            factors = [weight.values(frames, closed)] if weight is not None else []
+            factors += [keys.influences()] if keys is not None else []
+            weights[index] = [math.prod(of_frame) for of_frame in zip(*factors, strict=True)]
+        return weights
+
+    def _indexes(self) -> dict[int, int]:
+        """Number of a unit -> which of ControlNet's parameters are its."""
+        taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
+        indexes = {id(settings): index for index, settings in enumerate(taken)}
+        return {unit.number: indexes[id(unit.settings)] for unit in self._units if id(unit.settings) in indexes}
 
     def _params_of_units(self) -> Sequence[Any]:
         network = getattr(controlnet_of(self._p), "latest_network", None)
@@ -191,15 +222,6 @@ def _source(p: Processing, unit: Unit, offered: Files | None) -> Files | None:
         f"ControlNet unit {unit.number} is enabled, but it has no picture{idle}; "
         f"give it one, or a batch folder, or set {mention('video_path')}"
     )
-
-
-def _check_keyframes(unit: Unit, source: Files, frames: int) -> None:
-    beyond = [frame for frame in source.keyframes or () if frame >= frames]
-    if beyond:
-        raise ParamError(
-            f"keyframe: of ControlNet unit {unit.number} names frame {beyond[0]}; "
-            f"the {frames} frames of this video are 0 to {frames - 1}"
-        )
 
 
 def _readable(unit: Unit, source: Files, frames: int, pictures: PictureFiles) -> Files:

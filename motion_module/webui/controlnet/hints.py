@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -26,9 +27,11 @@ from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.attention import stretching
 from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.sparsectrl import temporal_layers
 from motion_module.patching import changing, replaced
 from motion_module.travel import Travel
+from motion_module.webui.controlnet.row_weights import RowWeights
 from motion_module.webui.host_types import Processing
 
 
@@ -41,7 +44,11 @@ class Lent(Protocol):
 
 @contextmanager
 def handed_out(
-    p: Processing, control_params: Sequence[Any], travels: Mapping[int, Travel | None], pe_stretch: int = 0
+    p: Processing,
+    control_params: Sequence[Any],
+    travels: Mapping[int, Travel | None],
+    weights: Mapping[int, Sequence[float]] = MappingProxyType({}),
+    pe_stretch: int = 0,
 ) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
@@ -49,6 +56,7 @@ def handed_out(
         p: the host's processing object.
         control_params: ControlNet's, one for each unit.
         travels: index of a unit with several pictures -> from keyframe to keyframe, None where each frame has one.
+        weights: index of a unit -> what its part in each frame is multiplied by; nothing for 1 everywhere.
         pe_stretch: so many positions of SparseCtrl's layers are spread over longer windows; 0 for none.
 
     Yields:
@@ -70,12 +78,20 @@ def handed_out(
     with ExitStack() as stack:
         for index, param in enumerate(control_params):
             lent += _lent_by(p, param, index in travels, travels.get(index), stack)
+            if index in weights:
+                lent.append(RowWeights(param, weights[index], stack))
             if isinstance(param.control_model, torch.nn.Module):
-                layers = temporal_layers(param.control_model)  # SparseCtrl's
-                stack.enter_context(stretching(layers, pe_stretch))
-                for layer in layers:
-                    stack.enter_context(replaced(layer, "call", call_frames))
+                stack.enter_context(_told(temporal_layers(param.control_model), call_frames, pe_stretch))
         yield around
+
+
+@contextmanager
+def _told(layers: Sequence[MotionModule], call_frames: CallFrames, pe_stretch: int) -> Iterator[None]:
+    """SparseCtrl's layers know how many frames a call has, and spread their positions as the motion module does."""
+    with stretching(layers, pe_stretch), ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced(layer, "call", call_frames))
+        yield
 
 
 def _lent_by(p: Processing, param: Any, several: bool, travel: Travel | None, loan: ExitStack) -> list[Lent]:

@@ -65,6 +65,12 @@ def folder_of(unit: Any) -> str:
     return str(unit.batch_images or "").strip()
 
 
+def says_mode(unit: Any) -> bool:
+    """Whether somebody has chosen the mode; the page always does, and keeps the folder of a tab that is not open."""
+    names = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
+    return names is None or "input_mode" in names
+
+
 def _spelled_out(default: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a client wrote, in ControlNet's words as far as they are known."""
     values = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
@@ -102,7 +108,7 @@ def _settle_pictures(unit: Any, number: int) -> None:
     """Decide between picture and folder, and see that the picture can be read."""
     if not _is_some(unit.image):
         unit.image = None  # ControlNet takes "" for a picture
-    if unit.image is None and not _says_mode(unit) and folder_of(unit):
+    if unit.image is None and not says_mode(unit) and folder_of(unit):
         set_mode(unit, batch=True)
     if is_batch(unit) or unit.image is None:
         return
@@ -147,12 +153,6 @@ def _no_picture(number: int) -> ParamError:
         f"image of ControlNet unit {number} cannot be read; allowed is a picture in base64, or the path "
         f"of one inside the folders that may be read"
     )
-
-
-def _says_mode(unit: Any) -> bool:
-    """Whether somebody has chosen the mode; the page always does, and keeps the folder of a tab that is not open."""
-    names = getattr(unit, "model_fields_set", None) or getattr(unit, "__fields_set__", None)
-    return names is None or "input_mode" in names
 
 
 def _is_some(image: Any) -> bool:

@@ -2,15 +2,14 @@
 
 Facts of sd-webui-controlnet 1.1.455: it reads its units from `p.script_args` in its `process`. A unit with
 `animatediff_batch` gets a hint for each frame; its files are those of the folder in the first line of `batch_images`,
-as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow.
+as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow; `lines.py` reads them and ours.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from motion_module.errors import ParamError
-from motion_module.paths import typed_path
-from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, set_mode
+from motion_module.webui.controlnet.lines import Lines, names_folder, read_lines
+from motion_module.webui.controlnet.row_weights import check_preprocessor
+from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, says_mode, set_mode
 from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.request.allowed_paths import permitted
 from motion_module.webui.request.mask_matching import masks_in_order
@@ -70,11 +70,13 @@ class Unit:
         number: which unit it is, from 0, as ControlNet counts them.
         arg_index: where it is in `p.script_args`.
         settings: ControlNet's object, a copy for this run.
+        lines: what stands in its *Batch* folder, where that counts.
     """
 
     number: int
     arg_index: int
     settings: Any
+    lines: Lines = field(default_factory=Lines)
 
     @property
     def is_on(self) -> bool:
@@ -91,7 +93,7 @@ class Unit:
     @property
     def has_folder(self) -> bool:
         """Whether it has a folder of its own."""
-        return is_batch(self.settings) and bool(folder_of(self.settings))
+        return is_batch(self.settings) and bool(self.lines.folder)
 
     @property
     def has_idle_folder(self) -> bool:
@@ -112,12 +114,11 @@ class Unit:
         """The pictures in its own folder.
 
         Raises:
-            ParamError: there is no such folder, no picture in it, or a line that says nothing.
+            ParamError: there is no such folder, no picture in it, or another number of them than of keyframes.
         """
-        folder, *lines = folder_of(self.settings).splitlines()
         name = f"{_OWN} of ControlNet unit {self.number}"
-        files = listed(typed_path(folder), name)
-        masks, keyframes = self._read_lines(lines)
+        files = listed(self.lines.folder, name)
+        masks, keyframes = self.lines.masks, self.lines.keyframes
         if masks:
             listed(masks, f"mask: of ControlNet unit {self.number}")
         if keyframes is not None and len(files) != len(keyframes):
@@ -170,43 +171,24 @@ class Unit:
         settings.batch_modifiers = [lambda files, p: pictures, *settings.batch_modifiers]
         settings.animatediff_batch = True
 
-    def _read_lines(self, lines: Sequence[str]) -> tuple[str, tuple[int, ...] | None]:
-        masks, keyframes = "", None
-        for line in filter(None, map(str.strip, lines)):
-            key, _, value = line.partition(":")
-            if key == "mask":
-                masks = typed_path(value)
-            elif key == "keyframe":
-                keyframes = self._read_keyframes(value)
-            else:
-                raise ParamError(
-                    f"ControlNet unit {self.number} has the line {line[:80]!r} after its folder; "
-                    f"allowed are mask: with a folder and keyframe: with frame numbers"
-                )
-        return masks, keyframes
-
-    def _read_keyframes(self, text: str) -> tuple[int, ...]:
-        words = [word.strip() for word in text.split(",")]
-        numbers = tuple(int(word) for word in words if word.isdecimal())
-        if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
-            raise ParamError(
-                f"keyframe: of ControlNet unit {self.number} is {text.strip()[:80]!r}; "
-                f"allowed are ascending frame numbers with commas between them, such as 0,8,16"
-            )
-        return numbers
+    def leave_to_controlnet(self) -> None:
+        """Have ControlNet look for a picture by itself: at img2img's, and not at that of a tab which is not open."""
+        settings = self.settings
+        if is_batch(settings):
+            settings.image = None
 
 
 def units_of(p: Processing) -> list[Unit]:
     """The units of a run, as copies; none where ControlNet is not installed.
 
     Raises:
-        ParamError: as `read_unit`.
+        ParamError: as `read_unit`; or a unit that is on has a line that is not allowed, or none for it.
     """
     external, script = _external_code(), controlnet_of(p)
     if external is None or script is None:
         return []
     return [
-        Unit(number, script.args_from + number, unit)
+        Unit(number, script.args_from + number, unit, _lines_of(number, unit))
         for number, value in enumerate(values_of(p, script))
         if (unit := read_unit(external, number, value)) is not None
     ]
@@ -234,6 +216,22 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
     if not files:
         raise ParamError(f"{name} is {folder[:200]!r}, and there is no picture in it")
     return files
+
+
+def _lines_of(number: int, unit: Any) -> Lines:
+    """The lines that count: on its *Batch* tab, or where an API client has chosen no mode and named no folder."""
+    text = folder_of(unit)
+    if not unit.enabled or not (is_batch(unit) or not (says_mode(unit) or names_folder(text))):
+        return Lines()
+    lines = read_lines(number, text)
+    if lines.weighing:
+        check_preprocessor(number, lines.weighing, str(unit.module))
+    if lines.falloff is not None and not getattr(unit, "accepts_multiple_inputs", False):
+        raise ParamError(
+            f"falloff: of ControlNet unit {number} is for the key pictures of an IP-Adapter, and its preprocessor is "
+            f"{str(unit.module)[:80]}; leave the line out, or choose an IP-Adapter"
+        )
+    return lines
 
 
 def _external_code() -> Any:

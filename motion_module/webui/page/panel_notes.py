@@ -26,6 +26,7 @@ from motion_module.webui.plan.frame_count import frames_of
 from motion_module.webui.plan.out_folder import as_people_see_it, folder_below
 from motion_module.webui.plan.plan import Plan
 from motion_module.webui.plan.request import Request
+from motion_module.webui.plan.resumed import run_to_resume
 from motion_module.webui.plan.summary import summary
 from motion_module.webui.progress import foreseen
 from motion_module.webui.request import interpolation
@@ -164,6 +165,7 @@ def _hint(
         source = described(with_old_frames(params, before)) if params.enable else None
         facts = _limited(_with_start(facts, source), source)
         if params.enable:
+            run_to_resume(params, facts)
             travel = timelines(facts.read, frames_of(params, facts)[0] or params.batch_size)
         request = Request.of(params, facts, source, clip).at_rate_of_source()
         planned, said = _planned(request, tab) if params.enable else ("", [])

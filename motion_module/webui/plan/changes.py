@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from motion_module.webui.answers import worded_for
@@ -25,17 +26,18 @@ def changes_of_request(p: Processing, request: Request) -> dict[str, Any]:
     return changes
 
 
-def changes_of_plan(p: Processing, plan: Plan, host_saves_frames: bool) -> dict[str, Any]:
+def changes_of_plan(p: Processing, plan: Plan, host_saves_frames: bool, more: Mapping[str, str]) -> dict[str, Any]:
     """Those that depend on the settings and the checkpoint of the request.
 
     Args:
         p: the host's processing object.
         plan: what is made.
         host_saves_frames: frames go to the WebUI's own place, saved by the WebUI.
+        more: what else goes into the infotext.
     """
     batch = batch_of(p)
     ours = not host_saves_frames or (batch is not None and batch.takes_frames(plan.request.params))
-    recorded = {**p.extra_generation_params, infotext.LABEL: plan.infotext}
+    recorded = {**p.extra_generation_params, infotext.LABEL: plan.infotext, **more}
     if plan.request.fewer:
         recorded["AnimateDiff frames"] = worded_for(p, plan.request.fewer)
     return {"do_not_save_samples": ours or p.do_not_save_samples, "extra_generation_params": recorded}

@@ -13,6 +13,7 @@ from motion_module.webui.host_types import Processing, has_hires, init_images, i
 from motion_module.webui.plan import prompts
 from motion_module.webui.request import motion_modules
 from motion_module.webui.request.batch_folder import batch_of
+from motion_module.webui.request.unfinished import Unfinished
 
 Tab = Literal["txt2img", "img2img"]
 
@@ -28,6 +29,7 @@ class Facts:
         hires_scale: how much larger hires fix makes a side.
         hires_size: width and height that it is to give instead, in pixels; 0 where they are not given.
         sampler: its name.
+        cfg: the CFG scale.
         batch_size, batch_count: the WebUI's own fields; each video is a batch of its frames.
         pictures: how many img2img starts from.
         lacks_picture: it is img2img, and there is no picture where one is needed.
@@ -35,6 +37,7 @@ class Facts:
         limits: for how many frames there are pictures to look at, by what holds them.
         starts_from: the field whose frames img2img starts from, in the place of its own pictures; "" for those.
         before: frames of a video that is continued, which stay; 0 where none is, or nobody knows how many they are.
+        resumes: the run that broke off and that this one goes on with; None for none.
         has_mask: a mask is painted, or sent, for all frames of img2img.
         masks_of_source: there are masks beside the frames of the request's video.
         source_is_unread: frames come from a video whose length only reading tells.
@@ -51,6 +54,7 @@ class Facts:
     hires_scale: float = 1.0
     hires_size: tuple[int, int] = (0, 0)
     sampler: str = ""
+    cfg: float = 7.0
     batch_size: int = 1
     batch_count: int = 1
     pictures: int = 0
@@ -59,6 +63,7 @@ class Facts:
     limits: Mapping[str, int] = field(default_factory=dict)
     starts_from: str = ""
     before: int = 0
+    resumes: Unfinished | None = None
     has_mask: bool = False
     masks_of_source: bool = False
     source_is_unread: bool = False
@@ -92,6 +97,7 @@ def facts_of(p: Processing, strength: float | None = None) -> Facts:
         hires_scale=float(getattr(p, "hr_scale", 1) or 1),
         hires_size=(getattr(p, "hr_resize_x", 0) or 0, getattr(p, "hr_resize_y", 0) or 0),
         sampler=str(p.sampler_name or ""),
+        cfg=p.cfg_scale,
         batch_size=p.batch_size,
         batch_count=p.n_iter,
         pictures=len(pictures),

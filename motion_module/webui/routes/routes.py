@@ -13,7 +13,7 @@ from motion_module.errors import ParamError, UserError
 from motion_module.params import VideoParams
 from motion_module.schema import schema_of
 from motion_module.webui.answers import answering
-from motion_module.webui.request import module_choice, motion_modules
+from motion_module.webui.request import module_choice, motion_modules, unfinished
 from motion_module.webui.request.checkpoints import base_of_run
 from motion_module.webui.request.few_steps import few_steps
 from motion_module.webui.request.module_choice import Base
@@ -36,6 +36,7 @@ def add(_: Any, app: FastAPI) -> None:
     api.add_api_route("/animatediff/modules", routes.modules, methods=["GET"])
     api.add_api_route("/animatediff/plan", routes.plan, methods=["POST"])
     api.add_api_route("/animatediff/schema", routes.schema, methods=["GET"])
+    api.add_api_route("/animatediff/unfinished", routes.unfinished, methods=["GET"])
 
 
 def _api_of(app: FastAPI) -> HostApi | None:
@@ -85,6 +86,13 @@ class Routes:
     def schema(self) -> dict[str, Any]:
         """The fields of a request, as a JSON schema."""
         return schema_of(VideoParams)
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """The runs that broke off, the latest first: how each is resumed, how far it came, and what it was to make."""
+        return [
+            {"resume": run.id, "noted": run.noted, "calls": run.all_calls, "asked": run.asked, "infotext": run.infotext}
+            for run in unfinished.all_of_them()
+        ]
 
 
 def _steps(file: ModuleFile) -> dict[str, Any]:

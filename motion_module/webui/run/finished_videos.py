@@ -17,7 +17,9 @@ from motion_module.webui.host_types import Processed, Processing
 from motion_module.webui.output import videos
 from motion_module.webui.output.saved_video import host_saves_frames
 from motion_module.webui.request.batch_folder import batch_of
+from motion_module.webui.run.resuming import goes_on
 from motion_module.webui.run.work import Finished, Run
+from motion_module.wording import for_client
 
 _log = logging.getLogger(__name__)
 _HOSTS_LOOP = "process_images_inner"  # the host's function that collects the pictures
@@ -70,13 +72,14 @@ def frames_stay(p: Processing, run: Run | None) -> bool:
 
 
 def say_what_is_kept(p: Processing, run: Run | None, error: BaseException) -> None:
-    """Save them, and add where they are to the error's sentence; for an error of others it is a line in the log."""
+    """Save them, and add where they are to the error's sentence, and how the run is resumed; for an error of others it
+    is a line in the log."""
     found = finished(p, run, error)
-    kept = keep(p, run, found) if found is not None else ""
+    kept = "; ".join(filter(None, [keep(p, run, found) if found is not None else "", goes_on(run)]))
     if kept and isinstance(error, SaidError):
         error.add(kept)
     elif kept:
-        _log.warning("A video could not be made; %s.", kept)
+        _log.warning("A video could not be made; %s.", for_client(kept))
 
 
 def _frames_below(frame: FrameType | None) -> Iterator[FrameType]:

@@ -21,13 +21,14 @@ from motion_module.webui.plan.amount import amount_of, jobs_of
 from motion_module.webui.plan.job_lists import for_videos
 from motion_module.webui.plan.plan import LoadedPlan
 from motion_module.webui.progress import progress_of
-from motion_module.webui.run import finished_videos, too_little_memory
+from motion_module.webui.run import finished_videos, resuming, too_little_memory
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.work import Run, Work
 from motion_module.webui.sampling import decoding
 from motion_module.webui.sampling.loan import Borrower
 from motion_module.webui.sampling.prompt_travel import give_styles
+from motion_module.webui.sampling.replay import noting
 from motion_module.webui.sampling.scope import around_sample, chosen_schedule
 
 _log = logging.getLogger(__name__)
@@ -116,9 +117,11 @@ def sample(run: Run, original: Original, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs)
     samples.called = True
     try:
+        resuming.begin_video(run.borrowed.p, run.work)
         refused = run.work.refused
         with replaced(samples, "running", True), refusals_of_run(refused), _changes(run, run.plan):
             result = original(*args, **kwargs)
+        resuming.say_how(run.borrowed.p, run.work)
         kept_latents.note(run.work.latents, run.borrowed.p.iteration, result)
         return result
     except BaseException as error:  # also what ends the program: XYZ plot never closes its copies of p
@@ -139,5 +142,5 @@ def _changes(run: Run, plan: LoadedPlan) -> AbstractContextManager[None]:
 @contextmanager
 def _noted(p: Processing, work: Work) -> Iterator[None]:
     """What goes on in one `p.sample`, for the page to show and for the infotext."""
-    with work.preview.sampling(), interrupted.noted(p, work.unfinished):
+    with work.preview.sampling(), interrupted.noted(p, work.unfinished), noting(p, work.record):
         yield

@@ -25,6 +25,7 @@ from motion_module.webui.request.continued import check_family
 from motion_module.webui.request.module_choice import base_of
 from motion_module.webui.run import finished_videos, methods
 from motion_module.webui.run.borrowed_p import BorrowedP
+from motion_module.webui.run.resuming import is_over, record_of
 from motion_module.webui.run.work import Samples, Work
 
 
@@ -59,16 +60,18 @@ class Session:
         Raises:
             ParamError, CheckpointError: there is no motion module for this request and this checkpoint.
         """
-        p, request = self.borrowed.p, self.request
+        p, request, work = self.borrowed.p, self.request, self.work
         seeds = p.all_seeds[:: request.frames]
         pictures = init_images(p)
         check_family(request.clip, base_of(shared.sd_model))
         self.plan = plan = LoadedPlan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             add_message(p, message)
-        self.borrowed.set_all(changes_of_plan(p, plan, host_saves_frames(request.params)))
-        self.work.networks.change(plan.model)
-        self.borrowed.at_end(self.work.networks.end)
+        work.record = record_of(p, plan)
+        ours = host_saves_frames(request.params)
+        self.borrowed.set_all(changes_of_plan(p, plan, ours, work.control.recorded))
+        work.networks.change(plan.model)
+        self.borrowed.at_end(work.networks.end)
         self.borrowed.wrap("parse_extra_network_prompts", methods.of_session(self, methods.parse_networks))
 
     def spread_prompts(self) -> None:
@@ -107,6 +110,7 @@ class Session:
         work.finished = finished_videos.of_result(processed)
         videos.save_videos(p, processed, request.params, request.frames, work.video, work.unfinished, work.saved)
         kept_latents.write(work.saved, work.latents, request.params.fps, base_of(shared.sd_model).family)
+        is_over(work)
         self.borrowed.end()
 
     def give_up(self) -> None:

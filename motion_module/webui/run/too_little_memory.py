@@ -14,6 +14,7 @@ from motion_module.webui.host_types import Processing, has_hires
 from motion_module.webui.plan.request import Request
 from motion_module.webui.progress import progress_of
 from motion_module.webui.run import finished_videos
+from motion_module.webui.run.resuming import goes_on
 from motion_module.webui.run.work import Finished, Run
 from motion_module.wording import either, mention
 
@@ -69,7 +70,7 @@ def said(p: Processing, run: Run | None, error: BaseException, stage: str) -> Ho
     while_ = f" while {stage}" if stage else ""
     sentence = f"the {'computer' if of_processor else 'GPU'} ran out of memory{while_}"
     sentence += f"; {advice}" if advice else ""
-    kept = _kept(p, run, finished) if finished is not None else ""
+    kept = "; ".join(filter(None, [_kept(p, run, finished) if finished is not None else "", goes_on(run)]))
     return HostError(f"{sentence} ({kept})" if kept else sentence)
 
 

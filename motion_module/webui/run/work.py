@@ -19,6 +19,7 @@ from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.live_preview import LivePreview
 from motion_module.webui.sampling.motion_lora import Networks
 from motion_module.webui.sampling.prompt_travel import FramePrompts
+from motion_module.webui.sampling.record import Record
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Work:
         saved: what is saved of each video.
         latents: of each video, by its number; none where the settings do not want them kept.
         kept: the run has failed, and what was finished of it is saved.
+        record: what the denoiser answers, to be played back if the run breaks off; None for nothing.
     """
 
     video: VideoIn | None
@@ -102,6 +104,7 @@ class Work:
     saved: Saved = field(default_factory=dict)
     latents: dict[int, Tensor] = field(default_factory=dict)
     kept: bool = False
+    record: Record | None = None
 
 
 class Run(Protocol):

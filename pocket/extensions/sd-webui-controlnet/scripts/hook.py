@@ -150,9 +150,10 @@ class ControlParams:
         if self.cfg_injection:
             values = [value * cond_mark for value in values]
         scales = self.scales(is_hr, len(values))
-        return [self._in_region(value * scale) for value, scale in zip(values, scales, strict=False)]
+        return [self.apply_effective_region_mask(value * scale) for value, scale in zip(values, scales, strict=False)]
 
-    def _in_region(self, value: torch.Tensor) -> torch.Tensor:
+    def apply_effective_region_mask(self, value: torch.Tensor) -> torch.Tensor:
+        """What the unit adds where it may; every value that it adds comes by here, weighed."""
         if self.effective_region_mask is None:
             return value
         mask = self.effective_region_mask.to(value)

@@ -1,0 +1,71 @@
+"""A run that goes on where another one broke off, and a run that can be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules import processing
+from motion_module.webui.answers import add_message
+from motion_module.webui.host_types import Processing
+from motion_module.webui.plan.plan import Plan
+from motion_module.webui.plan.resumed import several_passes
+from motion_module.webui.request import unfinished
+from motion_module.webui.request.unfinished import Unfinished
+from motion_module.webui.run.work import Work
+from motion_module.webui.sampling.record import Record
+
+_SEEDS = {"seed": "all_seeds", "subseed": "all_subseeds"}  # field of `p` -> where the host has what it drew
+_DRAWN = (-1, "-1", "", None)  # a seed that the host draws
+
+
+def seeds_then(p: Processing, run: Unfinished | None) -> dict[str, int]:
+    """The seeds that were drawn for the run that broke off, where this request leaves them open, too."""
+    drawn: Mapping[str, int] = {} if run is None else run.seeds
+    return {name: seed for name, seed in drawn.items() if name in _SEEDS and getattr(p, name, None) in _DRAWN}
+
+
+def record_of(p: Processing, plan: Plan) -> Record | None:
+    """What is to be noted of a run, and played back to it; None for nothing.
+
+    Raises:
+        ParamError: it is to be resumed, and is another one.
+    """
+    if several_passes(plan.params, plan.request.facts):
+        return None
+    asked, found = plan.asked, plan.request.facts.resumes
+    if found is not None:
+        unfinished.check_same(found, asked)
+    seeds = {name: int(values[0]) for name, attr in _SEEDS.items() if (values := getattr(p, attr, None))}
+    run = found or Unfinished(unfinished.new_id(), asked, seeds=seeds)
+    return Record.of(run, found is not None, plan.request.facts.batch_count)
+
+
+def begin_video(p: Processing, work: Work) -> None:
+    """A video is about to be sampled.
+
+    Raises:
+        ParamError: see `Record.begin`.
+    """
+    if work.record is not None:
+        every = (p.all_prompts, p.all_seeds, p.all_subseeds)
+        text = processing.create_infotext(p, *every, index=0, all_negative_prompts=p.all_negative_prompts)
+        work.record.begin(p.iteration, text)
+
+
+def say_how(p: Processing, work: Work) -> None:
+    """Somebody may have stopped the video that is sampled, and want the rest after all."""
+    if work.record is not None and p.iteration in work.unfinished and work.record.goes_on:
+        add_message(p, f"the video can still be finished: {work.record.goes_on}.")
+
+
+def is_over(work: Work) -> None:
+    """All videos are saved."""
+    if work.record is not None and not work.unfinished:
+        work.record.is_over()
+
+
+def goes_on(run: Any) -> str:
+    """How a run that fails now is resumed, with mentions; "" where it cannot be."""
+    record = run.work.record if run is not None else None
+    return record.goes_on if record is not None else ""

@@ -1,0 +1,472 @@
+"""A run that broke off goes on: to the bit the frames that it would have made, whatever sampler makes them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from http_client import SMALL, Client
+from runs import HIRES, array, make, run, video
+from snapshot import differences, of_host
+
+from motion_module.errors import ParamError
+from motion_module.webui.request import unfinished
+
+STEPS = 6
+CRASH = 4  # number of the call of the denoiser, from 1, in which a run breaks off
+
+
+class Killed(BaseException):
+    """What nothing of the host or of ours catches, as if the process had ended."""
+
+
+@pytest.fixture(autouse=True)
+def host(pocket):
+    """Every run is noted, however short."""
+    from modules import shared
+
+    for old in unfinished.all_of_them():
+        unfinished.remove(old.id)
+    shared.opts.data["animatediff_resume_after"] = 1e-9
+    return pocket
+
+
+def asked(tab="txt2img", fields=None, **request):
+    return make(tab, video(**{"format": ["Frame"], **(fields or {})}), **{"steps": STEPS, **request})
+
+
+def frames(*args, **kwargs):
+    return array(run(asked(*args, **kwargs)).images)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Calls of the denoiser that are not played back; `crash` and `stop` are those that break the run off."""
+    from modules import shared
+    from modules.sd_samplers_cfg_denoiser import CFGDenoiser
+
+    forward = CFGDenoiser.forward
+
+    class Calls:
+        count, crash, error, stop = 0, None, Killed, None
+
+    def counted(self, *args, **kwargs):
+        Calls.count += 1
+        if Calls.count == Calls.crash:
+            raise Calls.error
+        shared.state.interrupted = shared.state.interrupted or Calls.count == Calls.stop
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(CFGDenoiser, "forward", counted)
+    return Calls
+
+
+def broken(calls, *args, crash=CRASH, **kwargs):
+    """Break the run off, and return its id."""
+    calls.count, calls.crash = 0, crash
+    with pytest.raises(calls.error):
+        frames(*args, **kwargs)
+    calls.count, calls.crash = 0, None
+    (found,) = unfinished.all_of_them()
+    return found.id
+
+
+def resumed(id_, tab="txt2img", fields=None, **request):
+    return frames(tab, {**(fields or {}), "resume": id_}, **request)
+
+
+SAMPLERS = (
+    *("DPM++ 2M", "Euler a", "DPM++ SDE", "DPM++ 2M SDE", "Heun", "DDIM", "PLMS", "UniPC", "LCM", "DDIM CFG++"),
+    *("DPM adaptive", "Restart", "LMS"),
+)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_frames_are_those_of_the_unbroken_run(calls, sampler):
+    request = {"sampler_name": sampler}
+    whole = frames(**request)
+    all_calls = calls.count
+    id_ = broken(calls, **request)
+    assert np.array_equal(resumed(id_, **request), whole)
+    assert calls.count == all_calls - CRASH + 1  # what was answered before is not computed again
+    assert not unfinished.all_of_them()  # nobody needs it any more
+
+
+CASES = {
+    "windows": ("txt2img", {"batch_size": 3, "overlap": 1, "video_length": 6}, {}),
+    "a travelling prompt": ("txt2img", {}, {"prompt": "0: a cat\n2: a dog"}),
+    "img2img": ("img2img", {}, {"denoising_strength": 0.9}),
+    "frozen frames": ("img2img", {"hold_pictures": True}, {"denoising_strength": 0.9}),
+    "values that travel": ("img2img", {"denoise_travel": "0: 0.5, 3: 1", "cfg_travel": "0: 7, 3: 3"}, {}),
+    "no negative prompt in some steps": ("txt2img", {}, {"s_min_uncond": 5.0}),
+    "AND": ("txt2img", {}, {"prompt": "a cat AND a dog :0.5"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_is_asked(calls, case):
+    tab, fields, request = CASES[case]
+    whole = frames(tab, fields, **request)
+    id_ = broken(calls, tab, fields, crash=3, **request)
+    assert np.array_equal(resumed(id_, tab, fields, **request), whole)
+
+
+def test_a_later_video_of_a_run(calls):
+    whole = frames(n_iter=2)
+    id_ = broken(calls, n_iter=2, crash=STEPS + 3)
+    assert np.array_equal(resumed(id_, n_iter=2), whole)
+    assert calls.count == STEPS - 2
+
+
+def test_it_breaks_off_again(calls):
+    whole = frames()
+    id_ = broken(calls)
+    calls.crash = 2
+    with pytest.raises(Killed):
+        resumed(f" {id_} ")  # as it is copied from a sentence
+    calls.crash, calls.count = None, 0
+    assert np.array_equal(resumed(id_), whole)
+    assert calls.count == STEPS - CRASH  # both parts are noted
+
+
+def test_a_seed_that_was_drawn_is_taken_again(calls):
+    id_ = broken(calls, seed=-1)
+    seed = unfinished.all_of_them()[0].seeds["seed"]
+    p = asked(fields={"resume": id_}, seed=-1)
+    again = array(run(p).images)
+    assert p.seed == -1  # as the person has it
+    assert np.array_equal(again, frames(seed=seed))
+
+
+def test_random_numbers_that_calls_draw_go_on(calls, monkeypatch):
+    """Some extensions draw noise within a call, and so would the sampler after them."""
+    from modules.sd_samplers_cfg_denoiser import CFGDenoiser
+
+    noted = CFGDenoiser.combine_denoised
+    monkeypatch.setattr(
+        CFGDenoiser,
+        "combine_denoised",
+        lambda self, *args: noted(self, *args) + 0.1 * torch.randn(1).item(),
+    )
+    whole = frames()
+    assert np.array_equal(resumed(broken(calls)), whole)
+
+
+def test_parameters_that_a_call_notes_are_there_again(calls):
+    fields = {"s_min_uncond": 5.0}  # at every other step below this noise level
+    whole = run(asked(**fields)).infotexts[0]
+    assert "NGMS" in whole
+    assert run(asked(fields={"resume": broken(calls, crash=STEPS, **fields)}, **fields)).infotexts[0] == whole
+
+
+def test_the_refiner_comes_in_time(calls, pocket, tiny):
+    request = {"refiner_checkpoint": "other.safetensors", "refiner_switch_at": 0.4}
+    whole = frames(**request)
+    assert not np.array_equal(whole, frames())
+    for crash in (2, STEPS):
+        assert np.array_equal(resumed(broken(calls, crash=crash, **request), **request), whole)
+
+
+def test_a_call_that_was_cut_off_while_it_was_written(calls):
+    whole = frames()
+    id_ = broken(calls)
+    last = max((unfinished.root() / id_).glob("*.safetensors"))
+    last.write_bytes(last.read_bytes()[:-9])
+    assert np.array_equal(resumed(id_), whole)
+    assert calls.count == STEPS - CRASH + 2
+
+
+def test_files_in_pieces_are_no_answers(calls):
+    whole = frames()
+    id_ = broken(calls)
+    for file in (unfinished.root() / id_).glob("*.safetensors"):
+        file.write_bytes(b"\0" * 40)
+    assert np.array_equal(resumed(id_), whole)
+
+
+def test_the_person_stops_it_and_wants_the_rest_after_all(calls):
+    whole = frames()
+    calls.count, calls.stop = 0, CRASH
+    result = run(asked())
+    (found,) = unfinished.all_of_them()
+    said = f"AnimateDiff: the video can still be finished: the same request with resume: {found.id}"
+    assert f"{said} goes on after call {CRASH - 1} of {STEPS}." in result.comments.splitlines()
+    calls.stop = None
+    assert np.array_equal(resumed(found.id), whole)
+
+
+def test_it_can_be_stopped_while_it_is_played_back(calls, monkeypatch):
+    from modules import shared
+    from motion_module.webui.sampling.record import Record
+
+    id_ = broken(calls)
+    played = Record.played_back
+
+    def stop(self, *args):
+        shared.state.interrupted = self.call == 1
+        return played(self, *args)
+
+    monkeypatch.setattr(Record, "played_back", stop)
+    resumed(id_)
+    assert not calls.count and unfinished.all_of_them()[0].id == id_
+
+
+def test_too_little_memory_says_how_it_goes_on(calls):
+    from motion_module.errors import HostError
+
+    whole = frames()
+    calls.count, calls.crash, calls.error = 0, CRASH, torch.OutOfMemoryError
+    with pytest.raises(HostError) as error:
+        frames()
+    (found,) = unfinished.all_of_them()
+    assert f"the same request with resume: {found.id} goes on after call 3 of {STEPS}" in error.value.detail
+    calls.crash = None
+    assert np.array_equal(resumed(found.id, fields={"windows_per_call": 2, "fps": 12}), whole)
+
+
+def test_a_fault_of_another_is_told_in_the_log(calls, caplog):
+    calls.error = RuntimeError
+    id_ = broken(calls)
+    assert f"the same request with resume: {id_} goes on after call 3 of {STEPS}" in caplog.text
+
+
+OTHERS = {
+    "steps": ({}, {"steps": STEPS + 1}, "steps [6] (here [7])"),
+    "seed": ({}, {"seed": 43}, "seeds [42] (here [43])"),
+    "sampler": ({}, {"sampler_name": "Euler a"}, "sampler 'Euler' (here 'Euler a')"),
+    "width": ({}, {"width": 72}, "width 64 (here 72)"),
+    "prompt": ({}, {"prompt": "a dog"}, "another prompt"),
+    "field": ({"overlap": 2}, {}, "overlap -1 (here 2)"),
+    "frames": ({"video_length": 5}, {}, "video_length 4 (here 5), frames 4 (here 5)"),
+    "cfg": ({}, {"cfg_scale": 5.0}, "CFG scale '7.0' (here '5.0')"),
+    "videos": ({}, {"n_iter": 2}, "videos 1 (here 2)"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_another_request_is_refused_and_nothing_is_lost(calls, case):
+    fields, request, named = OTHERS[case]
+    id_ = broken(calls)
+    host = of_host()
+    with pytest.raises(ParamError) as error:
+        resumed(id_, fields=fields, **request)
+    ask = "ask for the same, or leave resume empty"
+    assert error.value.detail.startswith(f"AnimateDiff: resume is {id_}, a run with {named}")
+    assert error.value.detail.endswith(f"; {ask}.")
+    assert not calls.count and differences(host, of_host()) == []
+    resumed(id_)
+
+
+def test_other_pictures_are_refused(calls):
+    from PIL import Image
+
+    id_ = broken(calls, "img2img", crash=2)
+    with pytest.raises(ParamError, match="a run with other pictures;"):
+        resumed(id_, "img2img", init_images=[Image.new("RGB", (64, 64), "blue")])
+
+
+def test_a_denoiser_that_is_asked_something_else_is_not_answered(calls, monkeypatch):
+    """What no infotext says: noise of another source."""
+    from motion_module.errors import UserError
+    from motion_module.webui.run.session import Session
+
+    id_ = broken(calls)
+    monkeypatch.setattr(Session, "shape_noise", lambda self, noise: noise.mul_(-1))
+    with pytest.raises(UserError, match=f"resume is {id_}, but call 1 of the denoiser is not the one of that run"):
+        resumed(id_)
+    assert unfinished.all_of_them()
+
+
+@pytest.mark.parametrize("name", ["20261130-120000-abcd", "../../etc", "20261130-120000-abcd/..", "last"])
+def test_an_unknown_run_is_refused_and_those_that_there_are_are_named(calls, name):
+    with pytest.raises(ParamError, match=f"resume is '{name}', which is no unfinished run; none broke off"):
+        resumed(name)
+    id_ = broken(calls)
+    with pytest.raises(ParamError, match=f"no unfinished run; those that broke off are {id_}"):
+        resumed(name)
+
+
+@pytest.mark.parametrize(
+    "fields, request_, named",
+    [({"freeinit_enable": True}, {}, "freeinit_enable"), ({}, HIRES, "hires fix")],
+    ids=["FreeInit", "hires"],
+)
+def test_several_passes_are_neither_noted_nor_resumed(calls, fields, request_, named):
+    id_ = broken(calls)
+    with pytest.raises(ParamError, match=f"resume needs a single sampling pass; switch {named} off"):
+        resumed(id_, fields=fields, **request_)
+    unfinished.remove(id_)
+    calls.crash = CRASH
+    with pytest.raises(Killed):
+        frames(fields=fields, **request_)
+    assert not unfinished.all_of_them()
+
+
+def test_short_runs_are_not_noted_and_cost_nothing(calls, monkeypatch):
+    from modules import shared
+    from motion_module.core.denoising import noted_calls
+    from motion_module.webui.sampling import record
+
+    shared.opts.data["animatediff_resume_after"] = 60
+    monkeypatch.setattr(noted_calls, "save", lambda *args: pytest.fail("something is copied"))
+    monkeypatch.setattr(record, "trace_of", lambda *args: pytest.fail("something is computed"))
+    calls.crash = CRASH
+    with pytest.raises(Killed):
+        frames()
+    assert not unfinished.all_of_them()
+
+
+def test_whoever_wants_none_of_it(calls, monkeypatch):
+    from modules import shared
+    from motion_module.webui.sampling import record
+
+    shared.opts.data["animatediff_resume_after"] = 0
+    monkeypatch.setattr(record, "trace_of", lambda *args: pytest.fail("something is computed"))
+    frames()
+
+
+def test_a_full_disk_costs_the_video_nothing(calls, monkeypatch, caplog):
+    import errno
+
+    whole = frames()
+    put = unfinished.put
+
+    def full(file, content):
+        if file.name.endswith("00002.safetensors"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(file, content)
+
+    monkeypatch.setattr(unfinished, "put", full)
+    assert np.array_equal(frames(), whole)
+    assert "does not note the sampling of this video any further: there is no space left on the disk" in caplog.text
+    assert np.array_equal(resumed(broken(calls)), whole)
+
+
+def test_a_run_that_is_too_large_is_noted_as_far_as_it_may_be(calls, caplog):
+    from modules import shared
+
+    whole = frames()
+    shared.opts.data["animatediff_resume_gb"] = 1e-5  # two calls
+    id_ = broken(calls)
+    assert len(list((unfinished.root() / id_).glob("*.safetensors"))) == 2
+    assert "it takes more than the 1e-05 GB of the setting" in caplog.text
+    assert np.array_equal(resumed(id_), whole)
+
+
+def test_old_runs_go_by_age_and_by_size(calls):
+    import os
+    import time
+
+    from modules import shared
+
+    old = broken(calls)
+    other = unfinished.root().parent / "animatediff-unfinished" / "mine"
+    other.mkdir()
+    for file in (unfinished.root() / old).iterdir():
+        os.utime(file, (time.time() - 8 * 86400,) * 2)
+    second = broken(calls)  # which sees that it is the only one now
+    shared.opts.data["animatediff_resume_gb"] = 4e-5
+    third = broken(calls, sampler_name="Euler a")
+    assert len({old, second, third}) == 3 and other.is_dir()
+    other.rmdir()
+
+
+def test_everything_is_taken_back(calls):
+    host = of_host()
+    resumed(broken(calls))
+    assert differences(host, of_host()) == []
+
+
+@pytest.fixture(scope="module")
+def killed(tiny, tmp_path_factory):
+    """Runs that were ended by SIGKILL, by the place where: what is noted of them, as another process has left it."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    import killed_runs
+
+    folder = tmp_path_factory.mktemp("killed")
+    order = {
+        "host": {
+            "checkpoint": str(tiny["checkpoint"]),
+            "motion_modules": str(tiny["v1"].parent),
+            "lora_dir": str(folder),
+            "controlnet_dir": str(tiny["control"].parent),
+            "data_dir": str(folder),
+        },
+        "fields": video(format=["Frame"]),
+        "request": KILLED,
+        "places": list(killed_runs.PLACES),
+        "result": str(folder / "result.json"),
+    }
+    done = subprocess.run(
+        [sys.executable, killed_runs.__file__, json.dumps(order)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "cache" / "animatediff-unfinished", json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+KILLED = {"sampler_name": "DPM++ 2M", "scheduler": "Karras", "steps": STEPS}
+LEFT = {
+    "after the first call": 5,
+    "in the fourth call": 3,
+    "half of the third answer is written": 4,
+    "the fifth answer has no name yet": 2,
+    "in decoding": 0,
+}
+
+
+@pytest.mark.parametrize("place", LEFT)
+def test_a_process_that_was_killed(calls, killed, place):
+    folder, ids = killed
+    whole = frames(**KILLED)
+    shutil.copytree(folder / ids[place], unfinished.root() / ids[place])
+    calls.count = 0
+    assert np.array_equal(resumed(ids[place], **KILLED), whole)
+    assert calls.count == LEFT[place]
+
+
+def test_over_http(calls, pocket):
+    client = Client(pocket)
+    request = {**SMALL, "steps": STEPS, "seed": -1, "sampler_name": "Euler a"}
+
+    def post(**fields):
+        args = {"AnimateDiff": {"args": [video(format=["Frame"], **fields)]}}
+        return client.post("txt2img", {**request, "alwayson_scripts": args})
+
+    calls.crash, calls.error = CRASH, torch.OutOfMemoryError
+    broken_off = post()
+    (listed,) = client.http.get("/animatediff/unfinished").json()
+    assert (listed["noted"], listed["calls"], listed["asked"]["sampler"]) == (CRASH - 1, STEPS, "Euler a")
+    assert (
+        broken_off.status == 500 and f"the same request with resume: {listed['resume']} goes on" in broken_off.sentence
+    )
+    calls.crash, calls.count = None, 0
+    wrong = post(resume=listed["resume"], overlap=1)
+    assert wrong.status == 422 and "overlap -1 (here 1)" in wrong.sentence
+    whole = post(resume=listed["resume"])
+    assert whole.status == 200 and calls.count == STEPS - CRASH + 1
+    assert client.http.get("/animatediff/unfinished").json() == []
+    request["seed"] = whole.info["seed"]
+    assert np.array_equal(post().pictures, whole.pictures)
+
+
+def test_the_log_says_how_a_killed_run_goes_on(calls, caplog):
+    unfinished.tell()
+    assert not caplog.text
+    id_ = broken(calls)
+    unfinished.tell(None, None)  # as the host calls it when it has started
+    assert caplog.messages[-1] == (
+        f"AnimateDiff: a video broke off; the same request with resume: {id_} goes on after call 3 of {STEPS}."
+    )
+
+
+def test_the_plan_of_a_request_says_what_is_wrong_with_it(pocket):
+    args = {"AnimateDiff": {"args": [video(resume="20261130-120000-abcd")]}}
+    reply = Client(pocket).plan({**SMALL, "alwayson_scripts": args})
+    assert reply.status == 422 and "which is no unfinished run; none broke off" in reply.sentence
