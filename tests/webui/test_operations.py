@@ -37,6 +37,8 @@ AS_EVER = {  # what the fields say in a new panel
     "pe_stretch": 0,
     "motion_start": 0,
     "motion_end": 1,
+    "resume": "",
+    "preset": "off",
 }
 
 

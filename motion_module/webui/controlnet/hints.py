@@ -78,8 +78,7 @@ def handed_out(
     with ExitStack() as stack:
         for index, param in enumerate(control_params):
             lent += _lent_by(p, param, index in travels, travels.get(index), stack)
-            if index in weights:
-                lent.append(RowWeights(param, weights[index], stack))
+            lent += [RowWeights(param, weights[index], stack)] if index in weights else []
             if isinstance(param.control_model, torch.nn.Module):
                 stack.enter_context(_told(temporal_layers(param.control_model), call_frames, pe_stretch))
         yield around
