@@ -1,7 +1,7 @@
 """The weights of a motion module where the host samples: copies, for the length of a loan.
 
-What is on the CPU stays the untouched master. So nothing has to come back from the device when the loan is over, and what
-somebody has done to the copies (a LoRA that is added to them) goes with them.
+What is on the CPU stays the untouched master. So nothing has to come back from the device when the loan is over, and
+what somebody has done to the copies (a LoRA that is added to them) goes with them.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Plan:
         messages: sentences for the person, besides those of the request.
 
     Raises:
-        ParamError: the motion module sees fewer frames at once than it is to.
+        ParamError: the motion module sees fewer frames at once than it is to, or is for a UNet of other levels.
     """
 
     request: Request
@@ -51,8 +51,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         context, learnt = self.request.params.batch_size, self.module.spec.frames
-        if min(self.request.frames, context) > learnt:
-            raise ParamError(f"{mention('batch_size')} is {context}; {self.module.name} sees {learnt} frames at most")
+        if min(self.request.frames, context) > learnt and not self.request.params.pe_stretch:
+            raise ParamError(
+                f"{mention('batch_size')} is {context}; {self.module.name} sees {learnt} frames at most: set it to "
+                f"{learnt} or less, or set {mention('pe_stretch')}, which spreads what it has learnt over more frames"
+            )
+        self.request.params.effect_levels(len(self.module.spec.widths))
 
     @classmethod
     def foreseen(
