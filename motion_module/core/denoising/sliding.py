@@ -43,29 +43,33 @@ class Wanted:
     Attributes:
         frames: their numbers; None for all.
         whole: somebody looks at all frames in any case.
+        seen: the frames of the windows that were chosen last; None for all.
     """
 
     frames: frozenset[int] | None = None
     whole: bool = False
+    seen: frozenset[int] | None = None
 
     @contextmanager
     def only(self, frames: frozenset[int]) -> Iterator[None]:
         """Inside the block nobody looks at what the model makes of the others."""
-        before, self.frames = self.frames, frames
+        before, self.frames, self.seen = self.frames, frames, None
         try:
             yield
         finally:
-            self.frames = before
+            self.frames, self.seen = before, None
 
     def in_any_case(self, whole: bool) -> None:
         """Whether somebody looks at all frames, whatever is said in a block."""
         self.whole = whole
 
     def of(self, windows: list[Window]) -> list[Window]:
-        """The windows with a frame that is wanted; one where there is none."""
+        """The windows with a frame that is wanted; one where there is none. Notes which frames they show."""
         if self.frames is None or self.whole:
             return windows
-        return [window for window in windows if not self.frames.isdisjoint(window)] or windows[:1]
+        chosen = [window for window in windows if not self.frames.isdisjoint(window)] or windows[:1]
+        self.seen = frozenset().union(*chosen)
+        return chosen
 
 
 Apply = Callable[..., Tensor]
