@@ -222,3 +222,15 @@ class OwnParams(FamiliarParams):
         group=LONG,
         line=3,
     )
+    remember: float = row(
+        0.0,
+        "number",
+        "Remember the first window",
+        "How much of the first frames the rest of a long video keeps: 0 nothing, more holds its look together.",
+        more="It counts most in the first steps, while the picture is laid out.",
+        step=0.05,
+        limits=(0, 1),
+        slider=(0, 1),
+        group=LONG,
+        line=3,
+    )

@@ -6,7 +6,7 @@ from motion_module.params import SAME_NOISE, VideoParams
 from motion_module.wording import either, mention
 
 _OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last", "latent_scale_last", "hold_pictures")
-_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable")
+_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember")
 
 
 def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:

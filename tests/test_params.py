@@ -57,6 +57,7 @@ DEFAULTS = {
     "denoise_travel": "",
     "travel": "slerp",
     "continue_from": "",
+    "remember": 0,
 }
 
 
@@ -69,8 +70,8 @@ def test_the_defaults_that_clients_rely_on():
 def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
     travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
-    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from"]
-    assert list(FIELDS)[-10:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "remember"]
+    assert list(FIELDS)[-11:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from motion_module.params import VideoParams
 from motion_module.without_effect import idle_fields, without_effect
 from motion_module.wording import for_client
 
-ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember"}
 OF_OTHERS = {name: field.needs for name, field in VideoParams.table().items() if field.needs}
 SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "video_source": "a.mp4"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from modules import devices, extra_networks, prompt_parser, sd_models, sd_samplers_cfg_denoiser, shared
 from motion_module.core.denoising.conditioning import all_of_one_length
+from motion_module.core.denoising.remembering import Prediction
 from motion_module.core.denoising.row_order import Announced
 from motion_module.core.denoising.schedule import lent_schedule, put_schedule_right
 from motion_module.core.denoising.sliding import LayoutOf
@@ -32,7 +34,7 @@ from motion_module.patching import (
 )
 from motion_module.stand_in import given_original
 from motion_module.webui.host_kind import Host
-from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Wrapped
+from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Processing, Wrapped
 from motion_module.wording import mention
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
@@ -75,6 +77,10 @@ class A1111:
     def last_alpha(self, sd_model: Checkpoint) -> float:
         """As it is now, which may be a schedule that is lent."""
         return float(getattr(sd_model, _SCHEDULE[0])[-1])
+
+    def prediction(self, sd_model: Checkpoint) -> Prediction:
+        """All samplers go by these two."""
+        return Prediction(getattr(sd_model, _SCHEDULE[0]), getattr(sd_model, "parameterization", "eps") == "v")
 
     def put_schedule_right(self) -> None:
         """Of the model that is loaded; `shared.sd_model` would load one."""
@@ -195,6 +201,22 @@ class A1111:
             return stacked([[item._replace(cond=next(padded)) for item in schedule] for schedule in schedules], step)
 
         return replaced_call(prompt_parser, "reconstruct_cond_batch", given_original(padded_and_stacked))
+
+    @contextmanager
+    def noise_of_steps(self, p: Processing, change: Callable[[Tensor], None]) -> Iterator[None]:
+        """Samplers draw from the run's own generators, or from k-diffusion's Brownian trees."""
+
+        def draw(drawn: Wrapped, *of: Any, **how: Any) -> Tensor:
+            noise: Tensor = drawn(*of, **how)
+            change(noise)
+            return noise
+
+        def plant(planted: Wrapped, *of: Any, **how: Any) -> Wrapped:
+            return partial(draw, planted(*of, **how))
+
+        trees = sys.modules["k_diffusion.sampling"], "BrownianTreeNoiseSampler"
+        with replaced_call(p.rng, "next", given_original(draw)), replaced_call(*trees, given_original(plant)):
+            yield
 
     def guidance_of_others(self, sampler: Any) -> Callable[..., Any] | None:
         """They replace a method of its denoiser, of the object or of the class, or derive a class."""
