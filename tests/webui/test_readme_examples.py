@@ -57,7 +57,7 @@ def test_every_block_is_of_a_kind_that_is_run():
     lines = [line for text in others for line in text.splitlines()]
     commands = {path.stem for path in (Path(__file__).parents[2] / "pocket" / "commands").glob("*.py")}
     assert all(line.split()[:2] == ["python3", "pocket"] and line.split()[2] in commands for line in lines), lines
-    assert (len(SCRIPTS), len(REQUESTS), len(SHELL)) == (2, 3, 1), "give a new example what it needs above"
+    assert (len(SCRIPTS), len(REQUESTS), len(SHELL)) == (2, 4, 1), "give a new example what it needs above"
 
 
 @pytest.mark.parametrize("place", range(len(SCRIPTS)))
@@ -70,7 +70,9 @@ def test_a_script_makes_its_video(here, tmp_path, place):
     assert mp4_frames(video) == (16, 8, (64, 64))
 
 
-@pytest.mark.parametrize(("place", "kinds", "frames"), [(0, ["MP4"], 16), (1, ["MP4"], 16), (2, ["GIF", "MP4"], 5)])
+@pytest.mark.parametrize(
+    ("place", "kinds", "frames"), [(0, ["MP4"], 16), (1, ["MP4"], 48), (2, ["MP4"], 16), (3, ["GIF", "MP4"], 5)]
+)
 def test_a_request_is_served(client, here, place, kinds, frames):
     reply = client.post("txt2img", json.loads(here(REQUESTS[place])))
     assert reply.status == 200, reply.body
