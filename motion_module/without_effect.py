@@ -35,6 +35,8 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
     if frames is not None and frames <= params.batch_size:
         why = f"{frames} frames fit into one window of {params.batch_size}"
         idle.update(dict.fromkeys(_OF_WINDOWS, why))
+        if params.continue_from:  # so many of the new frames are fitted to the old ones
+            del idle["overlap"]
         if params.closed_loop.stays_inside:  # A plays the video backwards, too, and R+P closes prompt travel
             idle["closed_loop"] = why
     elif params.schedule == "static":

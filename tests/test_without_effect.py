@@ -19,6 +19,7 @@ SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "
         ({}, None, set()),
         ({"batch_size": 8}, 16, set()),
         ({"closed_loop": "N"}, 16, ONE_WINDOW | {"closed_loop"}),
+        ({"continue_from": "/a.mp4"}, 16, ONE_WINDOW - {"overlap"}),
         ({"closed_loop": "A"}, 16, ONE_WINDOW),
         ({"closed_loop": "R+P"}, 16, ONE_WINDOW),
         ({"closed_loop": "N"}, 17, set()),
