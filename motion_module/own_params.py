@@ -227,7 +227,7 @@ class OwnParams(FamiliarParams):
         "number",
         "Remember the first window",
         "How much of the first frames the rest of a long video keeps: 0 nothing, more holds its look together.",
-        more="It counts most in the first steps, while the picture is laid out.",
+        more="It counts most in the first steps, while the picture is laid out. High values repeat the motion, too.",
         step=0.05,
         limits=(0, 1),
         slider=(0, 1),
