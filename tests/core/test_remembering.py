@@ -181,6 +181,15 @@ def test_the_slope_between_two_timesteps_is_that_of_the_sampler():
     assert V.slope(t).tolist() == pytest.approx([1 / float(sigmas[0]), 1 / between, 1 / float(sigmas[999])], rel=1e-4)
 
 
+def test_a_schedule_that_ends_in_noise_alone():
+    assert Prediction(torch.tensor([0.9, 0.5, 0.0])).slope(torch.tensor([2.0, 1.5])).tolist() == pytest.approx(
+        [1, 1], rel=0.01
+    )
+    assert Prediction(torch.tensor([0.9, 0.0]), of_v=True).slope(torch.tensor([1.0])).item() == pytest.approx(
+        0, abs=1e-4
+    )
+
+
 def test_half_precision_stays_what_it_is():
     layout = RowLayout(8, 1, False)
     x, t, cond = inputs(layout)

@@ -148,7 +148,7 @@ def _added(
     shares = torch.tensor(list(weights.values()), device=answer.device, dtype=missing.dtype).view(-1, 1, 1, 1)
     ones = torch.ones_like(missing).expand(len(weights), *missing.shape[1:])
     factor = predict_x0(torch.zeros_like(ones), ones, sigma[rows])
-    return answer.index_add(0, rows, (shares * missing / factor).to(answer.dtype))
+    return answer.index_copy(0, rows, (answer[rows] + shares * missing / factor).to(answer.dtype))
 
 
 def steps_frozen(strengths: Sequence[float], steps: int, most: int) -> tuple[float, ...]:

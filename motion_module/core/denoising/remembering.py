@@ -35,11 +35,11 @@ class Prediction:
         Args:
             t: timesteps, which may lie between two whole ones.
         """
-        alphas = self.alphas.to(device=t.device, dtype=torch.float32)
+        alphas = self.alphas.to(device=t.device, dtype=torch.float32).clamp(1e-9, 1 - 1e-6)  # some end with 0
         at = t.float().clamp(0, len(alphas) - 1)
         low, high = at.floor().long(), at.ceil().long()
         odds = torch.log(alphas / (1 - alphas))  # straight between two timesteps, as samplers see them
-        a = torch.sigmoid(torch.lerp(odds[low], odds[high], at - low))
+        a = torch.sigmoid(odds[low] + (odds[high] - odds[low]) * (at - low))
         return (a if self.of_v else torch.ones_like(a)).sqrt() / (1 - a).sqrt()
 
 
@@ -58,11 +58,8 @@ class Memory:
     def recall(self, windows: Sequence[Window], x: Tensor, t: Tensor, frames: int) -> Recall:
         """What is remembered in one call of the denoiser; arguments as those of `Recall`."""
         prediction = self.prediction()
-        share = self.weight * (t.float() / (len(prediction.alphas) - 1)).clamp(0, 1) ** FALL
+        share = self.weight * (t.float() / (len(prediction.alphas) - 1)).clamp(0, 1)
         return Recall(windows, frames, x, prediction.slope(t), share)
-
-
-FALL = 1.0
 
 
 class Recall:
@@ -115,7 +112,7 @@ class Recall:
         shape = (-1, *[1] * (own.dim() - 1))
         slope, share = self._slope[here].view(shape), self._share[here].view(shape)
         again = kept.float() + slope * (self._x[here] - self._x[there]).float()
-        return torch.lerp(own.float(), again, share).to(own.dtype)
+        return (own.float() + share * (again - own.float())).to(own.dtype)
 
     def _distance(self, window: Window) -> int:
         return (window[1] - window[0]) % self._frames if len(window) > 1 else 0
