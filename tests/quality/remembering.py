@@ -7,7 +7,7 @@ Windows that remember (`remember`) and FreeNoise (`freenoise_enable`), also with
 - seam, jump, flicker, jerk, kept, warping, dynamic: as in tests/quality/windows.py,
 - calls: of the model.
 
-Takes about 5 minutes a prompt on one thread. The table stands in docs/measured.md.
+Takes about 5 minutes a prompt on one thread. The tables stand in docs/measured.md.
 """
 
 from __future__ import annotations
