@@ -1,6 +1,6 @@
 """The one table of parameters: panel, API, infotext and documentation are all made from `VideoParams`.
 
-Its fields are those of `FamiliarParams`, then those of `OwnParams`; the order is that of the panel, and must stay.
+Its fields are those of `FamiliarParams`, `OwnParams` and `LaterParams`; the order is that of the panel, and must stay.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from motion_module import formats, number_list, travel_values
 from motion_module.errors import ParamError
-from motion_module.own_params import OwnParams
+from motion_module.later_params import LaterParams
 from motion_module.step_range import StepRange
 from motion_module.windows import ClosedLoop, WindowPlan, check_stride
 from motion_module.wording import mention, value_text
@@ -18,7 +18,7 @@ SAME_NOISE, FREENOISE = "same", "FreeNoise"  # how the noise of the frames is al
 
 
 @dataclass
-class VideoParams(OwnParams):
+class VideoParams(LaterParams):
     """Every field of a request, with the defaults of a new panel."""
 
     def __post_init__(self) -> None:

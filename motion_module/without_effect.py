@@ -6,7 +6,7 @@ from motion_module.params import SAME_NOISE, VideoParams
 from motion_module.wording import either, mention
 
 _OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last", "latent_scale_last", "hold_pictures")
-_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable")
+_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember")
 
 
 _OF_MOTION = ("motion_scale", "motion_scale_travel", "pe_stretch", "effect_blocks")
@@ -41,6 +41,8 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
     if frames is not None and frames <= params.batch_size:
         why = f"{frames} frames fit into one window of {params.batch_size}"
         idle.update(dict.fromkeys(_OF_WINDOWS, why))
+        if params.continue_from:  # so many of the new frames are fitted to the old ones
+            del idle["overlap"]
         if params.closed_loop.stays_inside:  # A plays the video backwards, too, and R+P closes prompt travel
             idle["closed_loop"] = why
     elif params.schedule == "static":

@@ -63,6 +63,7 @@ DEFAULTS = {
     "effect_blocks": "",
     "motion_start": 0.0,
     "motion_end": 1.0,
+    "remember": 0,
 }
 
 
@@ -76,8 +77,8 @@ def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
     travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
     newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "preset"]
-    newest += ["pe_stretch", "effect_blocks", "motion_start", "motion_end"]
-    assert list(FIELDS)[-16:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+    newest += ["pe_stretch", "effect_blocks", "motion_start", "motion_end", "remember"]
+    assert list(FIELDS)[-17:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(

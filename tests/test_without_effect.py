@@ -7,7 +7,7 @@ from motion_module.without_effect import idle_fields, without_effect
 from motion_module.wording import for_client
 
 OF_MOTION = {"motion_scale", "motion_scale_travel", "pe_stretch", "effect_blocks"}
-ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember"}
 OF_OTHERS = {name: field.needs for name, field in VideoParams.table().items() if field.needs}
 SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "video_source": "a.mp4"}
 
@@ -20,6 +20,7 @@ SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "
         ({}, None, set()),
         ({"batch_size": 8}, 16, set()),
         ({"closed_loop": "N"}, 16, ONE_WINDOW | {"closed_loop"}),
+        ({"continue_from": "/a.mp4"}, 16, ONE_WINDOW - {"overlap"}),
         ({"closed_loop": "A"}, 16, ONE_WINDOW),
         ({"closed_loop": "R+P"}, 16, ONE_WINDOW),
         ({"closed_loop": "N"}, 17, set()),

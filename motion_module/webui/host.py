@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from modules import (
     devices,
-    extra_networks,
     prompt_parser,
     sd_hijack,
     sd_models,
@@ -23,6 +22,7 @@ from modules import (
     shared,
 )
 from motion_module.core.denoising.conditioning import all_of_one_length
+from motion_module.core.denoising.remembering import Prediction
 from motion_module.core.denoising.row_order import Announced
 from motion_module.core.denoising.schedule import lent_schedule, put_schedule_right
 from motion_module.core.denoising.sliding import LayoutOf
@@ -34,26 +34,20 @@ from motion_module.core.module.norm import norms_named
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
 from motion_module.patching import (
-    assign,
-    drop_items,
-    preserved,
-    replaced,
     replaced_call,
-    replaced_item,
     replaced_option,
 )
 from motion_module.stand_in import given_original
 from motion_module.webui.host_kind import Host
-from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Wrapped
+from motion_module.webui.host_lora import A1111Lora
+from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Processing, Wrapped
 from motion_module.wording import mention
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
 _NORM = "GroupNorm32"  # of ldm and of sgm, which are two classes; used in their ResBlocks and before the last layer
-_OUT_OF_DATE = ("AnimateDiff",)  # no value of the host's, whose entries are tuples of names and weights
-_OF_LORA = ("network_layer_name", "network_current_names", "network_weights_backup", "network_bias_backup")
 
 
-class A1111:
+class A1111(A1111Lora):
     """AUTOMATIC1111's WebUI, 1.10.1 and its branch `dev`; see `Host` for what each method is for."""
 
     def unet(self, sd_model: Checkpoint) -> nn.Module:
@@ -88,6 +82,10 @@ class A1111:
         """As it is now, which may be a schedule that is lent."""
         return float(getattr(sd_model, _SCHEDULE[0])[-1])
 
+    def prediction(self, sd_model: Checkpoint) -> Prediction:
+        """All samplers go by these two."""
+        return Prediction(getattr(sd_model, _SCHEDULE[0]), getattr(sd_model, "parameterization", "eps") == "v")
+
     def put_schedule_right(self) -> None:
         """Of the model that is loaded; `shared.sd_model` would load one."""
         put_schedule_right(sd_models.model_data.sd_model, _SCHEDULE)
@@ -101,87 +99,6 @@ class A1111:
         """The host's device, which --use-cpu decides, too. With --lowvram each block of the UNet is moved
         there before it is called, and back before the next one, with what is in it; --medvram a whole UNet, once."""
         return on_device(model, None if shared.cmd_opts.lowvram else devices.device)
-
-    def lora_loads(self, wrap: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
-        """It loads networks of all kinds by this function."""
-        return replaced_call(extra_networks, "activate", wrap)
-
-    @contextmanager
-    def lora_files(
-        self, layers: Mapping[str, nn.Module], read: Wrapped, build: Wrapped, anew: Callable[[Any], bool]
-    ) -> Iterator[Mapping[str, nn.Module]]:
-        """A network that is older than its file is read again."""
-        networks = _networks()
-        if networks is None:
-            yield {}
-            return
-        with ExitStack() as stack:
-            stack.enter_context(replaced_call(sd_models, "read_state_dict", given_original(read)))
-            stack.enter_context(replaced_call(networks, "load_network", given_original(build)))
-            known = stack.enter_context(_known_layers(networks, layers))
-            nets = [*networks.loaded_networks, *networks.networks_in_memory.values()]
-            for net in {id(net): net for net in nets}.values():
-                if anew(net):
-                    stack.enter_context(replaced(net, "mtime", 0.0))
-            yield known
-
-    def lora_in_use(self) -> list[Any]:
-        """Its list of networks for the prompt of the moment."""
-        networks = _networks()
-        return list(networks.loaded_networks) if networks is not None else []
-
-    def lora_exists(self, name: str) -> bool:
-        """By the name of its file, or one that its file holds."""
-        networks = _networks()
-        return networks is not None and (
-            name in networks.available_network_aliases or name in networks.available_networks
-        )
-
-    def unknown_lora(self, data: dict[str, Any] | None) -> set[str]:
-        """Of all kinds of networks, it looks for those that have no kind of their own among LoRA."""
-        networks = _networks()
-        if networks is None:
-            return set()
-        tags = extra_networks.lookup_extra_networks(data or {}).get(extra_networks.extra_network_registry["lora"], [])
-        return {str(tag.positional[0]) for tag in tags if tag.positional} - networks.available_network_aliases.keys()
-
-    @contextmanager
-    def more_lora(self, files: Mapping[str, Path]) -> Iterator[None]:
-        """It lists its files anew where a prompt names one that it does not know."""
-        networks = _networks()
-        with ExitStack() as stack:
-
-            def list_with_ours(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-                original(*args, **kwargs)
-                _add_files(networks, files, stack)
-
-            if files and networks is not None:
-                stack.enter_context(replaced_call(networks, "list_available_networks", given_original(list_with_ours)))
-                networks.list_available_networks()  # its own may be new
-            yield
-
-    def forget_lora(self, net: Any, layers: Iterable[str]) -> None:
-        """It goes on with a network as long as that is as new as its file."""
-        assign(net, mtime=0.0)
-        drop_items(net.modules, layers)
-        self.apply_lora_anew(net)
-
-    @contextmanager
-    def lora_changes(self, layer: nn.Module, name: str) -> Iterator[None]:
-        """The host changes weights when it calls a layer, by the name that the layer bears."""
-        networks = _networks()
-        with preserved(layer, *_OF_LORA), ExitStack() as stack:
-            assign(layer, network_layer_name=name)
-            if networks is not None:
-                stack.callback(networks.network_restore_weights_from_backup, layer)
-            yield
-
-    def apply_lora_anew(self, net: Any) -> None:
-        """Its layers bear the names and weights of the networks that are in their weights."""
-        table = getattr(shared.sd_model, "network_layer_mapping", {})
-        for layer in (table[key] for key in net.modules if key in table):
-            if getattr(layer, "network_current_names", ()):
-                assign(layer, network_current_names=_OUT_OF_DATE)
 
     def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """All samplers come to the model through this method."""
@@ -214,6 +131,22 @@ class A1111:
             return stacked([[item._replace(cond=next(padded)) for item in schedule] for schedule in schedules], step)
 
         return replaced_call(prompt_parser, "reconstruct_cond_batch", given_original(padded_and_stacked))
+
+    @contextmanager
+    def noise_of_steps(self, p: Processing, change: Callable[[Tensor], None]) -> Iterator[None]:
+        """Samplers draw from the run's own generators, or from k-diffusion's Brownian trees."""
+
+        def draw(drawn: Wrapped, *of: Any, **how: Any) -> Tensor:
+            noise: Tensor = drawn(*of, **how)
+            change(noise)
+            return noise
+
+        def plant(planted: Wrapped, *of: Any, **how: Any) -> Wrapped:
+            return partial(draw, planted(*of, **how))
+
+        trees = sys.modules["k_diffusion.sampling"], "BrownianTreeNoiseSampler"
+        with replaced_call(p.rng, "next", given_original(draw)), replaced_call(*trees, given_original(plant)):
+            yield
 
     def guidance_of_others(self, sampler: Any) -> Callable[..., Any] | None:
         """They replace a method of its denoiser, of the object or of the class, or derive a class."""
@@ -251,37 +184,6 @@ def _skips_uncond(denoiser: Any, out: Tensor, parts: Sequence[Any], scale: float
     if denoiser.p.cfg_scale * _multiplier(denoiser) != 1.0:
         return True
     return torch.equal(out[-len(parts) :], out[[of[0][0] for of in parts]])
-
-
-def _networks() -> Any | None:
-    """The module of the LoRA extension that holds the networks; None where there is none. Extensions are not
-    importable by name, but the kind of network that this one registers knows it."""
-    kind = extra_networks.extra_network_registry.get("lora")
-    networks = getattr(sys.modules.get(type(kind).__module__), "networks", None)
-    needed = ("loaded_networks", "networks_in_memory", "load_network", "network_restore_weights_from_backup")
-    return networks if all(hasattr(networks, name) for name in needed) else None
-
-
-def _add_files(networks: Any, files: Mapping[str, Path], stack: ExitStack) -> None:
-    for name, path in files.items():
-        if name not in networks.available_network_aliases:
-            known = networks.network.NetworkOnDisk(name, str(path))
-            for table in (networks.available_networks, networks.available_network_aliases):
-                stack.enter_context(replaced_item(table, name, known))
-
-
-@contextmanager
-def _known_layers(networks: Any, layers: Mapping[str, nn.Module]) -> Iterator[Mapping[str, nn.Module]]:
-    """The host matches the keys of a file with the names in a table on the model; ours are among them."""
-    sd_model = shared.sd_model
-    if not hasattr(sd_model, "network_layer_mapping"):
-        networks.assign_network_names_to_compvis_modules(sd_model)
-    table = sd_model.network_layer_mapping
-    drop_items(table, layers)  # there if somebody has put back a former run's
-    with ExitStack() as stack:
-        for name, layer in layers.items():
-            stack.enter_context(replaced_item(table, name, layer))
-        yield table
 
 
 host: Host = A1111()

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from motion_module.core.denoising.remembering import Prediction
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
-from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Wrapped
+from motion_module.webui.host_types import Around, Checkpoint, DenoiserCall, Loads, Model, Processing, Wrapped
 
 
 class Host(Protocol):
@@ -52,6 +53,9 @@ class Host(Protocol):
 
     def last_alpha(self, sd_model: Checkpoint) -> float:
         """How much of the picture is left in the noisiest step: the last of the cumulated products of 1 - beta."""
+
+    def prediction(self, sd_model: Checkpoint) -> Prediction:
+        """What an answer of the model says, by the noise schedule as it is now, which may be a lent one."""
 
     def put_schedule_right(self) -> None:
         """Take a schedule of ours off that somebody has kept, and put back when its loan was over."""
@@ -115,6 +119,9 @@ class Host(Protocol):
 
     def negatives_of_one_length(self) -> AbstractContextManager[Any]:
         """Negative prompts of the frames may have different lengths."""
+
+    def noise_of_steps(self, p: Processing, change: Callable[[Tensor], None]) -> AbstractContextManager[None]:
+        """Inside a sampling pass `change` is given each noise that the sampler adds, one for each frame of `p`."""
 
     def guidance_of_others(self, sampler: Any) -> Callable[..., Any] | None:
         """What weighs the branches in a sampler in the place of the host's own way; None where that is still there."""

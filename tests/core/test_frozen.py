@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_module.core.denoising.frozen import FOR_EVER, FrozenFrames, steps_frozen
+from motion_module.core.denoising.frozen import FOR_EVER, Edge, FrozenFrames, steps_frozen
 
 ALPHAS = torch.linspace(0.9991, 0.0047, 1000, dtype=torch.float64)
 SIGMAS = torch.tensor([14.6, 9.0, 5.1, 2.2, 0.7, 0.03, 0.0], dtype=torch.float64)
@@ -108,6 +108,55 @@ def test_where_nothing_is_frozen_the_very_tensors_are_handed_on():
     assert frozen.answer(out, out, torch.ones(5), 4, x0_itself) is out and frozen.kept(out) is out
 
 
+PREDICTIONS = {"latents": x0_itself, "noise": x0_of_noise}
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS.values(), ids=PREDICTIONS)
+def test_what_is_missing_at_an_edge_is_added_to_the_frames_behind_it(prediction):
+    """Frame 1 is frozen at 5, and the model makes 2 of it: of the 3 that are missing frame 2 gets 2, and frame 3 gets 1."""
+    timestep = torch.tensor([900.0, 900.0, 500.0, 500.0, 500.0], dtype=torch.float64)
+    made = torch.tensor([0.0, 2.0, 7.0, 8.0, 9.0], dtype=torch.float64).view(5, 1, 1, 1).expand(5, 4, 2, 3).clone()
+    x, given = latents(1), torch.full((2, 4, 2, 3), 5.0, dtype=torch.float64)
+    offset = prediction(x, torch.zeros_like(x), timestep)
+    out = (made - offset) / prediction(torch.zeros_like(x), torch.ones_like(x), timestep)
+    frozen = FrozenFrames((0, 1), given, (FOR_EVER, FOR_EVER), (Edge(1, range(2, 4)),))
+    found = prediction(x, frozen.answer(out, x, timestep, 1, prediction), timestep)
+    assert torch.allclose(
+        found, torch.tensor([5.0, 5, 9, 9, 9], dtype=torch.float64).view(5, 1, 1, 1).expand(found.shape)
+    )
+
+
+def test_an_edge_in_the_other_direction():
+    frozen = FrozenFrames((4,), torch.full((1, 1, 1, 1), 1.0), (FOR_EVER,), (Edge(4, (3, 2, 1)),))
+    out = torch.zeros(5, 1, 1, 1)
+    assert frozen.answer(out, out, torch.ones(5), 1, x0_itself).flatten().tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+@pytest.mark.parametrize(
+    ("until", "step", "seen", "added"),
+    [
+        ((FOR_EVER, 0), 1, None, True),
+        ((FOR_EVER, 0), 1, frozenset({1, 2}), True),
+        ((FOR_EVER, 0), 1, frozenset({2, 3}), False),  # the model was not asked for frame 1
+        ((2, FOR_EVER), 3, None, False),  # frame 1 is free by then
+        ((FOR_EVER, FOR_EVER), 1, None, False),  # frame 2, the only one behind it, is frozen, too
+    ],
+)
+def test_when_something_is_added_behind_an_edge(until, step, seen, added):
+    z, out = latents(1)[:2], latents(2)
+    plain, frozen = (FrozenFrames((1, 2), z, until, edges) for edges in ((), (Edge(1, (2,)),)))
+    expected, found = (each.answer(out, out, torch.ones(5), step, x0_itself, seen) for each in (plain, frozen))
+    assert torch.equal(found[[0, 1, 3, 4]], expected[[0, 1, 3, 4]])
+    assert torch.equal(found, expected) is not added
+    assert not added or torch.allclose(found[2], out[2] + (z[0] - out[1]) / 2)
+
+
+def test_a_frame_is_as_good_as_its_window_where_the_model_agrees_with_what_is_given():
+    out = latents(1)
+    frozen = FrozenFrames((0, 1), out[:2], (FOR_EVER, FOR_EVER), (Edge(1, (2, 3, 4)),))
+    assert torch.equal(frozen.answer(out, out, torch.ones(5), 1, x0_itself), out)
+
+
 def test_what_is_given_may_be_of_another_precision():
     z = latents(1)[:2].half()
     frozen = FrozenFrames((0, 4), z, (FOR_EVER, FOR_EVER))
@@ -149,8 +198,9 @@ def test_windows_in_which_all_frames_are_frozen_are_left_out():
     with wanted.only(frozen.free(20, 2)):
         asked.clear()
         out = sliding(x, torch.ones(20), torch.zeros(20, 3, 4))
+        assert wanted.seen == frozenset(range(6, 20))
     assert windows == 3 and asked == [list(range(6, 14)), list(range(12, 20))], "frame 13 is free in step 2"
-    assert torch.equal(out[13:], whole[13:]) and not out[:6].any()
+    assert torch.equal(out[13:], whole[13:]) and not out[:6].any() and wanted.seen is None
     with wanted.only(frozenset()):
         assert sliding(x, torch.ones(20), torch.zeros(20, 3, 4)).isfinite().all()
     assert wanted.frames is None and torch.equal(sliding(x, torch.ones(20), torch.zeros(20, 3, 4)), whole)

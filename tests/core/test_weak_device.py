@@ -8,8 +8,10 @@ from weak_device import DEVICE, Present, Weak, on_device, plain
 
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark
 from motion_module.core.denoising.freeinit import low_pass, mix_frequencies, noised_again
+from motion_module.core.denoising.frozen import FOR_EVER, Edge, FrozenFrames
 from motion_module.core.denoising.latents import fade_into_noise
 from motion_module.core.denoising.noise import free_noise, same_noise
+from motion_module.core.denoising.remembering import Memory, Prediction
 from motion_module.core.denoising.row_order import Announced, Snapshot, find_moved_rows
 from motion_module.core.denoising.slerp import slerp, travelled
 from motion_module.core.denoising.sliding import SlidingModel
@@ -100,6 +102,31 @@ def test_windows_are_blended_as_on_the_cpu(refused, blend):
     assert same(sliding(on_device(x), on_device(t), {"c_crossattn": [on_device(text)]}), wanted)
     assert same(sliding(on_device(x), on_device(t), {"c_crossattn": [text]}), wanted), "conditions wait on the CPU"
     assert refused == set(), "blending never asks the device"
+
+
+@pytest.mark.parametrize("of_v", [False, True])
+def test_windows_that_remember(refused, of_v):
+    def model(x, t, cond):
+        return x * 2 + t.view(-1, 1, 1, 1)
+
+    alphas = torch.linspace(0.999, 0.005, 1000)
+    x, t, text = values(2 * FRAMES, 4, 3, 2), torch.full((2 * FRAMES,), 700.5), values(2 * FRAMES, 3, 4)
+    made = []
+    for at in (lambda value: value, on_device):
+        memory = Memory(0.6, lambda at=at: Prediction(at(alphas), of_v))
+        sliding = SlidingModel(model, CallFrames(), FRAMES, WindowPlan(context=5, overlap=2), memory=memory)
+        made.append(sliding(at(x), at(t), text))
+    assert same(made[1], made[0]) and refused == set()
+
+
+def test_what_is_missing_at_the_edge_of_frozen_frames(refused):
+    frozen = FrozenFrames((0, 1), values(2, 4, 3, 2), (FOR_EVER,) * 2, (Edge(1, range(2, FRAMES)),))
+    out, x, sigma = values(FRAMES, 4, 3, 2, seed=1), values(FRAMES, 4, 3, 2, seed=2), torch.full((FRAMES,), 2.0)
+    wanted, made = (
+        frozen.answer(*map(at, (out, x, sigma)), 1, lambda x, out, sigma: x - sigma.view(-1, 1, 1, 1) * out)
+        for at in (lambda value: value, on_device)
+    )
+    assert same(made, wanted) and refused == set()
 
 
 def test_image_to_video(refused):

@@ -2,9 +2,13 @@
 
 With windows of 16, of the bundled model, from the same seeds:
 
-Of shapes that rest: one that moves as the prompt asks has left the picture after 16 frames, and begins anew.
+Of shapes that rest, if `--motions` names no others: those that move as the prompt asks have left the picture after 16
+frames, and begin anew.
 
 - join: the change between the last old and the first new frame, in usual (median) ones,
+- more: how much larger the join is than in the clip of the same prompt and seed that was made in one go,
+- error: the standard error of that mean,
+- largest: the largest change from 4 frames before the join to 4 after it, in usual ones,
 - seam, jump, kept, warping, dynamic: as in tests/quality/windows.py,
 - calls: of the model, for all 64 frames.
 
@@ -31,7 +35,7 @@ from windows import FIRST_SEED, Size, borders, clip_of, table
 
 OLD, ALL = 16, 64
 MANY = 200  # prompts to choose from
-MEASURES = ("join", "seam", "jump", "kept", "warping", "dynamic", "calls")
+MEASURES = ("join", "more", "error", "largest", "seam", "jump", "kept", "warping", "dynamic", "calls")
 
 
 def main(argv: list[str]) -> int:
@@ -39,26 +43,33 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--motions", nargs="+", default=["still"])
     parser.add_argument("--overlap", type=int, nargs="*", default=[4, 8])
     parser.add_argument("--json", type=Path, help="where the numbers are written")
     args = parser.parse_args(argv)
     size = Size(args.prompts, ALL, 16, args.steps)
     with tempfile.TemporaryDirectory() as data:
         Host(Path(data))
-        rows = [row_of(size, overlap, way, Path(data)) for overlap in args.overlap for way in WAYS]
+        rows = [row for overlap in args.overlap for row in rows_of(size, overlap, args.motions, Path(data))]
     print(table(rows, MEASURES))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return 0
 
 
-def row_of(size: Size, overlap: int, way: str, folder: Path) -> dict[str, Any]:
-    """The means of one way."""
+def rows_of(size: Size, overlap: int, motions: list[str], folder: Path) -> Iterator[dict[str, Any]]:
+    """The means of each way, the first of which is the one that the others are compared with."""
     from train.prompts import held_out_prompts
 
-    resting = [text for scene, text in held_out_prompts(MANY) if scene.motion == "still"][: size.prompts]
-    found = [numbers_of(size, overlap, way, text, FIRST_SEED + 100 * i, folder) for i, text in enumerate(resting)]
-    return {"way": way, "overlap": overlap, **{name: float(np.mean([one[name] for one in found])) for name in MEASURES}}
+    prompts = [text for scene, text in held_out_prompts(MANY) if scene.motion in motions][: size.prompts]
+    joins: list[float] = []
+    for way in WAYS:
+        found = [numbers_of(size, overlap, way, text, FIRST_SEED + 100 * i, folder) for i, text in enumerate(prompts)]
+        means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+        joins = joins or [one["join"] for one in found]
+        more = np.array([one["join"] - join for one, join in zip(found, joins, strict=True)])
+        compared = {"more": float(more.mean()), "error": float(more.std(ddof=min(1, len(more) - 1)) / len(more) ** 0.5)}
+        yield {"way": way, "overlap": overlap, **means, **compared}
 
 
 def numbers_of(size: Size, overlap: int, way: str, prompt: str, seed: int, folder: Path) -> dict[str, float]:
@@ -73,6 +84,7 @@ def numbers_of(size: Size, overlap: int, way: str, prompt: str, seed: int, folde
     motion = flows.motion_of(clip)
     return {
         "join": float(change[OLD - 1] / np.median(change)),
+        "largest": float(change[OLD - 5 : OLD + 4].max() / np.median(change)),
         "seam": joints.seam(clip, borders(size, fields)),
         "jump": joints.jump(clip),
         "kept": joints.kept(x, y),

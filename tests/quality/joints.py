@@ -57,3 +57,9 @@ def distance(clip: np.ndarray, context: int) -> float:
         [np.abs(clip[gap:] - clip[:-gap]).mean() for gap in range(context, len(clip) - context, context // 4)]
     )
     return float((np.abs(clip[-1] - clip[0]).mean() - usual) / max(far - usual, 1e-6))
+
+
+def drift(clip: np.ndarray, context: int) -> float:
+    """How far the mean colour of the frames after the first window is from that of the first window: levels of 255."""
+    colours = clip.mean((1, 2))
+    return float(np.abs(colours[context:] - colours[:context].mean(0)).mean() * 255)

@@ -34,6 +34,13 @@ def test_a_direction_is_kept_or_not():
     assert joints.kept(0 * way, 0 * way) == 1
 
 
+def test_colours_drift_away_from_those_of_the_first_window():
+    still = moving([20] * 32)
+    assert joints.drift(still, 16) == pytest.approx(0, abs=1e-4)
+    assert joints.drift(np.concatenate([still[:16], still[16:] + 2 / 255]), 16) == pytest.approx(2, rel=1e-3)
+    assert joints.drift(moving([20] * 16 + [21, 22] * 8), 16) == pytest.approx(1.5 * 255 / 64, rel=1e-3)
+
+
 def test_the_end_is_near_the_start_in_a_closed_loop_alone():
     there, back = list(range(41)), list(range(39, 0, -1))
     assert joints.closing(moving(there)) == pytest.approx(40, rel=1e-3)

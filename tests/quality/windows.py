@@ -128,7 +128,7 @@ def numbers_of(size: Size, prompt: str, seed: int, fields: dict[str, Any]) -> di
     }
 
 
-def clip_of(size: Size, prompt: str, seed: int, fields: dict[str, Any]) -> Any:
+def clip_of(size: Size, prompt: str, seed: int, fields: dict[str, Any], sampler: str = SAMPLER) -> Any:
     """f h w 3, 0..1."""
     import numpy as np
 
@@ -136,7 +136,7 @@ def clip_of(size: Size, prompt: str, seed: int, fields: dict[str, Any]) -> Any:
     from runs import frames
 
     asked = {"model": "pocket_mm_v2.safetensors", "video_length": size.frames, "batch_size": size.context, **fields}
-    request = {"prompt": prompt, "negative_prompt": "", "seed": seed, "sampler_name": SAMPLER, "cfg_scale": SCALE}
+    request = {"prompt": prompt, "negative_prompt": "", "seed": seed, "sampler_name": sampler, "cfg_scale": SCALE}
     return frames(fields=asked, steps=size.steps, **request).astype(np.float32) / 255
 
 

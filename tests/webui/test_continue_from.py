@@ -341,3 +341,43 @@ def test_over_the_api(pocket, clip):
     assert reply.status == 200 and len(reply.pictures) == OLD + 2
     plan = Client(pocket).plan({**SMALL, "alwayson_scripts": {"AnimateDiff": {"args": [fields]}}})
     assert plan.body["frames"] == OLD + 2
+
+
+def test_what_the_model_would_change_of_the_last_old_frame_is_carried_on(clip, monkeypatch):
+    """So that the new frames begin where the old ones end. One step makes what the denoiser answers."""
+    from motion_module.webui.output import kept_latents
+    from motion_module.webui.sampling.init_pictures import Pictures
+
+    made = []
+    monkeypatch.setattr(kept_latents, "note", lambda latents, number, samples: made.append(samples.clone()))
+    fields = {"batch_size": 4, "overlap": 2, "schedule": "static"}
+    frames(clip, fields=fields, steps=1)
+    monkeypatch.setattr(Pictures, "_edges", lambda self, frames: ())
+    frames(clip, fields=fields, steps=1)
+    added = made[0] - made[1]
+    assert torch.equal(made[0][:OLD], made[1][:OLD]) and added[OLD].abs().mean() > 0.1
+    assert torch.allclose(added[OLD], 2 * added[OLD + 1], atol=1e-4) and not added[OLD + 2].any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "more", "edges"),
+    [
+        ({}, 3, {4: [5, 6, 7]}),
+        ({"overlap": 2}, 3, {4: [5, 6]}),
+        ({"overlap": 0}, 3, {4: []}),
+        ({"overlap": 3}, 1, {4: [5]}),  # there are no more
+        ({"closed_loop": "A", "overlap": 2}, 12, {4: [5, 6], 0: [16, 15]}),
+        ({"closed_loop": "A", "overlap": 2, "batch_size": 7}, 3, {4: [5], 0: [7]}),  # each frame follows one of them
+        ({"closed_loop": "A", "overlap": 2}, 3, {4: [5, 6]}),  # one window plays it back instead
+        ({"closed_loop": "A", "overlap": 2, "schedule": "static"}, 12, {4: [5, 6]}),
+    ],
+)
+def test_where_new_frames_follow_old_ones(clip, fields, more, edges):
+    from motion_module.params import VideoParams
+    from motion_module.webui.sampling.clip_frames import ClipFrames
+    from motion_module.webui.sampling.init_pictures import Pictures
+
+    params = VideoParams(**{"batch_size": 12, **fields})
+    pictures = Pictures(make(), params, clip=ClipFrames((), torch.zeros(OLD, 4, 8, 8)))
+    frozen = pictures.frozen(torch.zeros(OLD + more, 4, 8, 8))
+    assert {edge.frame: list(edge.beyond) for edge in frozen.edges} == edges

@@ -91,6 +91,7 @@ FIELDS = [
     *(of_field("blend", value, "one of overwrite, flat, pyramid, linear") for value in ("mix", None)),
     *(of_field("schedule", value, "one of auto, uniform, static") for value in ("random", ["uniform"])),
     of_field("windows_per_call", 0, WHOLE),
+    *(of_field("remember", value, f"{NUMBER} 0 to 1") for value in (-0.1, 1.1, "all")),
     *(of_field("motion_scale", value, f"{NUMBER} 0 to 10") for value in (11, "1")),
     *(of_field("effect", value, f"{NUMBER} 0 to 2") for value in (-0.1, 2.1)),
     of_field("freenoise_enable", 1, YES_NO),

@@ -9,7 +9,7 @@ import requests
 
 from motion_module.familiar_params import GROUPS
 
-ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember"}
 WAITING = {"interp_x", "freeinit_filter", "freeinit_ds", "freeinit_dt", "freeinit_iters"}
 WAITING |= {"latent_power_last", "latent_scale_last"}
 OF_SOURCES = {"drop_duplicates", "video_start", "video_end", "every_nth", "keep_sound"}

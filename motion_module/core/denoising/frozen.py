@@ -7,7 +7,7 @@ the sampler itself then brings the frame to every noise level on the way, whiche
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,28 @@ FOR_EVER = math.inf
 
 
 @dataclass(frozen=True)
+class Edge:
+    """Where frozen frames end and free ones begin.
+
+    A model draws free frames that go with what it would make of the frozen one beside them, which is not quite what is
+    given: the change between the two would be larger than any other. So what is missing there is added to the free
+    frames, too, the less the farther they are, as windows that overlap are faded into each other.
+
+    Attributes:
+        frame: the last frozen frame.
+        beyond: the frames behind it, the nearest one first.
+    """
+
+    frame: int
+    beyond: Sequence[int]
+
+    @property
+    def weights(self) -> dict[int, float]:
+        """How much of what is missing is added to each frame: less than 1, more than 0."""
+        return {frame: 1 - place / (len(self.beyond) + 1) for place, frame in enumerate(self.beyond, start=1)}
+
+
+@dataclass(frozen=True)
 class FrozenFrames:
     """Frames of one video, and what is given for them.
 
@@ -28,13 +50,23 @@ class FrozenFrames:
         frames: their numbers.
         latents: f c h w, one for each of them.
         until: the last step, from 1, in which each of them is frozen; 0 is never, `FOR_EVER` always.
+        edges: where what is missing in a frozen frame is added to free ones, too.
     """
 
     frames: tuple[int, ...]
     latents: Tensor
     until: tuple[float, ...]
+    edges: tuple[Edge, ...] = ()
 
-    def answer(self, out: Tensor, x: Tensor, sigma: Tensor, step: int, predict_x0: PredictX0) -> Tensor:
+    def answer(
+        self,
+        out: Tensor,
+        x: Tensor,
+        sigma: Tensor,
+        step: int,
+        predict_x0: PredictX0,
+        seen: frozenset[int] | None = None,
+    ) -> Tensor:
         """The denoiser's answer with what is given for the frames that are frozen in this step.
 
         Args:
@@ -43,6 +75,7 @@ class FrozenFrames:
             sigma: f, the noise levels (or timesteps).
             step: from 1.
             predict_x0: tells what an answer stands for.
+            seen: the frames that the model was asked for; None for all.
         """
         places = [place for place, until in enumerate(self.until) if step <= until]
         if not places:
@@ -51,7 +84,16 @@ class FrozenFrames:
         xs, levels = x[rows], sigma[rows]
         offset = predict_x0(xs, torch.zeros_like(xs), levels)
         factor = predict_x0(torch.zeros_like(xs), torch.ones_like(xs), levels)
-        return out.index_copy(0, rows, ((given - offset) / factor).to(out.dtype))
+        answer = out.index_copy(0, rows, ((given - offset) / factor).to(out.dtype))
+        frozen = {self.frames[place]: place for place in places}
+        for edge in self.edges:
+            if edge.frame in frozen and (seen is None or edge.frame in seen):
+                _, own = self._of([frozen[edge.frame]], out)
+                one = slice(edge.frame, edge.frame + 1)
+                missing = own - predict_x0(x[one], out[one], sigma[one])
+                weights = {frame: weight for frame, weight in edge.weights.items() if frame not in frozen}
+                answer = _added(answer, weights, missing, sigma, predict_x0)
+        return answer
 
     def free(self, frames: int, step: int) -> frozenset[int]:
         """Which of so many frames are not frozen in this step."""
@@ -94,6 +136,19 @@ class FrozenFrames:
     def _of(self, places: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.tensor([self.frames[place] for place in places], device=like.device)
         return rows, self.latents[list(places)].to(like)
+
+
+def _added(
+    answer: Tensor, weights: Mapping[int, float], missing: Tensor, sigma: Tensor, predict_x0: PredictX0
+) -> Tensor:
+    """An answer f c h w that stands for so much more of the latents `missing`, 1 c h w, in some frames."""
+    if not weights:
+        return answer
+    rows = torch.tensor(list(weights), device=answer.device)
+    shares = torch.tensor(list(weights.values()), device=answer.device, dtype=missing.dtype).view(-1, 1, 1, 1)
+    ones = torch.ones_like(missing).expand(len(weights), *missing.shape[1:])
+    factor = predict_x0(torch.zeros_like(ones), ones, sigma[rows])
+    return answer.index_copy(0, rows, (answer[rows] + shares * missing / factor).to(answer.dtype))
 
 
 def steps_frozen(strengths: Sequence[float], steps: int, most: int) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from motion_module.core.denoising.remembering import Memory
 from motion_module.core.denoising.rows import RowLayout, take_rows
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.windows import Window, WindowPlan, resolve_overlap, window_weights
@@ -43,29 +44,33 @@ class Wanted:
     Attributes:
         frames: their numbers; None for all.
         whole: somebody looks at all frames in any case.
+        seen: the frames of the windows that were chosen last; None for all.
     """
 
     frames: frozenset[int] | None = None
     whole: bool = False
+    seen: frozenset[int] | None = None
 
     @contextmanager
     def only(self, frames: frozenset[int]) -> Iterator[None]:
         """Inside the block nobody looks at what the model makes of the others."""
-        before, self.frames = self.frames, frames
+        before, self.frames, self.seen = self.frames, frames, None
         try:
             yield
         finally:
-            self.frames = before
+            self.frames, self.seen = before, None
 
     def in_any_case(self, whole: bool) -> None:
         """Whether somebody looks at all frames, whatever is said in a block."""
         self.whole = whole
 
     def of(self, windows: list[Window]) -> list[Window]:
-        """The windows with a frame that is wanted; one where there is none."""
+        """The windows with a frame that is wanted; one where there is none. Notes which frames they show."""
         if self.frames is None or self.whole:
             return windows
-        return [window for window in windows if not self.frames.isdisjoint(window)] or windows[:1]
+        chosen = [window for window in windows if not self.frames.isdisjoint(window)] or windows[:1]
+        self.seen = frozenset().union(*chosen)
+        return chosen
 
 
 Apply = Callable[..., Tensor]
@@ -89,6 +94,7 @@ class SlidingModel:
         together: whether the sides of the guidance and `AND` parts may share one call.
         around_call: entered around each call of the model; for ControlNet hints and the like.
         wanted: the frames that somebody looks at; windows without any are left out, and are 0 in what comes back.
+        memory: how much later windows remember of the first one; None for nothing.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class SlidingModel:
         together: bool = True,
         around_call: AroundCall | None = None,
         wanted: Wanted | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.call_model = call_model
         self.call = call
@@ -108,6 +115,7 @@ class SlidingModel:
         self.together = together
         self.around_call = around_call or (lambda call: nullcontext())
         self.wanted = wanted or Wanted()
+        self.memory = memory
         self.step = 0
         self.layout_of: LayoutOf = self._usual_layout(1)
         overlap = options.shared_frames
@@ -148,14 +156,15 @@ class SlidingModel:
             return self._call_model(whole, x, t, cond, *args, **kwargs)
         wanted = self.wanted.of(windows)
         blend = _Blend(layout, "overwrite" if len(wanted) == 1 else self.options.blend, self.options.overlap)
-        groups = list(self._groups(layout, wanted))
+        recall = self.memory.recall(wanted, x, t, self.frames) if self.memory and len(wanted) > 1 else None
+        groups = list(self._groups(layout, recall.windows if recall else wanted))
         for number, (branches, group) in enumerate(groups, start=1):
             rows = [branch[frame] for branch in branches for window in group for frame in window]
             index = torch.tensor(rows, device=x.device)
             xs, ts, conds = (take_rows(value, index, layout, x.device) for value in (x, t, cond))
             model_call = ModelCall(layout, rows, len(group[0]), number, len(groups))
             out = self._call_model(model_call, xs, ts, conds, *args, **kwargs)
-            blend.add(rows, len(group[0]), out)
+            blend.add(rows, len(group[0]), recall.mixed(branches, group, out) if recall else out)
         return blend.result(whole=len(wanted) == len(windows)).to(x.device)
 
     def _windows(self) -> list[Window]:

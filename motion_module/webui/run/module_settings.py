@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules import sd_samplers
-from motion_module.own_params import AUTO_PRESET
+from motion_module.later_params import AUTO_PRESET
 from motion_module.params import VideoParams
 from motion_module.webui.host_types import Processing
 from motion_module.webui.request import module_choice, motion_modules

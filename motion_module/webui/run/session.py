@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from modules import shared
-from motion_module.core.denoising.noise import free_noise, same_noise
+from motion_module.core.denoising.noise import same_noise
 from motion_module.errors import UserError
-from motion_module.params import FREENOISE, SAME_NOISE, VideoParams
+from motion_module.params import SAME_NOISE, VideoParams
 from motion_module.webui.answers import add_message
 from motion_module.webui.host_types import Processed, init_images
 from motion_module.webui.output import kept_latents, videos
@@ -27,6 +27,7 @@ from motion_module.webui.run import finished_videos, methods
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.resuming import is_over, record_of
 from motion_module.webui.run.work import Samples, Work
+from motion_module.webui.sampling.noise_order import order_of
 
 
 class Session:
@@ -89,10 +90,11 @@ class Session:
     def shape_noise(self, noise: Tensor) -> None:
         """Make the noise of the frames alike, as far as that was asked for; changes it in place."""
         params: VideoParams = self.request.params
-        if params.noise == SAME_NOISE:
+        order = order_of(self.borrowed.p, params)
+        if order is not None:
+            order(noise)
+        elif params.noise == SAME_NOISE:
             same_noise(noise)
-        elif params.noise == FREENOISE:
-            free_noise(noise, params.batch_size, params.windows.shared_frames, int(self.borrowed.p.seeds[0]))
 
     def save(self, processed: Processed) -> None:
         """Write the videos, put them in the place of the pictures, and end; an error leaves the end to its sentence.

@@ -72,9 +72,10 @@ class _Pass:
             frozen.put_into_noise(x, sigma, predict_x0)
         with self._left_out(frozen, len(x), step), self._shown(frozen, step):
             out = original(x, sigma, *args, **kwargs)
+            seen = self.wanted.seen
         sampler = self.denoiser.sampler
         assign(sampler, last_latent=frozen.given(sampler.last_latent, step))  # an interrupt leaves it
-        return frozen.answer(out, x, sigma, step, predict_x0)
+        return frozen.answer(out, x, sigma, step, predict_x0, seen)
 
     def _left_out(self, frozen: FrozenFrames, frames: int, step: int) -> AbstractContextManager[None]:
         """The model is not asked for windows of frozen frames alone, unless the sampler looks at its other answers."""

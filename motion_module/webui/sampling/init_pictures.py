@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from modules import sd_samplers_common
-from motion_module.core.denoising.frozen import FOR_EVER, FrozenFrames, steps_frozen
+from motion_module.core.denoising.frozen import FOR_EVER, Edge, FrozenFrames, steps_frozen
 from motion_module.core.denoising.latents import fade_into_noise
 from motion_module.media.reading.pixels import as_rgb
 from motion_module.params import VideoParams
@@ -108,13 +108,27 @@ class Pictures:
         p = self._p
         if is_img2img(p):
             until = self._until(p, len(x))
-            return FrozenFrames(tuple(until), p.init_latent[list(until)], tuple(until.values())) if until else None
+            if not until:
+                return None
+            frames, steps = tuple(until), tuple(until.values())
+            return FrozenFrames(frames, p.init_latent[list(frames)], steps, self._edges(len(x)))
         height, width = (side * PIXELS_PER_LATENT for side in x.shape[-2:])
         held = {frame: encoded_in_size(picture, width, height)[0] for frame, picture in self._held.items()}
         given = {frame: latent.to(x) for frame, latent in (self._of_clip(width, height) | held).items()}
         if not given:
             return None
-        return FrozenFrames(tuple(given), torch.stack(list(given.values())), (FOR_EVER,) * len(given))
+        always = (FOR_EVER,) * len(given)
+        return FrozenFrames(tuple(given), torch.stack(list(given.values())), always, self._edges(len(x)))
+
+    def _edges(self, frames: int) -> tuple[Edge, ...]:
+        """Where a video of so many frames goes on; where it is a closed loop, it also goes back to its beginning."""
+        if self._clip is None:
+            return ()
+        plan, old = self._params.windows, len(self._clip)
+        if not (plan.wraps and frames > plan.context):
+            return (Edge(old - 1, range(old, min(old + plan.shared_frames, frames))),)
+        reach = min(plan.shared_frames, (frames - old) // 2)
+        return Edge(old - 1, range(old, old + reach)), Edge(0, range(frames - 1, frames - 1 - reach, -1))
 
     def _of_clip(self, width: int, height: int) -> dict[int, Tensor]:
         """The latents of the frames that are there already, by the frame."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
+from motion_module.core.denoising.remembering import Memory
 from motion_module.core.denoising.row_order import Snapshot, find_moved_rows
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel, Wanted, nothing_around
@@ -158,7 +159,9 @@ class Loan:
     def sliding(self, call_model: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """The host's call of the model, cut into windows and branches."""
         b = self._borrower
-        sliding = SlidingModel(call_model, b.call, b.frames, b.options, self._together, self._around, b.wanted)
+        sliding = SlidingModel(
+            call_model, b.call, b.frames, b.options, self._together, self._around, b.wanted, _memory(b.params)
+        )
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
@@ -240,6 +243,11 @@ class _ModelChange:
 
     def end(self) -> None:
         self._stack.close()
+
+
+def _memory(params: VideoParams) -> Memory | None:
+    """What later windows remember of the first one; None for nothing."""
+    return Memory(params.remember, lambda: host.prediction(shared.sd_model)) if params.remember else None
 
 
 @contextmanager

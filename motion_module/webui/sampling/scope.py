@@ -24,6 +24,7 @@ from motion_module.webui.sampling.frozen_frames import freezing
 from motion_module.webui.sampling.init_pictures import Pictures
 from motion_module.webui.sampling.loan import Borrower, Loan
 from motion_module.webui.sampling.motion_lora import Networks
+from motion_module.webui.sampling.noise_order import keeping_order, order_of
 from motion_module.webui.settings import settings_of
 
 Hints = AbstractContextManager[AroundCall]
@@ -95,8 +96,13 @@ def _given(p: Processing, pictures: Pictures, wanted: Wanted) -> Iterator[None]:
 
 @contextmanager
 def _passes(p: Processing, b: Borrower) -> Iterator[None]:
-    """Each pass has a CFG scale for each frame, where that travels, and is repeated by FreeInit."""
-    with guiding(p, b.params.values_of("cfg_travel", b.frames)), freeinit_passes(p, b.params):
+    """Each pass has a CFG scale for each frame, where that travels, adds noise in FreeNoise's order, and is repeated by
+    FreeInit."""
+    with (
+        guiding(p, b.params.values_of("cfg_travel", b.frames)),
+        keeping_order(p, order_of(p, b.params)),
+        freeinit_passes(p, b.params),
+    ):
         yield
 
 
