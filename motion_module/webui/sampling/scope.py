@@ -52,7 +52,6 @@ def around_sample(
     put_right()
     b, kind, from_noise = borrower, borrower.model.spec.kind, not is_img2img(p)
     with (
-        _attention(),
         networks.sampling(b.call),  # LoRA change the motion module's layers
         hints as around,  # each model call sees what ControlNet holds for its frames
         _in_memory(b),
@@ -76,15 +75,15 @@ def around_sample(
 
 @contextmanager
 def _in_memory(b: Borrower) -> Iterator[None]:
-    """The motion module on the host's device, with its positions spread over more frames where that is asked for."""
-    with host.in_memory(b.model), stretching(b.model.layers(), b.params.pe_stretch):
-        yield
-
-
-def _attention() -> AbstractContextManager[None]:
-    """As the person has chosen it for videos, or for all pictures."""
+    """The motion module on the host's device, with its positions spread over more frames where that is asked for, and
+    with attention as the person has chosen it for videos, or for all pictures."""
     chosen = settings_of().attention
-    return attending_by(host.attention() if chosen == AS_HOST else chosen)
+    with (
+        host.in_memory(b.model),
+        stretching(b.model.layers(), b.params.pe_stretch),
+        attending_by(host.attention() if chosen == AS_HOST else chosen),
+    ):
+        yield
 
 
 @contextmanager
