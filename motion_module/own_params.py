@@ -232,3 +232,15 @@ class OwnParams(FamiliarParams):
         line=3,
         recorded=False,
     )
+    elastic: bool = row(
+        WINDOWS.elastic,
+        "bool",
+        "Elastic windows",
+        "Windows become up to a quarter shorter or longer where that saves work, as in 17 to 20 frames at once.",
+        more="Never longer than the motion module has learnt, and only where windows stay in place and are not "
+        "overwritten. In the API it is off where batch_size is given and this is not.",
+        group=LONG,
+        line=2,
+        always=True,
+        off_beside=("batch_size",),
+    )

@@ -34,6 +34,7 @@ class VideoParams(OwnParams):
             schedule=self.schedule,
             blend=self.blend,
             windows_per_call=self.windows_per_call,
+            elastic=self.elastic,
         )
 
     @property

@@ -56,6 +56,7 @@ class WindowPlan:
         schedule: one of `SCHEDULES`, or `AUTO`.
         blend: one of `BLENDS`.
         windows_per_call: so many windows go through the UNet in one call.
+        elastic: whether windows may be a little shorter or longer than `context`; see `elastic.fitted`.
     """
 
     context: int = 16
@@ -65,6 +66,7 @@ class WindowPlan:
     schedule: str = AUTO
     blend: str = "pyramid"
     windows_per_call: int = 1
+    elastic: bool = True
 
     @property
     def shared_frames(self) -> int:
@@ -135,12 +137,15 @@ def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -
 
     The uniform schedule moves its windows from step to step, so that some of them join the end of the video to its
     beginning even with closed loop "R-P": such a video returns to its start (measured on the pocket model, see
-    tests/quality/windows.py). It stays where that is wanted (the other closed loops), where only it serves (a stride),
-    and with "overwrite", which gives the frames that other extensions give.
+    tests/quality/windows.py). With "N" it has to put straight what wraps, and so has up to a tenth more windows. It
+    stays where a loop is wanted, where only it serves (a stride), and with "overwrite", which gives the frames that
+    other extensions give.
     """
     if schedule != AUTO:
         return schedule
-    return "static" if ClosedLoop(closed_loop).is_left_open and stride == 1 and blend != "overwrite" else "uniform"
+    loop = ClosedLoop(closed_loop)
+    goes_on = loop.is_left_open or loop.stays_inside
+    return "static" if goes_on and stride == 1 and blend != "overwrite" else "uniform"
 
 
 def resolve_overlap(overlap: int, context: int) -> int:

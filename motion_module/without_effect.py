@@ -6,7 +6,7 @@ from motion_module.params import SAME_NOISE, VideoParams
 from motion_module.wording import either, mention
 
 _OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last", "latent_scale_last", "hold_pictures")
-_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable")
+_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "elastic")
 
 
 def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
@@ -39,16 +39,28 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
             idle["closed_loop"] = why
     elif params.schedule == "static":
         idle["stride"] = "static windows have none"
-        if not params.closed_loop.is_left_open:
-            travel = ", it only closes prompt travel" if params.closed_loop.closes_travel else ""
-            idle["closed_loop"] = f"static windows never wrap{travel}"
+        if params.closed_loop.closes_travel:
+            idle["closed_loop"] = "static windows never wrap, it only closes prompt travel"
+    if "elastic" not in idle and (why := _why_not_elastic(params)):
+        idle["elastic"] = why
     return idle
 
 
 def without_effect(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
-    """The idle fields that were changed from their defaults, so that somebody may wonder."""
-    idle = idle_fields(params, frames, each_has_picture)
-    return {name: why for name, why in idle.items() if getattr(params, name) != params.default_of(name)}
+    """The idle fields that were changed from their defaults, so that somebody may wonder; nobody does at `off_beside`."""
+    idle, table = idle_fields(params, frames, each_has_picture), params.table()
+    wondered = (name for name in idle if not table[name].off_beside)
+    return {name: idle[name] for name in wondered if getattr(params, name) != params.default_of(name)}
+
+
+def _why_not_elastic(params: VideoParams) -> str:
+    """Why windows keep their length whatever the switch says; "" where they may have another one."""
+    if params.blend == "overwrite":
+        return f"{mention('blend')} is overwrite"
+    if params.windows.resolved_schedule != "static":
+        return "the windows of this video move from step to step"
+    too_much = params.overlap > params.batch_size // 2
+    return f"{mention('overlap')} is more than half of {mention('batch_size')}" if too_much else ""
 
 
 def _without_what_they_need(params: VideoParams) -> dict[str, str]:
