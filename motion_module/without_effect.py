@@ -47,7 +47,7 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
 
 
 def without_effect(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
-    """The idle fields that were changed from their defaults, so that somebody may wonder; nobody does at `off_beside`."""
+    """The idle fields that were changed from their defaults, so that somebody may wonder; but no `off_beside`."""
     idle, table = idle_fields(params, frames, each_has_picture), params.table()
     wondered = (name for name in idle if not table[name].off_beside)
     return {name: idle[name] for name in wondered if getattr(params, name) != params.default_of(name)}

@@ -6,7 +6,7 @@ from motion_module.params import VideoParams
 from motion_module.without_effect import idle_fields, without_effect
 from motion_module.wording import for_client
 
-ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable"}
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "elastic"}
 OF_OTHERS = {name: field.needs for name, field in VideoParams.table().items() if field.needs}
 SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "video_source": "a.mp4"}
 
@@ -22,8 +22,12 @@ SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "
         ({"closed_loop": "A"}, 16, ONE_WINDOW),
         ({"closed_loop": "R+P"}, 16, ONE_WINDOW),
         ({"closed_loop": "N"}, 17, set()),
+        ({"closed_loop": "A"}, 17, {"elastic"}),
+        ({"blend": "overwrite", "schedule": "static"}, 17, {"elastic", "stride"}),
+        ({"stride": 2}, 17, {"elastic"}),
+        ({"overlap": 9}, 17, {"elastic"}),
         ({"schedule": "static"}, 17, {"stride"}),
-        ({"schedule": "static", "closed_loop": "N"}, None, {"stride", "closed_loop"}),
+        ({"schedule": "static", "closed_loop": "N"}, None, {"stride"}),
         ({"schedule": "static", "closed_loop": "A"}, 17, {"stride", "closed_loop"}),
         ({"schedule": "static"}, 16, ONE_WINDOW),
         ({"same_noise": True}, 17, {"freenoise_enable"}),
@@ -63,3 +67,10 @@ def test_only_changed_fields_are_worth_a_word():
     assert told(16) == {"stride": why, "overlap": why, "freenoise_enable": why, "interp_x": waits}
     assert told(17) == {"interp_x": waits}
     assert without_effect(VideoParams(), 16) == {}
+
+
+def test_a_switch_that_is_off_because_of_another_field_is_no_wonder():
+    """Who names batch_size has not touched the switch."""
+    params = VideoParams.from_json({"batch_size": 8})
+    assert not params.elastic and "elastic" in idle_fields(params, 8)
+    assert without_effect(params, 8) == {}
