@@ -137,15 +137,12 @@ def resolve_schedule(schedule: str, blend: str, closed_loop: str, stride: int) -
 
     The uniform schedule moves its windows from step to step, so that some of them join the end of the video to its
     beginning even with closed loop "R-P": such a video returns to its start (measured on the pocket model, see
-    tests/quality/windows.py). With "N" it has to put straight what wraps, and so has up to a tenth more windows. It
-    stays where a loop is wanted, where only it serves (a stride), and with "overwrite", which gives the frames that
-    other extensions give.
+    tests/quality/windows.py). It stays where that is wanted (the other closed loops), where only it serves (a stride),
+    and with "overwrite", which gives the frames that other extensions give.
     """
     if schedule != AUTO:
         return schedule
-    loop = ClosedLoop(closed_loop)
-    goes_on = loop.is_left_open or loop.stays_inside
-    return "static" if goes_on and stride == 1 and blend != "overwrite" else "uniform"
+    return "static" if ClosedLoop(closed_loop).is_left_open and stride == 1 and blend != "overwrite" else "uniform"
 
 
 def resolve_overlap(overlap: int, context: int) -> int:

@@ -39,8 +39,9 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
             idle["closed_loop"] = why
     elif params.schedule == "static":
         idle["stride"] = "static windows have none"
-        if params.closed_loop.closes_travel:
-            idle["closed_loop"] = "static windows never wrap, it only closes prompt travel"
+        if not params.closed_loop.is_left_open:
+            travel = ", it only closes prompt travel" if params.closed_loop.closes_travel else ""
+            idle["closed_loop"] = f"static windows never wrap{travel}"
     if "elastic" not in idle and (why := _why_not_elastic(params)):
         idle["elastic"] = why
     return idle
