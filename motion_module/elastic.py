@@ -9,15 +9,16 @@ from dataclasses import replace
 from motion_module.window_counts import window_counts_after
 from motion_module.windows import WindowPlan
 
-_LEAST, _MOST = 3 / 4, 5 / 4  # of the context that is asked for: see tests/quality/elastic.md
+# By one frame of so many at most: clips in windows of other lengths are worse, see tests/quality/elastic.md.
+_SHORTER, _LONGER = 16, 8
 
 
 def fitted(plan: WindowPlan, frames: int, learnt: int, before: int = 0) -> WindowPlan:
     """The plan that the video is cut by: the one that is asked for, or its elastic windows if they have fewer rows.
 
-    As many windows as asked for become shorter, or one fewer become longer, by a quarter at most. Neighbours share at
-    least as many frames as before. Windows stay as they are where they move from step to step or are blended by
-    "overwrite", and where somebody asks for an overlap of more than half of them.
+    As many windows as asked for become shorter, by a sixteenth at most, or one fewer become longer, by an eighth at
+    most. Neighbours share at least as many frames as asked for. Windows stay as they are where they move from step to
+    step or are blended by "overwrite", and where somebody asks for an overlap of more than half of them.
 
     Args:
         plan: as it is asked for.
@@ -52,7 +53,7 @@ def _may_change(plan: WindowPlan) -> bool:
 def _contexts(plan: WindowPlan, frames: int, learnt: int) -> Iterator[int]:
     """The shortest windows that reach from end to end: as many as asked for, and one fewer, as far as they may be."""
     overlap = plan.shared_frames
-    least, most = math.ceil(plan.context * _LEAST), min(math.floor(plan.context * _MOST), learnt)
+    least, most = plan.context - plan.context // _SHORTER, min(plan.context + plan.context // _LONGER, learnt)
     count = len(plan.windows(0, frames))
     for fewer in (count, count - 1):
         context = max(least, math.ceil((frames + (fewer - 1) * overlap) / fewer))

@@ -11,6 +11,7 @@ from motion_module.field_table import row
 from motion_module.windows import AUTO, BLENDS, SCHEDULES
 
 RETURNED = ("all", "pictures")
+NO_PRESET, AUTO_PRESET = "off", "auto"
 SLERP, HOLD = "slerp", "hold"  # how prompts travel from key to key
 _OF_SOURCE = {"group": VIDEO_IN, "needs": ("video_source", "video_path")}
 _OF_VALUES = {
@@ -232,13 +233,25 @@ class OwnParams(FamiliarParams):
         line=3,
         recorded=False,
     )
+    preset: str = row(
+        NO_PRESET,
+        "choice",
+        "Preset",
+        "auto sets steps, CFG scale, sampler and schedule as a motion module for few steps wants them.",
+        more="Also how many frames it sees at once, where it was trained on another number than the usual one. What "
+        "suits it already stays, and a message says what was set. The page has presets of its own.",
+        choices=(NO_PRESET, AUTO_PRESET),
+        tabs=(),
+        group=MEMORY,
+        recorded=False,
+    )
     elastic: bool = row(
         WINDOWS.elastic,
         "bool",
         "Elastic windows",
-        "Windows become up to a quarter shorter or longer where that saves work, as in 17 to 20 frames at once.",
-        more="Never longer than the motion module has learnt, and only where windows stay in place and are not "
-        "overwritten. In the API it is off where batch_size is given and this is not.",
+        "Windows are a little shorter or longer than the context where that saves work.",
+        more="At most an eighth longer, and never longer than the motion module has learnt. Windows that move, or are "
+        "overwritten, stay as they are. In the API it is off where batch_size is given and this is not.",
         group=LONG,
         line=2,
         always=True,

@@ -206,7 +206,7 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
     ("listening", "shared.state"): "a skip of the run before",
     ("allowed_paths", "p"): "settings that the host could not put back",
     ("read", "p"): "a cell of a plot",
-    ("asked_p", "p"): "made here, and never run",
+    **dict.fromkeys([("asked_p", "p"), ("planned", "p")], "made here, and never run"),
     ("control", "script"): "ControlNet's own last act, which it has not come to",
     ("script_runs", "processed"): "the result of the run",
     ("host", "layer"): "inside of `preserved`, or for the host to apply its networks anew",

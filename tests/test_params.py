@@ -58,6 +58,7 @@ DEFAULTS = {
     "travel": "slerp",
     "continue_from": "",
     "resume": "",
+    "preset": "off",
 }
 
 
@@ -71,8 +72,8 @@ def test_the_defaults_that_clients_rely_on():
 def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
     travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
-    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "elastic"]
-    assert list(FIELDS)[-12:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "preset", "elastic"]
+    assert list(FIELDS)[-13:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(

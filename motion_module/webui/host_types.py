@@ -31,6 +31,7 @@ class Processing(Protocol):
     batch_size: int
     n_iter: int
     sampler_name: str | None
+    cfg_scale: float
     styles: list[str] | None
     subseed_strength: float
     override_settings: dict[str, Any]

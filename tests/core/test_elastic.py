@@ -48,7 +48,7 @@ def test_no_frame_is_left_out_and_nothing_is_longer_or_more_than_before(video):
     windows = found.windows(0, frames)
     assert {frame for window in windows for frame in window} == set(range(frames))
     assert all(len(window) == min(found.context, frames) <= learnt for window in windows)
-    assert 3 * plan.context <= 4 * found.context <= 5 * plan.context
+    assert 15 * plan.context <= 16 * found.context <= 18 * plan.context
     assert rows(found, frames, before=before) <= rows(plan, frames, before=before)
     assert len(windows) <= len(plan.windows(0, frames)), "so there are no more calls, either"
 
@@ -82,14 +82,12 @@ def test_only_the_length_of_windows_that_stay_in_place_is_another(video):
     [
         (16, 16, 1, 1, 1),
         (17, 17, 1, 1.88, 1),
-        (20, 20, 1, 1.6, 1),
-        (21, 13, 2, 1.52, 1.24),
-        (24, 14, 2, 1.33, 1.17),
+        (18, 18, 1, 1.78, 1),
+        (20, 15, 2, 1.6, 1.5),
         (28, 16, 2, 1.14, 1.14),
         (32, 18, 2, 1.5, 1.12),
-        (36, 20, 2, 1.33, 1.11),
-        (40, 16, 3, 1.2, 1.2),
-        (64, 19, 4, 1.25, 1.19),
+        (48, 15, 4, 1.33, 1.25),
+        (64, 16, 5, 1.25, 1.25),
         (65, 17, 5, 1.48, 1.31),
         (256, 16, 21, 1.31, 1.31),
     ],
@@ -103,10 +101,13 @@ def test_what_a_frame_costs(frames, context, count, before, after):
 
 
 def test_a_frame_costs_much_the_same_however_many_there_are():
-    costs = [rows_of_step(fitted(WindowPlan(), frames, LEARNT), frames) / frames for frames in range(16, 257)]
-    assert min(costs) == 1 and max(costs) < 1.38, "before: 1 to 1.88"
-    usual = costs[29 - 16 :]
-    assert max(usual) / min(usual) < 1.25
+    asked, elastic = (
+        [rows_of_step(fitted(WindowPlan(elastic=switch), frames, LEARNT), frames) / frames for frames in range(16, 257)]
+        for switch in (False, True)
+    )
+    assert (min(asked), round(max(asked), 2)) == (1, 1.88)
+    assert (min(elastic), round(max(elastic), 2)) == (1, 1.58)
+    assert max(elastic[24 - 16 :]) < 1.41 < 1.6 < max(asked[24 - 16 :])
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,7 @@ def test_a_frame_costs_much_the_same_however_many_there_are():
         ({"blend": "overwrite", "schedule": "static"}, 32),
         ({"schedule": "uniform"}, 32),
         ({"closed_loop": "A"}, 32),
+        ({"closed_loop": "N"}, 32),
         ({"closed_loop": "R+P"}, 32),
         ({"stride": 2}, 32),
         ({"overlap": 9}, 32),
@@ -130,21 +132,21 @@ def test_windows_that_keep_their_length(fields, learnt):
 
 
 def test_windows_are_elastic_where_no_loop_is_wanted():
-    assert fitted(WindowPlan(closed_loop="N"), 32, LEARNT).context == 18
+    assert fitted(WindowPlan(closed_loop="N", schedule="static"), 32, LEARNT).context == 18
 
 
-@pytest.mark.parametrize(("learnt", "context", "count"), [(16, 12, 2), (19, 12, 2), (20, 20, 1), (24, 20, 1)])
+@pytest.mark.parametrize(("learnt", "context", "count"), [(16, 15, 2), (17, 15, 2), (18, 18, 1), (24, 18, 1)])
 def test_no_window_is_longer_than_what_a_module_has_learnt(learnt, context, count):
-    found = fitted(WindowPlan(), 20, learnt)
-    assert (found.context, len(found.windows(0, 20))) == (context, count)
+    found = fitted(WindowPlan(), 18, learnt)
+    assert (found.context, len(found.windows(0, 18))) == (context, count)
 
 
 def test_windows_of_old_frames_alone_count_for_nothing():
-    """Of 33 frames 16 are there: two of three windows are computed, and longer ones would make them more."""
-    assert fitted(WindowPlan(), 33, LEARNT).context == 19
-    found = fitted(WindowPlan(), 33, LEARNT, before=16)
-    assert rows_of_step(found, 33, before=16) <= rows_of_step(WindowPlan(), 33, before=16) == 32
-    assert (found.context, rows_of_step(found, 33, before=16)) == (14, 28)
+    """Of 32 frames 16 are there: two of three windows are computed, and two longer ones would be more."""
+    asked = WindowPlan()
+    assert fitted(asked, 32, LEARNT).context == 18
+    found = fitted(asked, 32, LEARNT, before=16)
+    assert (rows_of_step(asked, 32, before=16), found.context, rows_of_step(found, 32, before=16)) == (32, 15, 30)
 
 
 def test_one_frame_at_a_time_stays_so():

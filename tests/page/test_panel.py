@@ -3,7 +3,7 @@
 from motion_module.params import VideoParams
 
 OURS = "#script_txt2img_animatediff_"
-ESSENTIALS = {"enable", "preset", "model", "video_length", "fps", "format"}
+ESSENTIALS = {"enable", "preset_list", "model", "video_length", "fps", "format"}
 PARTS = {
     "looping_and_long_videos": ("closed_loop", "batch_size", "blend"),
     "start_and_end_pictures": ("hold",),
@@ -42,7 +42,7 @@ def test_what_everybody_needs_stands_open_and_the_rest_folds_out(page):
     for part in PARTS:
         field(page, part).wait_for()  # gradio adds one after another
     hint(page, "16 frames, 2.0 s")
-    assert {name for name in ("preset", *VideoParams.table()) if field(page, name).is_visible()} == ESSENTIALS
+    assert {name for name in ("preset_list", *VideoParams.table()) if field(page, name).is_visible()} == ESSENTIALS
     panel, first_part = heights(page)
     assert panel < 380 + 36 * len(PARTS), "a part folded away is a line of 36 pixels"
     assert first_part < 385, "what everybody needs: rows of at least 36 pixels"
@@ -64,12 +64,12 @@ def test_a_number_beyond_the_slider_stays_and_the_plan_follows(page):
 
 
 def test_a_preset_is_chosen_and_a_part_names_what_it_changed(page):
-    field(page, "preset").locator("input").click()
+    field(page, "preset_list").locator("input").click()
     page.get_by_role("option", name="Seamless loop").or_(page.locator("li:has-text('Seamless loop')")).first.click()
     hint(page, "the last frame leads to the first")
     assert number(page, "video_length") == "32"
     field(page, "looping_and_long_videos").get_by_text("Looping and long videos: Closed loop").wait_for()
-    field(page, "preset").locator("input").click()
+    field(page, "preset_list").locator("input").click()
     page.locator("li:has-text('Classic 16 frames')").first.click()
     hint(page, "16 frames, 2.0 s")
     field(page, "looping_and_long_videos").get_by_text("Looping and long videos", exact=True).wait_for()
@@ -103,7 +103,7 @@ def test_a_keyboard_reaches_every_part(page):
 
 
 def test_a_preset_of_ones_own_is_there_after_a_reload(page):
-    name = field(page, "preset").locator("input")
+    name = field(page, "preset_list").locator("input")
     name.click()
     name.fill("")
     name.press_sequentially("Mine", delay=40)
@@ -112,7 +112,7 @@ def test_a_preset_of_ones_own_is_there_after_a_reload(page):
     field(page, "preset_about").get_by_text("The preset Mine is saved.").first.wait_for()
     page.reload()
     page.wait_for_selector("#txt2img_prompt textarea")
-    field(page, "preset").locator("input").click()
+    field(page, "preset_list").locator("input").click()
     page.locator("li:has-text('Mine')").first.click()
     field(page, "preset_about").get_by_text("Mine: ").first.wait_for()
     field(page, "preset_delete").click()

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from http_client import SMALL
 from test_http_hints import Panel, text
 
 from motion_module.core.module.arch import HOTSHOT, LCM, V2, ModuleSpec
@@ -31,7 +32,9 @@ def notes_of(spec, name="module.safetensors", steps=20, tab="txt2img", **fields)
     from motion_module.webui.plan.request import Request
     from motion_module.webui.request.motion_modules import ModuleFile
 
-    request = Request.of(VideoParams(enable=True, **fields), Facts(tab=tab, steps=(steps,), pictures=tab == "img2img"))
+    request = Request.of(
+        VideoParams(enable=True, **fields), Facts(tab=tab, steps=(steps,), cfg=1, pictures=tab == "img2img")
+    )
     return [for_client(note) for note in module_notes(ModuleFile(name, Path(name), spec), request)]
 
 
@@ -75,6 +78,7 @@ def test_hotshot_was_trained_on_eight_frames(pocket, frames, context, said):
     ],
 )
 def test_modules_for_few_steps_say_so_where_there_are_others(pocket, name, kind, steps, tab, said):
+    """Also what else is to be set, so that a CFG scale which is too high needs no sentence of its own."""
     notes = notes_of(ModuleSpec(kind, (*WIDTHS, 64), 32, has_mid=True), name, steps, tab, video_length=16)
     assert len(notes) == bool(said) and said in "".join(notes)
 
@@ -101,7 +105,7 @@ def test_the_page_says_it_before_the_run(pocket, tiny, tmp_path, tab):
     shutil.copy(tiny["v2"], tmp_path / name)
     shared.opts.data["animatediff_model_path"] = str(tmp_path)
     panel = Panel(pocket["url"], tab)
-    chosen = {"enable": True, "video_length": 16, "model": name}
+    chosen = {"enable": True, "video_length": 16, "model": name, "webui cfg_scale": 1}
     said = f"{name} is made for 4 steps with the sampler Euler, CFG Scale 1 and Schedule type SGM Uniform, but this run uses "
     taken = {20: 20, 9: 9} if tab == "txt2img" else {20: 16, 9: 7}  # at denoising strength 0.75
     assert text(panel.change("webui steps", 20, **chosen)) == f"{said}{taken[20]}."
@@ -128,8 +132,68 @@ def test_a_run_and_the_list_of_modules_say_it(client, tiny, tmp_path):
     shutil.copy(tiny["v2"], tmp_path / name)
     shared.opts.data["animatediff_model_path"] = str(tmp_path)
     said = "is made for 4 steps with the sampler Euler, cfg_scale 1 and scheduler SGM Uniform, but this run uses 2."
-    for steps, notes in ((2, [f"AnimateDiff: {name} {said}"]), (4, [])):
-        info = client.run({"model": name, "video_length": 2, "batch_size": 2}, steps=steps).info
+    burns = f"AnimateDiff: {name} is made for cfg_scale 1, but this run uses 7: pictures may burn out."
+    for steps, cfg, notes in ((2, 1, [f"AnimateDiff: {name} {said}"]), (4, 1, []), (4, 7, [burns])):
+        info = client.run({"model": name, "video_length": 2, "batch_size": 2}, steps=steps, cfg_scale=cfg).info
         assert info["extra_generation_params"].get("AnimateDiff messages", []) == notes
     listed = {each["name"]: each["steps"] for each in client.http.get("/animatediff/modules").json()}
     assert listed[name] == [4, 4]
+
+
+@pytest.fixture
+def lightning(tiny, tmp_path):
+    from modules import shared
+
+    name = "animatediff_lightning_4step_comfyui.safetensors"
+    shutil.copy(tiny["v2"], tmp_path / name)
+    shared.opts.data["animatediff_model_path"] = str(tmp_path)
+    return name
+
+
+def test_a_request_leaves_steps_and_guidance_to_its_module(client, lightning):
+    wanted = {"steps": 4, "cfg_scale": 1, "sampler_name": "Euler", "scheduler": "SGM Uniform"}
+    asked = {"model": lightning, "video_length": 2, "batch_size": 2, "format": ["Frame"]}
+    by_hand = client.run(asked, **wanted)
+    reply = client.run({**asked, "preset": "auto"}, steps=20, cfg_scale=7, sampler_name="DDIM", scheduler="Automatic")
+    assert (reply.pictures == by_hand.pictures).all()
+    assert reply.info["infotexts"][0] == by_hand.info["infotexts"][0]
+    assert reply.info["extra_generation_params"]["AnimateDiff messages"] == [
+        "AnimateDiff: steps is 4 and not 20, cfg_scale is 1.0 and not 7.0, sampler_name is 'Euler' and not 'DDIM', "
+        f"scheduler is 'SGM Uniform' and not 'Automatic', as {lightning} wants it."
+    ]
+    same = client.run({**asked, "preset": "auto"}, **wanted)
+    assert "AnimateDiff messages" not in same.info["extra_generation_params"]
+
+
+def test_a_module_for_any_steps_changes_nothing(client):
+    asked = {"model": "mm_tiny_v2.safetensors", "video_length": 2, "batch_size": 2, "format": ["Frame"]}
+    assert (client.run({**asked, "preset": "auto"}).pictures == client.run(asked).pictures).all()
+
+
+def test_the_plan_is_that_of_the_module(client, lightning):
+    fields = {"enable": True, "model": lightning, "video_length": 2, "preset": "auto"}
+    body = {**SMALL, "steps": 20, "alwayson_scripts": {"AnimateDiff": {"args": [fields]}}}
+    plan = client.plan(body).body
+    assert (plan["steps"], plan["sampler"], plan["model_calls"]) == ([4], "Euler", 4)
+    assert any(message.startswith("AnimateDiff: steps is 4 and not 20, ") for message in plan["messages"])
+
+
+def test_the_run_is_over_and_its_p_is_as_it_was(client, lightning):
+    from runs import make, run, video
+
+    p = make("txt2img", video(model=lightning, preset="auto"), steps=20)
+    run(p)
+    assert (p.steps, p.cfg_scale, p.sampler_name, p.scheduler) == (20, 7.0, "Euler", "Automatic")
+
+
+def test_another_value_is_refused(client):
+    reply = client.post("txt2img", {**SMALL, "alwayson_scripts": {"AnimateDiff": {"args": [{"preset": "fast"}]}}})
+    assert reply.status == 422 and reply.sentence == "AnimateDiff: preset is 'fast'; allowed is one of off, auto."
+
+
+def test_guidance_that_travels_is_judged_by_its_highest_value(client, lightning):
+    asked = {"model": lightning, "video_length": 4, "cfg_travel": "0: 1, 3: 2.5"}
+    messages = client.run(asked, steps=4, cfg_scale=1).info["extra_generation_params"]["AnimateDiff messages"]
+    assert messages == [
+        f"AnimateDiff: {lightning} is made for cfg_scale 1, but this run uses 2.5: pictures may burn out."
+    ]

@@ -25,6 +25,7 @@ NOT_COMPARED = {  # by the plot: what is a place, a list or a part of a file's n
         "hold",
         "continue_from",
         "resume",
+        "preset",
     ),
 }
 NOT_KEPT = {
@@ -34,6 +35,7 @@ NOT_KEPT = {
     "returned",
     "hold",
     "resume",
+    "preset",
 }  # in an infotext: files of the moment, and names
 
 

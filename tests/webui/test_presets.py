@@ -225,7 +225,7 @@ def test_fields_of_the_host_that_we_do_not_know_are_left_out():
 @pytest.mark.parametrize("tab", ["txt2img", "img2img"])
 def test_the_row_stands_on_the_page(pocket, tab):
     panel = Panel(pocket["url"], tab)
-    assert {"preset", "preset_save", "preset_delete"} <= {
+    assert {"preset_list", "preset_save", "preset_delete"} <= {
         name.removeprefix(panel.prefix) for name in panel.places if name
     }
-    assert "Long video" in str(panel.props[panel.place("preset")]["choices"])
+    assert "Long video" in str(panel.props[panel.place("preset_list")]["choices"])

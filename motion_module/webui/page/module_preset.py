@@ -25,8 +25,8 @@ def preset_of_module(model: str) -> Preset:
         asks = "" if fields else f"{kind.name} works with any steps, sampler and CFG."
         return Preset(NAME, fields, then=asks)
     host = {
-        "steps": (few.fewest + few.most) // 2,
-        "cfg_scale": sum(few.cfg) / 2,
+        "steps": few.steps_near(0),
+        "cfg_scale": few.cfg_near(0),
         "sampler": few.sampler,
         "scheduler": few.scheduler,
     }

@@ -84,6 +84,7 @@ def facts_of_page(tab: str, params: VideoParams, values: Mapping[str, Any]) -> F
         hires_scale=float(known.get("hires_scale") or Facts.hires_scale),
         hires_size=(_whole(known, "hires_width", 0), _whole(known, "hires_height", 0)),
         sampler=str(known.get("sampler") or ""),
+        cfg=float(known.get("cfg_scale") or Facts.cfg),
         batch_size=_whole(known, "batch_size", Facts.batch_size),
         batch_count=_whole(known, "batch_count", Facts.batch_count),
         pictures=int(tab == "img2img"),

@@ -59,7 +59,7 @@ def build(tab: str, elem_id: Callable[[str], str]) -> PresetRow:
     """The row, in the running panel."""
     with gr.Row(elem_id=elem_id("preset_row"), elem_classes=["animatediff-beside"]):
         component = gr.Dropdown(
-            preset_file.names(tab), label="Preset", elem_id=elem_id("preset"), allow_custom_value=True, value=None
+            preset_file.names(tab), label="Preset", elem_id=elem_id("preset_list"), allow_custom_value=True, value=None
         )
         component.do_not_save_to_config = True  # it is no value of its own: what it sets is
         save = ToolButton(_SAVE, elem_id=elem_id("preset_save"), tooltip="Save the panel under the name in the list")

@@ -29,6 +29,7 @@ class Facts:
         hires_scale: how much larger hires fix makes a side.
         hires_size: width and height that it is to give instead, in pixels; 0 where they are not given.
         sampler: its name.
+        cfg: the CFG scale.
         batch_size, batch_count: the WebUI's own fields; each video is a batch of its frames.
         pictures: how many img2img starts from.
         lacks_picture: it is img2img, and there is no picture where one is needed.
@@ -53,6 +54,7 @@ class Facts:
     hires_scale: float = 1.0
     hires_size: tuple[int, int] = (0, 0)
     sampler: str = ""
+    cfg: float = 7.0
     batch_size: int = 1
     batch_count: int = 1
     pictures: int = 0
@@ -95,6 +97,7 @@ def facts_of(p: Processing, strength: float | None = None) -> Facts:
         hires_scale=float(getattr(p, "hr_scale", 1) or 1),
         hires_size=(getattr(p, "hr_resize_x", 0) or 0, getattr(p, "hr_resize_y", 0) or 0),
         sampler=str(p.sampler_name or ""),
+        cfg=p.cfg_scale,
         batch_size=p.batch_size,
         batch_count=p.n_iter,
         pictures=len(pictures),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from motion_module.webui.plan.request import Request
-from motion_module.webui.request.few_steps import few_steps
+from motion_module.webui.request.few_steps import CFG, few_steps
 from motion_module.webui.request.motion_modules import ModuleFile
-from motion_module.wording import mention
+from motion_module.wording import mention, number_text
 
 
 def module_notes(module: ModuleFile, request: Request) -> Iterator[str]:
@@ -18,7 +18,7 @@ def module_notes(module: ModuleFile, request: Request) -> Iterator[str]:
         request: what is asked for.
     """
     yield from _of_context(module, request)
-    yield from _of_steps(module, request)
+    yield from [*_of_steps(module, request)] or _of_guidance(module, request)
 
 
 def _of_context(module: ModuleFile, request: Request) -> Iterator[str]:
@@ -37,3 +37,13 @@ def _of_steps(module: ModuleFile, request: Request) -> Iterator[str]:
     few, steps = few_steps(module), request.facts.steps[0]
     if few is not None and (steps > few.most or (steps < few.fewest and request.facts.tab == "txt2img")):
         yield f"{module.name} is made for {few.text} with {few.others}, but this run uses {steps}."
+
+
+def _of_guidance(module: ModuleFile, request: Request) -> Iterator[str]:
+    """A module for few steps has learnt the guidance: with that of the sampler besides, pictures burn out."""
+    few = few_steps(module)
+    travelling = request.params.values_of("cfg_travel", request.frames) if request.frames else ()
+    cfg = max(travelling, default=request.facts.cfg)
+    if few is not None and cfg > few.cfg[1]:
+        made_for = f"{module.name} is made for {CFG} {few.cfg_text}"
+        yield f"{made_for}, but this run uses {number_text(cfg)}: pictures may burn out."

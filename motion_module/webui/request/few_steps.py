@@ -12,7 +12,9 @@ from motion_module.wording import either, number_text
 
 # As published; in the file itself nothing tells it from AnimateDiff v2.
 _LIGHTNING = re.compile(r"lightning_(\d+)step", re.IGNORECASE)
-_CFG, _SCHEDULE = either("cfg_scale", "CFG Scale"), either("scheduler", "Schedule type")
+CFG, SCHEDULE = either("cfg_scale", "CFG Scale"), either("scheduler", "Schedule type")
+STEPS, SAMPLER = either("steps", "Sampling steps"), either("sampler_name", "Sampling method")
+"""The host's fields in sentences."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,22 @@ class FewSteps:
     @property
     def others(self) -> str:
         """What else is to be set, in words with mentions."""
+        with_lora = " its LoRA," * self.lora
+        return f"the sampler {self.sampler},{with_lora} {CFG} {self.cfg_text} and {SCHEDULE} {self.scheduler}"
+
+    def steps_near(self, steps: int) -> int:
+        """Those that are asked for, if it is made for so many, else what lies in the middle."""
+        return steps if self.fewest <= steps <= self.most else (self.fewest + self.most) // 2
+
+    def cfg_near(self, cfg: float) -> float:
+        """The same for the CFG scale."""
+        return cfg if self.cfg[0] <= cfg <= self.cfg[1] else sum(self.cfg) / 2
+
+    @property
+    def cfg_text(self) -> str:
+        """The CFG scales in words."""
         low, high = map(number_text, self.cfg)
-        cfg = low if low == high else f"{low} to {high}"
-        return f"the sampler {self.sampler},{' its LoRA,' * self.lora} {_CFG} {cfg} and {_SCHEDULE} {self.scheduler}"
+        return low if low == high else f"{low} to {high}"
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from motion_module.errors import ParamError
+from motion_module.patching import assign
 from motion_module.webui.answers import message_for
 from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.plan.plan import Plan
@@ -14,6 +15,7 @@ from motion_module.webui.request.read import params_of
 from motion_module.webui.request.sources import described
 from motion_module.webui.routes.numbers import check_numbers
 from motion_module.webui.run.beginning import possible
+from motion_module.webui.run.module_settings import module_settings
 from motion_module.wording import mention, number_text
 
 _MOST_SEEDS = 1000
@@ -37,13 +39,15 @@ def planned(p: Processing, script: str | None = None) -> dict[str, Any]:
     if not params.enable:
         raise ParamError(f"{mention('enable')} is false, so that there is no video to plan; set it to true")
     check_numbers(p)
-    request, control = possible(p, params, described)
+    wanted = module_settings(p, params)
+    assign(p, **wanted.of_host)
+    request, control = possible(p, wanted.params, described)
     if request.frames:
         control.check_frames(request.frames)
     request, base = request.at_rate_of_source(), base_of_run(p.override_settings)
     plan = Plan.foreseen(request, base, _seeds(p, request.frames), init_images(p)[: request.frames or None])
     later = [base.unread for base in later_bases(p) if base.unread]
-    said = [*request.messages, *plan.messages, *later, *_left_out(plan, script)]
+    said = [*filter(None, [wanted.message]), *request.messages, *plan.messages, *later, *_left_out(plan, script)]
     return {**plan.asked, "messages": [message_for(p, message) for message in said]}
 
 

@@ -37,6 +37,7 @@ from motion_module.webui.run import inner_runs
 from motion_module.webui.run.borrowed_p import BorrowedP
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.methods import while_decoding
+from motion_module.webui.run.module_settings import module_settings
 from motion_module.webui.run.resuming import seeds_then
 from motion_module.webui.run.session import Session
 from motion_module.webui.run.takers import started_from
@@ -60,7 +61,6 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         ParamError, CheckpointError: one sentence for the person.
     """
     p = borrowed.p
-    together = host.branches_share_calls()
     params = with_axes(p, read_params(args))
     if not params.enable or getattr(p, "txt2img_upscale", False):
         return  # the button below the gallery upscales one picture
@@ -68,8 +68,21 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
     if outer is not None:
         add_message(outer, _INNER)
         return
-    request, control = possible(p, params, video_source.source_of_run)
-    film = interpolation.loaded_film(params)
+    params = _as_its_module_wants(borrowed, params)
+    _open(borrowed, params, *possible(p, params, video_source.source_of_run))
+
+
+def _as_its_module_wants(borrowed: BorrowedP, params: VideoParams) -> VideoParams:
+    wanted = module_settings(borrowed.p, params)
+    borrowed.set_all(wanted.of_host)
+    if wanted.message:
+        add_message(borrowed.p, wanted.message)
+    return wanted.params
+
+
+def _open(borrowed: BorrowedP, params: VideoParams, request: Request, control: Control) -> None:
+    """Open what a possible request names, and prepare `p`."""
+    p, film = borrowed.p, interpolation.loaded_film(params)
     pictures = PictureFiles(borrowed.stack, video_source.frames_folder(), img2img_background(p))
     progress = borrowed.enter(progress_shown(p, amount_of(request, p.n_iter), *jobs_of(request, p.n_iter)))
     borrowed.set(PROGRESS, progress)
@@ -89,7 +102,7 @@ def begin(borrowed: BorrowedP, args: Sequence[Any]) -> None:
         p.n_iter,
         film,
         LivePreview(request.params.fps),
-        together,
+        host.branches_share_calls(),
         p.script_args,
     )
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
