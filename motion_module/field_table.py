@@ -66,14 +66,13 @@ class FieldTable:
     @classmethod
     def left_out(cls, name: str, named: Collection[str]) -> Any:
         """What a field has that somebody leaves out who names others: its default, or off; see `Field.off_beside`."""
-        beside = cls.table()[name].off_beside
-        return cls.default_of(name) if set(beside).isdisjoint(named) else False
+        return cls.default_of(name) if set(cls.table()[name].off_beside).isdisjoint(named) else False
 
     @classmethod
     def completed(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields, and those left out that have something else than in a new panel next to them."""
-        switches = {name for name, field in cls.table().items() if field.off_beside} - fields.keys()
-        return {**fields, **{name: cls.left_out(name, fields) for name in switches}}
+        """The fields, and the switches left out that are off next to them."""
+        off = (name for name, field in cls.table().items() if not fields.keys().isdisjoint(field.off_beside))
+        return {**dict.fromkeys(off, False), **fields}
 
     @classmethod
     def worded_for_page(cls, sentence: str) -> str:

@@ -8,7 +8,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.plan import infotext
 
 ALWAYS = {"enable", "model", "video_length", "fps", "loop_number", "closed_loop", "batch_size", "stride", "overlap"}
-ALWAYS |= {"interp", "interp_x", "blend", "schedule"}
+ALWAYS |= {"interp", "interp_x", "blend", "schedule", "elastic"}
 TEXTS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
 
 
