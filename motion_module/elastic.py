@@ -1,24 +1,22 @@
-"""Windows a little shorter or longer than asked for, where a step then has less to do."""
+"""Windows a little longer than asked for, where a video then needs one window less."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 from motion_module.window_counts import window_counts_after
 from motion_module.windows import WindowPlan
 
-# By one frame of so many at most: clips in windows of other lengths are worse, see tests/quality/elastic.md.
-_SHORTER, _LONGER = 16, 8
+# By one frame of so many at most: longer windows show, and so do shorter ones (tests/quality/elastic.md).
+_LONGER = 8
 
 
 def fitted(plan: WindowPlan, frames: int, learnt: int, before: int = 0) -> WindowPlan:
-    """The plan that the video is cut by: the one that is asked for, or its elastic windows if they have fewer rows.
+    """The plan that the video is cut by: with one window less, if that makes the others little longer and saves work.
 
-    As many windows as asked for become shorter, by a sixteenth at most, or one fewer become longer, by an eighth at
-    most. Neighbours share at least as many frames as asked for. Windows stay as they are where they move from step to
-    step or are blended by "overwrite", and where somebody asks for an overlap of more than half of them.
+    Neighbours share at least as many frames as asked for. Windows stay as they are where they move from step to step or
+    are blended by "overwrite", and where somebody asks for an overlap of more than half of them.
 
     Args:
         plan: as it is asked for.
@@ -28,11 +26,12 @@ def fitted(plan: WindowPlan, frames: int, learnt: int, before: int = 0) -> Windo
     """
     if not _may_change(plan) or frames <= plan.context:
         return plan
-    candidates = [
-        plan,
-        *(replace(plan, context=context, overlap=plan.shared_frames) for context in _contexts(plan, frames, learnt)),
-    ]
-    return min(candidates, key=lambda candidate: rows_of_step(candidate, frames, before))  # of equals the first
+    overlap, count = plan.shared_frames, len(plan.windows(0, frames)) - 1
+    context = math.ceil((frames + (count - 1) * overlap) / count)
+    if context > min(plan.context + plan.context // _LONGER, learnt):
+        return plan
+    longer = replace(plan, context=context, overlap=overlap)
+    return longer if rows_of_step(longer, frames, before) < rows_of_step(plan, frames, before) else plan
 
 
 def rows_of_step(plan: WindowPlan, frames: int, before: int = 0) -> int:
@@ -48,14 +47,3 @@ def rows_of_step(plan: WindowPlan, frames: int, before: int = 0) -> int:
 def _may_change(plan: WindowPlan) -> bool:
     is_static, is_usual = plan.resolved_schedule == "static", plan.overlap <= plan.context // 2
     return plan.elastic and is_static and is_usual and plan.blend != "overwrite"
-
-
-def _contexts(plan: WindowPlan, frames: int, learnt: int) -> Iterator[int]:
-    """The shortest windows that reach from end to end: as many as asked for, and one fewer, as far as they may be."""
-    overlap = plan.shared_frames
-    least, most = plan.context - plan.context // _SHORTER, min(plan.context + plan.context // _LONGER, learnt)
-    count = len(plan.windows(0, frames))
-    for fewer in (count, count - 1):
-        context = max(least, math.ceil((frames + (fewer - 1) * overlap) / fewer))
-        if context <= most:
-            yield context

@@ -249,9 +249,9 @@ class OwnParams(FamiliarParams):
         WINDOWS.elastic,
         "bool",
         "Elastic windows",
-        "Windows are a little shorter or longer than the context where that saves work.",
-        more="At most an eighth longer, and never longer than the motion module has learnt. Windows that move, or are "
-        "overwritten, stay as they are. In the API it is off where batch_size is given and this is not.",
+        "Windows are up to an eighth longer where the video then needs one less.",
+        more="Never longer than the motion module has learnt; windows that move or are overwritten stay as they are. In "
+        "the API it is off where batch_size is given and this is not.",
         group=LONG,
         line=2,
         always=True,

@@ -56,7 +56,7 @@ class WindowPlan:
         schedule: one of `SCHEDULES`, or `AUTO`.
         blend: one of `BLENDS`.
         windows_per_call: so many windows go through the UNet in one call.
-        elastic: whether windows may be a little shorter or longer than `context`; see `elastic.fitted`.
+        elastic: whether windows may be a little longer than `context`; see `elastic.fitted`.
     """
 
     context: int = 16

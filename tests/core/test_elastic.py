@@ -42,13 +42,13 @@ def rows(plan, frames, step=0, before=0):
 
 @settings(max_examples=1500)
 @given(a_video())
-def test_no_frame_is_left_out_and_nothing_is_longer_or_more_than_before(video):
+def test_no_frame_is_left_out_and_nothing_is_more_than_before(video):
     plan, frames, learnt, before = video
     found = fitted(plan, frames, learnt, before)
     windows = found.windows(0, frames)
     assert {frame for window in windows for frame in window} == set(range(frames))
     assert all(len(window) == min(found.context, frames) <= learnt for window in windows)
-    assert 15 * plan.context <= 16 * found.context <= 18 * plan.context
+    assert 8 * plan.context <= 8 * found.context <= 9 * plan.context
     assert rows(found, frames, before=before) <= rows(plan, frames, before=before)
     assert len(windows) <= len(plan.windows(0, frames)), "so there are no more calls, either"
 
@@ -83,10 +83,11 @@ def test_only_the_length_of_windows_that_stay_in_place_is_another(video):
         (16, 16, 1, 1, 1),
         (17, 17, 1, 1.88, 1),
         (18, 18, 1, 1.78, 1),
-        (20, 15, 2, 1.6, 1.5),
+        (19, 16, 2, 1.68, 1.68),
+        (20, 16, 2, 1.6, 1.6),
         (28, 16, 2, 1.14, 1.14),
         (32, 18, 2, 1.5, 1.12),
-        (48, 15, 4, 1.33, 1.25),
+        (48, 16, 4, 1.33, 1.33),
         (64, 16, 5, 1.25, 1.25),
         (65, 17, 5, 1.48, 1.31),
         (256, 16, 21, 1.31, 1.31),
@@ -106,8 +107,8 @@ def test_a_frame_costs_much_the_same_however_many_there_are():
         for switch in (False, True)
     )
     assert (min(asked), round(max(asked), 2)) == (1, 1.88)
-    assert (min(elastic), round(max(elastic), 2)) == (1, 1.58)
-    assert max(elastic[24 - 16 :]) < 1.41 < 1.6 < max(asked[24 - 16 :])
+    assert (min(elastic), round(max(elastic), 2)) == (1, 1.68)
+    assert max(elastic[24 - 16 :]) < 1.46 < 1.65 < max(asked[24 - 16 :])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_windows_are_elastic_where_no_loop_is_wanted():
     assert fitted(WindowPlan(closed_loop="N", schedule="static"), 32, LEARNT).context == 18
 
 
-@pytest.mark.parametrize(("learnt", "context", "count"), [(16, 15, 2), (17, 15, 2), (18, 18, 1), (24, 18, 1)])
+@pytest.mark.parametrize(("learnt", "context", "count"), [(16, 16, 2), (17, 16, 2), (18, 18, 1), (24, 18, 1)])
 def test_no_window_is_longer_than_what_a_module_has_learnt(learnt, context, count):
     found = fitted(WindowPlan(), 18, learnt)
     assert (found.context, len(found.windows(0, 18))) == (context, count)
@@ -144,9 +145,9 @@ def test_no_window_is_longer_than_what_a_module_has_learnt(learnt, context, coun
 def test_windows_of_old_frames_alone_count_for_nothing():
     """Of 32 frames 16 are there: two of three windows are computed, and two longer ones would be more."""
     asked = WindowPlan()
-    assert fitted(asked, 32, LEARNT).context == 18
-    found = fitted(asked, 32, LEARNT, before=16)
-    assert (rows_of_step(asked, 32, before=16), found.context, rows_of_step(found, 32, before=16)) == (32, 15, 30)
+    assert fitted(asked, 32, LEARNT, before=11).context == 18
+    assert fitted(asked, 32, LEARNT, before=16) is asked
+    assert rows_of_step(asked, 32, before=16) == 32
 
 
 def test_one_frame_at_a_time_stays_so():

@@ -1,106 +1,119 @@
-"""Whether clips with elastic windows are as good as with windows of the length that is asked for, on the bundled model.
+"""Whether a clip in windows of another length is as good, on the bundled model: `python tests/quality/elastic.py --write`.
 
-`python tests/quality/elastic.py --prompts 6 --write`. Each clip is made with both, from the same noise, and what is
-different is measured: see tests/quality/windows.py for what the columns mean. The same for closed loop N with windows that
-move and with windows that stay in place. `--write` puts the tables into tests/quality/elastic.md. About 3 minutes a prompt
-on one idle thread.
+Each clip is made twice from the same noise. `elastic`: with the switch of this name off and on. `lengths`: in windows that
+are longer, or shorter and as many; what that does is why elastic windows are none of these. `open`: with closed loop N, in
+windows that move from step to step and in windows that stay in place. The columns are those of tests/quality/windows.py,
+and rows of the UNet for each frame; the third line of each three is the mean difference with its standard error. `--write`
+puts the tables into tests/quality/elastic.md. About 4 minutes a prompt on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
+import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness import SAMPLER, Host
-from windows import FIRST_SEED, Size, numbers_of, table
+from windows import FIRST_SEED, Size, numbers_of, plan_of
 
-MEASURES = ("seam", "jump", "flicker", "jerk", "kept", "warping", "dynamic")
+CONTEXT = 16
+MEASURES = ("seam", "jump", "flicker", "jerk", "kept", "warping", "dynamic", "rows")
 DOCUMENT = Path(__file__).with_suffix(".md")
 SECTION = re.compile(r"(?<=<!-- measured by tests/quality/elastic.py -->\n).*(?=<!-- end -->)", re.DOTALL)
-Pair = tuple[dict[str, Any], dict[str, Any]]
+PARTS: dict[str, list[dict[str, tuple[Any, Any]]]] = {  # what is tried, and its two values; of all else there is one
+    "elastic": [{"video_length": (n, n), "elastic": (False, True)} for n in (17, 18, 32, 65)],
+    "lengths": [
+        {"video_length": (n, n), "batch_size": (CONTEXT, b)} for n, b in ((20, 20), (24, 14), (37, 15), (48, 15))
+    ],
+    "open": [{"video_length": (n, n), "closed_loop": ("N", "N"), "schedule": ("uniform", "static")} for n in (40, 64)],
+}
+Found = dict[str, float]
 
 
 def main(argv: list[str]) -> int:
     """Measures every pair and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=6)
+    parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--lengths", type=int, nargs="*", default=[17, 20, 24, 32, 65], help="frames of clips")
-    parser.add_argument("--open", type=int, nargs="*", default=[40, 64], help="frames of clips with closed loop N")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     args = parser.parse_args(argv)
-    parts = {"elastic": list(elastic_pairs(args.lengths)), "open": list(open_pairs(args.open))}
     with tempfile.TemporaryDirectory() as data:
         Host(Path(data))
-        found = {name: [row for pair in pairs for row in rows_of(pair, args)] for name, pairs in parts.items() if pairs}
-    for rows in found.values():
-        print(table(rows, (*MEASURES, "rows")))
+        found = {name: [measured(pair, args.prompts, args.steps) for pair in PARTS[name]] for name in args.parts}
+    tables = [table(PARTS[name], pairs) for name, pairs in found.items()]
+    print("\n\n".join(tables))
     if args.write:
-        write(args, found)
+        how = f"{args.prompts} prompts, {args.steps} steps of {SAMPLER}, overlap 4, `pyramid`:"
+        section = "\n\n".join(["", how, *tables, ""])
+        DOCUMENT.write_text(SECTION.sub(lambda _: section, DOCUMENT.read_text("utf8")), "utf8")
     if args.json:
         args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0
 
 
-def elastic_pairs(lengths: Sequence[int]) -> Iterator[Pair]:
-    """Windows as asked for, and elastic ones."""
-    for frames in lengths:
-        yield {"frames": frames, "elastic": False}, {"frames": frames, "elastic": True}
-
-
-def open_pairs(lengths: Sequence[int]) -> Iterator[Pair]:
-    """Closed loop N with windows that move, and with windows that stay in place."""
-    for frames in lengths:
-        asked = {"frames": frames, "closed_loop": "N"}
-        yield {**asked, "schedule": "uniform"}, {**asked, "schedule": "static"}
-
-
-def rows_of(pair: Pair, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Of both, the means over the prompts; and the mean difference with its standard error."""
-    import numpy as np
+def measured(pair: Mapping[str, tuple[Any, Any]], prompts: int, steps: int) -> list[list[Found]]:
+    """Of both values the numbers of each prompt."""
     from train.prompts import held_out_prompts
 
-    prompts = [text for _, text in held_out_prompts(args.prompts)]
-    both = [[numbers(fields, args.steps, text, i) for i, text in enumerate(prompts)] for fields in pair]
-    rows = []
-    for fields, found in zip(pair, both, strict=True):
-        means = {name: float(np.nanmean([one[name] for one in found])) for name in found[0]}
-        rows.append({**{name: str(value) for name, value in fields.items()}, **means})
-        print(rows[-1], flush=True)
-    return rows
+    texts = [text for _, text in held_out_prompts(prompts)]
+    both = ({name: values[place] for name, values in pair.items()} for place in (0, 1))
+    found = [[numbers(fields, steps, text, place) for place, text in enumerate(texts)] for fields in both]
+    print(dict(pair), [{name: round(mean(one, name), 2) for name in MEASURES} for one in found], flush=True)
+    return found
 
 
-def numbers(fields: dict[str, Any], steps: int, prompt: str, number: int) -> dict[str, float]:
-    """One clip, measured; without a seam where there is but one window. Also the rows of the UNet a frame."""
-    asked = dict(fields)
-    size = Size(1, asked.pop("frames"), 16, steps)
+def numbers(fields: dict[str, Any], steps: int, prompt: str, number: int) -> Found:
+    """One clip, measured; a video in one window has no seam."""
+    asked = {"overlap": 4, **fields}
+    size = Size(1, asked.pop("video_length"), asked.pop("batch_size", CONTEXT), steps)
+    plan = plan_of(size, asked)
+    rows = [sum(map(len, plan.windows(step, size.frames))) for step in range(steps)]
     found = numbers_of(size, prompt, FIRST_SEED + 100 * number, asked)
-    return {**{name: found[name] for name in MEASURES}, "rows": rows_a_frame(size, asked)}
+    found["rows"] = sum(rows) / steps / size.frames
+    return {
+        name: math.nan if name == "seam" and len(plan.windows(0, size.frames)) == 1 else found[name]
+        for name in MEASURES
+    }
 
 
-def rows_a_frame(size: Size, fields: dict[str, Any]) -> float:
-    """Rows of the UNet for each frame, in the mean of all steps."""
-    from windows import plan_of
-
-    plan = plan_of(size, fields)
-    rows = [sum(map(len, plan.windows(step, size.frames))) for step in range(size.steps)]
-    return sum(rows) / len(rows) / size.frames
+def mean(found: list[Found], name: str) -> float:
+    """Of all prompts."""
+    return statistics.fmean(one[name] for one in found)
 
 
-def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
-    """Puts the tables into the document."""
-    how = f"{args.prompts} prompts, {args.steps} steps of {SAMPLER}, windows of 16 with overlap 4 asked for:"
-    tables = [table(rows, (*MEASURES, "rows")) for rows in found.values()]
-    section = "\n\n".join(["", how, *tables, ""])
-    DOCUMENT.write_text(SECTION.sub(lambda _: section, DOCUMENT.read_text("utf8")), "utf8")
+def table(pairs: list[dict[str, tuple[Any, Any]]], found: list[list[list[Found]]]) -> str:
+    """The numbers for people, as Markdown; below them the differences of all pairs together."""
+    lines = [f"| {' | '.join((*pairs[0], *MEASURES))} |", "|" + "---|" * (len(pairs[0]) + len(MEASURES))]
+    for pair, both in zip(pairs, found, strict=True):
+        for place, one in enumerate(both):
+            cells = [*(str(values[place]) for values in pair.values()), *(_shown(mean(one, name)) for name in MEASURES)]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append(_differences(str(pair["video_length"][0]), len(pair), [both]))
+    return "\n".join([*lines, _differences("all", len(pairs[0]), found)])
+
+
+def _differences(title: str, fields: int, found: list[list[list[Found]]]) -> str:
+    cells = [title, *["difference"] * (fields - 1)]
+    for name in MEASURES:
+        every = [other[name] - one[name] for both in found for one, other in zip(*both, strict=True)]
+        known = [value for value in every if not math.isnan(value)]
+        error = statistics.stdev(known) / math.sqrt(len(known)) if len(known) > 1 else math.nan
+        cells.append(f"{statistics.fmean(known):+.2f} ± {_shown(error)}" if known else "")
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
 
 
 if __name__ == "__main__":
