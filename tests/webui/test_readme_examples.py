@@ -71,7 +71,8 @@ def test_a_script_makes_its_video(here, tmp_path, place):
 
 
 @pytest.mark.parametrize(
-    ("place", "kinds", "frames"), [(0, ["MP4"], 16), (1, ["MP4"], 16), (3, ["GIF", "MP4"], 5), (4, ["MP4"], 5)]
+    ("place", "kinds", "frames"),
+    [(0, ["MP4"], 16), (1, ["MP4"], 32), (2, ["MP4"], 16), (4, ["GIF", "MP4"], 5), (5, ["MP4"], 5)],
 )
 def test_a_request_is_served(client, here, place, kinds, frames):
     reply = client.post("txt2img", json.loads(here(REQUESTS[place])))
@@ -84,9 +85,9 @@ def test_a_run_that_broke_off_goes_on(client, here, monkeypatch):
     from motion_module.webui.request import unfinished
     from motion_module.webui.sampling.record import Record
 
-    resumed = json.loads(here(REQUESTS[2]))
+    resumed = json.loads(here(REQUESTS[3]))
     (args,) = resumed["alwayson_scripts"]["AnimateDiff"]["args"]
-    first = json.loads(here(REQUESTS[2]).replace(f', "resume": "{args["resume"]}"', ""))
+    first = json.loads(here(REQUESTS[3]).replace(f', "resume": "{args["resume"]}"', ""))
     shared.opts.data["animatediff_resume_after"] = 1e-9
     with monkeypatch.context() as patch:
         patch.setattr(unfinished, "new_id", lambda: args["resume"])
