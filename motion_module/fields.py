@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motion_module import travel_values
+from motion_module import number_list, travel_values
 from motion_module.errors import ParamError, as_text
 from motion_module.paths import typed_path
 from motion_module.travel_lines import read_key
 from motion_module.wording import either, for_client, mention, number_text, value_text
 
-Kind = Literal["bool", "int", "number", "values", "choice", "choices", "text", "path", "image", "video", "held"]
+Kind = Literal[
+    "bool", "int", "number", "values", "numbers", "choice", "choices", "text", "path", "image", "video", "held"
+]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Field:
         label: the name on the panel.
         help: one short sentence for the person, which stands beside the field.
         more: what else is to be known of it, in the tooltip and in what is to be read.
-        low, high: the range of a number, inclusive; of each of `values`.
+        low, high: the range of a number, inclusive; of each of `values` and `numbers`.
         step: by how much the panel's arrows change a number.
         slider: what a slider of the panel goes from and to, with a box where more can be typed; None for a plain box.
         choices: the allowed values of `choice` and `choices`.
@@ -102,6 +104,13 @@ def values_text(field: Field) -> str:
     return f"frames with a number from {range_text(field)} each, as in {example}"
 
 
+def _texts_text(field: Field) -> str:
+    """What is allowed where a text is read, in words."""
+    if field.kind == "numbers":
+        return f"numbers from {range_text(field)}, as in {number_list.EXAMPLE}"
+    return values_text(field) if field.kind == "values" else "a text"
+
+
 def _choices_text(field: Field) -> str:
     """The choices as clients send them, and as the panel calls them."""
     names = ", ".join(str(choice) or either("''", "nothing") for choice in field.choices)
@@ -143,11 +152,24 @@ def _read_values(title: str, field: Field, value: Any) -> str:
     return str(travel or "")
 
 
+def _read_numbers(title: str, field: Field, value: Any) -> str:
+    """Several numbers, in the one way to write them; "" for none."""
+    if not isinstance(value, (list, tuple)):
+        value = _read_text(title, field, value)
+    try:
+        numbers = number_list.read(value)
+    except ParamError as error:
+        raise ParamError(f"{title} is {value_text(value)}; {error.sentence}") from None
+    if not all(field.low <= number <= field.high for number in numbers):
+        raise _refuse(title, value, _texts_text(field))
+    return number_list.written(numbers)
+
+
 def _read_text(title: str, field: Field, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _refuse(title, value, "a text" if field.kind != "values" else values_text(field))
+        raise _refuse(title, value, _texts_text(field))
     if as_text(value) != value:  # no answer could hold it, and the host repeats it
         raise _refuse(
             title, value, "a text in Unicode without lone surrogates; rename files whose names are in another encoding"
@@ -236,6 +258,7 @@ _READERS: dict[str, Callable[[str, Field, Any], Any]] = {
     "int": _read_int,
     "number": _read_number,
     "values": _read_values,
+    "numbers": _read_numbers,
     "choice": _read_choice,
     "choices": _read_choices,
     "text": _read_text,

@@ -14,6 +14,7 @@ RETURNED = ("all", "pictures")
 NO_PRESET, AUTO_PRESET = "off", "auto"
 SLERP, HOLD = "slerp", "hold"  # how prompts travel from key to key
 _OF_SOURCE = {"group": VIDEO_IN, "needs": ("video_source", "video_path")}
+_OF_STEPS = {"limits": (0, 1), "step": 0.01, "slider": (0, 1), "group": MOTION, "line": 6}
 _OF_VALUES = {
     "more": "Between these frames it goes in a straight line; with hold as the last item each value counts until the "
     "next one. Where closed loop returns the prompts to their start, it returns, too.",
@@ -244,6 +245,45 @@ class OwnParams(FamiliarParams):
         tabs=(),
         group=MEMORY,
         recorded=False,
+    )
+    pe_stretch: int = row(
+        0,
+        "int",
+        "PE stretch",
+        "How many learnt positions to spread over a longer context window, for slower motion: 16 suits most. 0: off.",
+        more="With it a context may be longer than the motion module has learnt. A module that has learnt fewer "
+        "positions spreads all of them.",
+        limits=(0, 256),
+        slider=(0, 64),
+        group=MOTION,
+        line=5,
+    )
+    effect_blocks: str = row(
+        "",
+        "numbers",
+        "Effect by level",
+        "Effect in each level of the UNet, from fine to coarse: 1, 1, 0.5, 0. Empty: 1 in all of them.",
+        more="SD1.5 has 4 levels, SDXL 3. 9 or 7 numbers say it for the way down, the middle and the way up. Effect "
+        "is multiplied by them.",
+        limits=(0, 2),
+        group=MOTION,
+        line=5,
+    )
+    motion_start: float = row(
+        0.0,
+        "number",
+        "Starting Motion Step",
+        "Where in the steps motion begins, like ControlNet's Starting Control Step: 0.2 leaves out the first 20 %.",
+        more="Until then each frame is made by itself, as a picture.",
+        **_OF_STEPS,
+    )
+    motion_end: float = row(
+        1.0,
+        "number",
+        "Ending Motion Step",
+        "Where in the steps motion ends, like ControlNet's Ending Control Step: 0.8 leaves out the last 20 %.",
+        more="After that each frame is finished by itself, as a picture.",
+        **_OF_STEPS,
     )
     elastic: bool = row(
         WINDOWS.elastic,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from motion_module import formats, travel_values
+from motion_module import formats, number_list, travel_values
 from motion_module.errors import ParamError
 from motion_module.own_params import OwnParams
+from motion_module.step_range import StepRange
 from motion_module.windows import ClosedLoop, WindowPlan, check_stride
 from motion_module.wording import mention, value_text
 
@@ -60,6 +61,30 @@ class VideoParams(OwnParams):
         travel = travel_values.read(self.denoise_travel)
         return max(travel.keys.values()) if travel else None
 
+    @property
+    def motion_steps(self) -> StepRange:
+        """In which part of the steps the motion module acts."""
+        return StepRange(self.motion_start, self.motion_end)
+
+    def effect_levels(self, levels: int) -> tuple[float, ...]:
+        """What multiplies the effect in each level of a UNet, in its own order; empty where that is 1 everywhere.
+
+        Args:
+            levels: from the full size of the picture to the smallest.
+
+        Raises:
+            ParamError: there are more or fewer numbers than the UNet has levels.
+        """
+        numbers = number_list.read(self.effect_blocks)
+        shares = number_list.of_levels(numbers, levels)
+        if numbers and not shares:
+            raise ParamError(
+                f"{mention('effect_blocks')} is {value_text(self.effect_blocks)}; for a UNet of {levels} levels "
+                f"allowed is nothing, {levels} numbers from fine to coarse, or {2 * levels + 1} for the way down, the "
+                "middle and the way up"
+            )
+        return shares if any(share != 1 for share in shares) else ()
+
     def check_frames(self, frames: int) -> None:
         """Refuse what a video of so many frames does not have.
 
@@ -94,3 +119,10 @@ class VideoParams(OwnParams):
                 f"{mention('video_start')}, which is {self.video_start}"
             )
         check_stride(self.stride, self.closed_loop)
+        if self.pe_stretch == 1:
+            raise ParamError(f"{mention('pe_stretch')} is 1; allowed is 0, which is off, or 2 and more, such as 16")
+        if self.motion_start > self.motion_end:
+            raise ParamError(
+                f"{mention('motion_start')} is {value_text(self.motion_start)}; allowed is at most "
+                f"{mention('motion_end')}, which is {value_text(self.motion_end)}"
+            )

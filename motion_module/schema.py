@@ -49,6 +49,8 @@ def _values(field: Field) -> dict[str, Any]:
         key = {"type": "array", "prefixItems": [{"type": "integer", "minimum": 0}, _number(field)], "items": False}
         keys = {"type": "array", "items": {"anyOf": [{**key, "minItems": 2}, {"const": travel_values.HOLD}]}}
         return {"anyOf": [{"type": ["string", "null"]}, keys]}
+    if field.kind == "numbers":
+        return {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": _number(field)}]}
     if field.kind == "choice":
         return {"enum": [*_choices(field), *([False, True] if field.off_on else [])]}
     if field.kind == "choices":

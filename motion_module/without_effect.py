@@ -9,6 +9,9 @@ _OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last",
 _OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "elastic")
 
 
+_OF_MOTION = ("motion_scale", "motion_scale_travel", "pe_stretch", "effect_blocks")
+
+
 def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
     """The fields that change nothing in a video while the others stay as they are.
 
@@ -24,10 +27,13 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
     if each_has_picture:
         idle.update(dict.fromkeys(_OF_FADING, "each frame has a picture of its own"))
     if params.effect == 0 and not params.effect_travel:
-        idle.update(dict.fromkeys(("motion_scale", "motion_scale_travel"), f"{mention('effect')} is 0"))
+        idle.update(dict.fromkeys(_OF_MOTION, f"{mention('effect')} is 0"))
     for number, travel in (("motion_scale", "motion_scale_travel"), ("effect", "effect_travel")):
         if getattr(params, travel):
             idle.setdefault(number, f"{mention(travel)} says it for each frame")
+    if frames is not None and min(frames, params.batch_size) <= params.pe_stretch:
+        least = min(frames, params.batch_size)
+        idle["pe_stretch"] = f"the motion module sees {least} frames at once, which are not more"
     if params.reverse and 0 not in params.reverse:
         idle["reverse"] = f"it needs {either('0', params.table()['reverse'].labels[0])}"
     if params.noise == SAME_NOISE:
@@ -60,6 +66,8 @@ def _why_not_elastic(params: VideoParams) -> str:
         return f"{mention('blend')} is overwrite"
     if params.windows.resolved_schedule != "static":
         return "the windows of this video move from step to step"
+    if params.pe_stretch:
+        return f"{mention('pe_stretch')} goes with the windows that are asked for"
     too_much = params.overlap > params.batch_size // 2
     return f"{mention('overlap')} is more than half of {mention('batch_size')}" if too_much else ""
 

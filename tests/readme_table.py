@@ -27,6 +27,7 @@ def allowed(field):
         return values_text(field)
     kinds = {"bool": "true, false", "image": "a picture", "video": "a video file", "path": "a folder"}
     kinds["held"] = "frames with pictures"
+    kinds["numbers"] = f"numbers from {range_text(field)}"
     return field.pattern_help or kinds.get(field.kind, "text")
 
 

@@ -59,6 +59,10 @@ DEFAULTS = {
     "continue_from": "",
     "resume": "",
     "preset": "off",
+    "pe_stretch": 0,
+    "effect_blocks": "",
+    "motion_start": 0.0,
+    "motion_end": 1.0,
 }
 
 
@@ -72,8 +76,9 @@ def test_the_defaults_that_clients_rely_on():
 def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
     travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
-    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "preset", "elastic"]
-    assert list(FIELDS)[-13:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+    newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "preset"]
+    newest += ["pe_stretch", "effect_blocks", "motion_start", "motion_end", "elastic"]
+    assert list(FIELDS)[-17:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,12 @@ def test_windows_are_as_long_as_somebody_says_who_names_a_length(sent, elastic):
         ({"effect_travel": "0:1.0; 16:.6"}, {"effect_travel": "0: 1, 16: 0.6"}),
         ({"cfg_travel": [[0, 7.0], [16, 4.5], "hold"]}, {"cfg_travel": "0: 7, 16: 4.5, hold"}),
         ({"travel": "Hold"}, {"travel": "hold"}),
+        ({"effect_blocks": [1, 0.5, 0, 2.0]}, {"effect_blocks": "1, 0.5, 0, 2"}),
+        ({"effect_blocks": "1;.5 0\n2."}, {"effect_blocks": "1, 0.5, 0, 2"}),
+        ({"effect_blocks": "[1, 1, 1, 1]"}, {"effect_blocks": "1, 1, 1, 1"}),
+        ({"effect_blocks": []}, {"effect_blocks": ""}),
+        ({"effect_blocks": None}, {"effect_blocks": ""}),
+        ({"pe_stretch": 16.0}, {"pe_stretch": 16}),
     ],
 )
 def test_both_generations_of_clients_are_understood(sent, read):
@@ -166,6 +177,22 @@ def test_both_generations_of_clients_are_understood(sent, read):
         ("denoise_travel", "0: 1.1"),
         ("denoise_travel", "0: 1\0"),
         ("travel", "lerp"),
+        ("pe_stretch", -1),
+        ("pe_stretch", 1),
+        ("pe_stretch", 257),
+        ("pe_stretch", True),
+        ("effect_blocks", 0.5),
+        ("effect_blocks", "1, 1, 1, 3"),
+        ("effect_blocks", "1, -1, 1, 1"),
+        ("effect_blocks", "1, x, 1, 1"),
+        ("effect_blocks", "1, nan, 1, 1"),
+        ("effect_blocks", [1, None, 1]),
+        ("effect_blocks", [1, True, 1]),
+        ("effect_blocks", [[1, 1], [1, 1]]),
+        ("effect_blocks", {"0": 1}),
+        ("motion_start", 1.1),
+        ("motion_end", -0.1),
+        ("motion_end", "1"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_field_and_value(field, value):
@@ -204,6 +231,35 @@ def test_the_trim_does_not_end_before_it_starts():
     with pytest.raises(ParamError, match="video_end is 4; allowed is 0, .* video_start, which is 5"):
         VideoParams.from_json({"enable": True, "video_start": 5, "video_end": 4})
     assert VideoParams.from_json({"enable": True, "video_start": 5, "video_end": 5}).video_end == 5
+
+
+def test_motion_does_not_end_before_it_starts():
+    with pytest.raises(ParamError, match="motion_start is 0.6; allowed is at most motion_end, which is 0.5"):
+        VideoParams.from_json({"enable": True, "motion_start": 0.6, "motion_end": 0.5})
+    assert VideoParams.from_json({"enable": True, "motion_start": 0.5, "motion_end": 0.5}).motion_start == 0.5
+
+
+@pytest.mark.parametrize(
+    ("typed", "levels", "shares"),
+    [
+        ("", 4, ()),
+        ("1, 1, 1, 1", 4, ()),
+        ("1 1 1 1 1 1 1 1 1", 4, ()),
+        ("1, 0.5, 0.2, 0", 4, (1, 0.5, 0.2, 0, 0, 0, 0.2, 0.5, 1)),
+        ("1, 0.5, 0", 3, (1, 0.5, 0, 0, 0, 0.5, 1)),
+        ("0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8", 4, (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+        ("0, 0, 0, 1, 0, 0, 0", 3, (0, 0, 0, 1, 0, 0, 0)),
+    ],
+)
+def test_the_effect_in_each_level_of_a_unet(typed, levels, shares):
+    assert VideoParams.from_json({"effect_blocks": typed}).effect_levels(levels) == shares
+
+
+@pytest.mark.parametrize("typed", ["0.5", "1, 1", "1, 1, 1", "1, 1, 1, 1, 1", "1 " * 8, "1 " * 200])
+def test_as_many_numbers_as_the_unet_has_levels(typed):
+    asked = VideoParams.from_json({"effect_blocks": typed})
+    with pytest.raises(ParamError, match="for a UNet of 4 levels allowed is nothing, 4 numbers .* or 9 for"):
+        asked.effect_levels(4)
 
 
 def test_off_is_not_checked_further():

@@ -6,6 +6,7 @@ from motion_module.params import VideoParams
 from motion_module.without_effect import idle_fields, without_effect
 from motion_module.wording import for_client
 
+OF_MOTION = {"motion_scale", "motion_scale_travel", "pe_stretch", "effect_blocks"}
 ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "elastic"}
 OF_OTHERS = {name: field.needs for name, field in VideoParams.table().items() if field.needs}
 SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "video_source": "a.mp4"}
@@ -26,12 +27,17 @@ SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "
         ({"blend": "overwrite", "schedule": "static"}, 17, {"elastic", "stride"}),
         ({"stride": 2}, 17, {"elastic"}),
         ({"overlap": 9}, 17, {"elastic"}),
+        ({"pe_stretch": 8}, 17, {"elastic"}),
         ({"schedule": "static"}, 17, {"stride"}),
         ({"schedule": "static", "closed_loop": "N"}, None, {"stride", "closed_loop"}),
         ({"schedule": "static", "closed_loop": "A"}, 17, {"stride", "closed_loop"}),
         ({"schedule": "static"}, 16, ONE_WINDOW),
         ({"same_noise": True}, 17, {"freenoise_enable"}),
-        ({"effect": 0}, 17, {"motion_scale", "motion_scale_travel"}),
+        ({"effect": 0}, 17, OF_MOTION),
+        ({"pe_stretch": 12}, 17, set()),
+        ({"pe_stretch": 16}, 17, {"pe_stretch"}),
+        ({"pe_stretch": 16}, None, set()),
+        ({"pe_stretch": 12}, 12, ONE_WINDOW | {"pe_stretch"}),
         ({"effect": 0, "effect_travel": "0: 0, 8: 1"}, 17, {"effect"}),
         ({"motion_scale_travel": "0: 1, 8: 2"}, 17, {"motion_scale"}),
         ({"reverse": [1, 2]}, 17, {"reverse"}),

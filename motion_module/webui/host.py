@@ -26,6 +26,7 @@ from motion_module.core.denoising.row_order import Announced
 from motion_module.core.denoising.schedule import lent_schedule, put_schedule_right
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.lent_weights import on_device
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.norm import norms_named
 from motion_module.core.module.placement import mounted
@@ -89,13 +90,10 @@ class A1111:
         """Of the model that is loaded; `shared.sd_model` would load one."""
         put_schedule_right(sd_models.model_data.sd_model, _SCHEDULE)
 
-    @contextmanager
-    def in_memory(self, model: MotionModel) -> Iterator[MotionModel]:
-        """The host's device, which --use-cpu decides, too."""
-        try:
-            yield model.to(devices.device)
-        finally:
-            model.to("cpu")
+    def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
+        """The host's device, which --use-cpu decides, too. With --lowvram each block of the UNet is moved
+        there before it is called, and back before the next one, with what is in it; --medvram a whole UNet, once."""
+        return on_device(model, None if shared.cmd_opts.lowvram else devices.device)
 
     def lora_loads(self, wrap: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """It loads networks of all kinds by this function."""

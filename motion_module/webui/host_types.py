@@ -155,6 +155,8 @@ class DenoiserCall(Protocol):
     x: Tensor
     text_cond: Any
     text_uncond: Any
+    sampling_step: int
+    total_sampling_steps: int
     denoiser: Denoiser
 
 

@@ -28,6 +28,8 @@ OWN = {  # values that go together in one run; other fields get one that their k
     "every_nth": 3,
     "request_id": "mine_7",
     "reverse": ["Add Reverse Frame", "Remove tail"],
+    "pe_stretch": 3,
+    "motion_end": 0.9,
 }
 
 
@@ -68,6 +70,8 @@ def value_for(name, field, folder):
         return not default
     if field.kind == "values":
         return "0: 1\n2: 1\nhold"
+    if field.kind == "numbers":
+        return "1, 0.5, 0.5, 0"
     if field.kind in ("int", "number"):
         return min(field.high, default + field.step)
     if field.kind == "choice":

@@ -12,7 +12,7 @@ from motion_module.core.denoising.slerp import slerp
 from motion_module.core.denoising.sliding import SlidingModel
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.sparsectrl import MotionModuleType, MotionWrapper
-from motion_module.errors import HostError
+from motion_module.errors import HostError, ParamError
 from motion_module.travel import Travel
 from motion_module.webui.controlnet.hints import handed_out
 from motion_module.windows import WindowPlan
@@ -243,6 +243,26 @@ def test_sparsectrl_learns_how_many_frames_a_call_has():
     see([param], model, "windows", per_call=3)
     assert {rows % frames for rows, frames in told} == {0} and {frames for _, frames in told} == {4}
     assert [layer.call for layer in layers] == own and {call.frames for call in own} == {1}
+
+
+def test_sparsectrl_spreads_its_positions_as_the_motion_module_does():
+    """It has learnt 8, and the window has 11 frames."""
+    wrapper = made_wrapper()
+    layer = wrapper.down_blocks[0].motion_modules[0]
+    x = torch.randn(FRAMES, 32, 2, 2)
+
+    def through(**stretch):
+        param = Param(hint(False), model=torch.nn.ModuleList([wrapper]))
+        p = SimpleNamespace(batch_size=FRAMES, is_hr_pass=False)
+        with handed_out(p, [param], {}, **stretch) as around, torch.no_grad():
+            model = SlidingModel(lambda *call: layer(x), CallFrames(), FRAMES, WindowPlan(context=16), True, around)
+            return model(torch.zeros(FRAMES, 1, 8, 8), torch.zeros(FRAMES), torch.zeros(FRAMES, 2, 3))
+
+    with pytest.raises(ParamError, match="has learnt 8 frames at a time, .* or pe_stretch to 8"):
+        through()
+    assert not torch.equal(through(pe_stretch=8), through(pe_stretch=4))
+    with pytest.raises(ParamError, match="has learnt 8 frames at a time"):
+        through()
 
 
 def made_wrapper(widths=(32, 64, 64, 64), frames=8):

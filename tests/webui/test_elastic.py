@@ -75,6 +75,7 @@ def test_the_unet_gets_no_more_rows_than_the_windows_have(pocket, monkeypatch):
         ("v2", {"video_length": 32, "closed_loop": "A"}, 16, 15),
         ("v1", {"video_length": 50, "batch_size": 24, "overlap": 0, "elastic": True}, 24, 15),
         ("v2", {"video_length": 50, "batch_size": 24, "overlap": 0, "elastic": True}, 25, 10),
+        ("v2", {"video_length": 18, "pe_stretch": 8}, 16, 10),
         ("v2", {"video_length": 0}, 16, 5),
     ],
 )

@@ -110,8 +110,14 @@ FIELDS = [
     ),
     of_field("cfg_travel", [[0, 7], [8, 31]], "allowed at frame 8 is a number from 1 to 30"),
     *(of_field("travel", value, "one of slerp, hold") for value in ("lerp", None)),
+    *(of_field("pe_stretch", value, f"{WHOLE} 0 to 256") for value in (-1, 257, "16", 2.5, True)),
+    *(of_field("effect_blocks", value, "numbers from 0 to 2, as in 1, 1, 0.5, 0") for value in (0.5, [3, 1, 1, 1])),
+    *(of_field("effect_blocks", value, "is no number") for value in ([1, "x", 1, 1], [True], [[1]], [None])),
+    *(of_field("motion_start", value, f"{NUMBER} 0 to 1") for value in (-0.1, "0.5", None)),
+    *(of_field("motion_end", value, f"{NUMBER} 0 to 1") for value in (1.1, math.nan)),
 ]
 VALUES = [
+    Case("one position", ("pe_stretch is 1; allowed is 0, which is off, or 2 and more",), {"pe_stretch": 1}),
     Case(
         "a value beyond the end",
         ("cfg_travel is '0: 7, 16: 4'; frame 16 is beyond the last frame, 15",),
@@ -141,6 +147,27 @@ VALUES = [
         "a value out of range",
         ("effect_travel is '0: 1, 8: 3'; allowed at frame 8 is a number from 0 to 2",),
         {"effect_travel": "0: 1, 8: 3"},
+    ),
+    Case(
+        "too few levels",
+        ("effect_blocks is '1, 0.5, 0'; for a UNet of 4 levels allowed is nothing, 4 numbers", "or 9 for the way down"),
+        {"effect_blocks": [1, 0.5, 0]},
+    ),
+    Case(
+        "a word among numbers",
+        ("effect_blocks is '1, 1, low, 0'; 'low' is no number; numbers are written as in 1, 1, 0.5, 0",),
+        {"effect_blocks": "1, 1, low, 0"},
+    ),
+    Case("endless numbers", ("effect_blocks", "for a UNet of 4 levels"), {"effect_blocks": "1 " * 20_000}),
+    Case(
+        "a context beyond what is learnt",
+        ("batch_size is 40; mm_tiny", "or set pe_stretch"),
+        {"batch_size": 40, "video_length": 40},
+    ),
+    Case(
+        "motion that ends first",
+        ("motion_start is 0.9", "motion_end, which is 0.5"),
+        {"motion_start": 0.9, "motion_end": 0.5},
     ),
     Case("hold in the middle", ("cfg_travel", "hold is not the last item"), {"cfg_travel": "0: 7, hold, 8: 4"}),
     Case(

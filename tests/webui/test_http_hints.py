@@ -133,6 +133,32 @@ def test_a_part_names_what_was_changed_in_it(panel):
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"effect_blocks": "1, 1"}, "Effect by level is '1, 1'; for a UNet of 4 levels allowed is nothing, 4 numbers"),
+        ({"effect_blocks": "1, x"}, "Effect by level is '1, x'; 'x' is no number"),
+        ({"batch_size": 40, "video_length": 40}, "set it to 24 or less, or set PE stretch, which spreads what it has"),
+        ({"pe_stretch": 1}, "PE stretch is 1; allowed is 0, which is off, or 2 and more, such as 16."),
+        (
+            {"motion_start": 0.5, "motion_end": 0.2},
+            "Starting Motion Step is 0.5; allowed is at most Ending Motion Step",
+        ),
+        (
+            {"motion_start": 1.0},
+            "steps lies between Starting Motion Step and Ending Motion Step: each frame is made by",
+        ),
+        ({"pe_stretch": 16, "video_length": 16}, "PE stretch has no effect: the motion module sees 16 frames at once"),
+    ],
+)
+def test_what_is_said_of_motion_in_parts(panel, fields, said):
+    name, value = next(iter(fields.items()))
+    line = panel.change(name, value, **{"enable": True, "model": "mm_tiny_v1.safetensors", **fields})
+    assert said in text(line)
+    refused = "no effect" not in said and "lies between" not in said
+    assert ("animatediff-refused" in line) == refused
+
+
 def test_the_plan_stands_there_before_the_run(panel):
     steps = {"txt2img": 20, "img2img": 16}[panel.tab]  # of which img2img does the part that the denoising strength says
     one = plan(panel.change("video_length", 16, enable=True, fps=10))

@@ -56,6 +56,25 @@ def test_hotshot_was_trained_on_eight_frames(pocket, frames, context, said):
 
 
 @pytest.mark.parametrize(
+    ("positions", "frames", "said"),
+    [
+        (8, 16, ""),
+        (6, 16, ""),
+        (16, 16, "was trained on 8 frames at once, and sees 16"),
+        (24, 25, "was trained on 8 frames at once, and sees 25"),
+        (25, 26, "pe_stretch is 25, but module.safetensors has learnt 24 positions; all are spread."),
+        (256, 40, "pe_stretch is 256, but module.safetensors has learnt 24 positions; all are spread."),
+        (25, 24, "was trained on 8 frames at once, and sees 24"),
+    ],
+)
+def test_what_a_stretch_means_for_a_module(pocket, positions, frames, said):
+    spec = ModuleSpec(HOTSHOT, WIDTHS, 24)
+    notes = notes_of(spec, video_length=frames, batch_size=frames, pe_stretch=positions)
+    assert said in " ".join(notes) and bool(said) == bool(notes)
+    assert any("positions" in note for note in notes) == ("positions" in said)
+
+
+@pytest.mark.parametrize(
     ("name", "kind", "steps", "tab", "said"),
     [
         (

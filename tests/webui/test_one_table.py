@@ -46,8 +46,10 @@ def other(name, field):
     values["held"] = "3: /mine.png"
     if field.kind == "values":
         return "0: 1, 2: 1, hold"
+    if field.kind == "numbers":
+        return "1, 0.5, 0.5, 0"
     if field.kind in ("int", "number"):
-        return min(field.high, default + field.step)
+        return default + (field.step if default < field.high else -field.step)
     if field.kind == "choices":
         return [choice for choice in field.choices if choice not in default][:1]
     return next((choice for choice in field.choices if choice != default), values.get(field.kind))

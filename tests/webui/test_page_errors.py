@@ -34,6 +34,7 @@ def refused_by(field):
         "text": ["no such thing", LONG] if not field.pattern else ["a b", LONG],
         "path": ["/no/such/folder", LONG],
         "values": ["much", "0: 99", "99: 1"],
+        "numbers": ["much", "1, 1, 1, 9", "1, 1"],
         "held": ["8", "8: nothing", "1: /no/such.png"],
         "image": [NO_PICTURE, "nothing"],
         "video": [GONE, "/no/such/film.mp4"],

@@ -67,17 +67,19 @@ def test_a_prompt_of_another_length_on_the_way(pocket, field, long):
 def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     """InstructPix2Pix has two unconds for each frame; taken for prompts joined by AND, frames would be mixed up."""
     from modules import shared
-    from motion_module.webui.sampling.loan import Loan
+    from motion_module.core.module.call_frames import CallFrames
+    from motion_module.params import VideoParams
+    from motion_module.webui.sampling.loan import Borrower, Loan
 
-    told = []
-    borrower = SimpleNamespace(frames=4, options=SimpleNamespace(context=16), mixes=lambda hires: (None, None))
-    loan = Loan(borrower)
+    told, at = [], {"sampling_step": 0, "total_sampling_steps": 1}
+    loan = Loan(Borrower(VideoParams(), None, 4, CallFrames(), lambda hires: (None, None)))
     loan._sliding = SimpleNamespace(begin=lambda step, parts, layout_of: told.append(parts))
     text = shared.sd_model.cond_stage_model_empty_prompt
     for rows, prompts in ((8, 4), (12, 4), (12, 8)):
         cond, uncond = text.repeat(prompts, 1, 1), text.repeat(4, 1, 1)
         denoiser = SimpleNamespace(p=None, step=0, steps=1, total_steps=1)
-        called = SimpleNamespace(x=torch.zeros(rows, 4, 2, 2), text_cond=cond, text_uncond=uncond, denoiser=denoiser)
+        x = torch.zeros(rows, 4, 2, 2)
+        called = SimpleNamespace(x=x, text_cond=cond, text_uncond=uncond, denoiser=denoiser, **at)
         loan.around_callbacks(lambda params: None)(called)
     assert told == [1, 1, 2]
 

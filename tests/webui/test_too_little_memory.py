@@ -99,9 +99,9 @@ def texts(patch, error=CUDA):
 
 
 def moving_to_the_device(patch, error=CUDA):
-    from motion_module.core.module.model import MotionModel
+    from motion_module.webui import host
 
-    patch.setattr(MotionModel, "to", failing := Failing(MotionModel.to, 1, error))
+    patch.setattr(host, "on_device", failing := Failing(host.on_device, 1, error))
     return failing
 
 

@@ -155,6 +155,21 @@ def test_a_value_that_cannot_travel_is_a_sentence(axes):
         cell_of(make(animatediff=video()), axes, effect_travel="0: 1, 9: 0.5")
 
 
+def test_numbers_of_levels_stand_in_quotes_too(plot, axes):
+    from modules.xyz_runs import words_of
+    from motion_module.errors import SaidError
+
+    typed = words_of('"1, 1, 0.5, 0", "", "0;1;1;1"')
+    assert [axes["effect_blocks"].type(word) for word in typed] == ["1, 1, 0.5, 0", "", "0, 1, 1, 1"]
+    with pytest.raises(SaidError, match="^Effect by level is '1, 3'; allowed is numbers from 0 to 2"):
+        axes["effect_blocks"].type("1, 3")
+    assert (axes["pe_stretch"].type, axes["motion_start"].type, axes["motion_end"].type) == (int, float, float)
+    levels = "1, 0, 0, 0"
+    cell = cell_of(make(animatediff=video(format=["Frame"])), axes, effect_blocks=levels, motion_end=0.0)
+    assert np.array_equal(array(cell.images), frames(fields={"effect_blocks": levels, "motion_end": 0.0}))
+    assert 'effect_blocks: "1, 0, 0, 0", motion_end: 0' in cell.infotexts[0].replace("\\", "")
+
+
 def test_an_axis_without_a_video_is_refused(axes):
     from motion_module.errors import ParamError
 

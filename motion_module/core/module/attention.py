@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch.nn import functional
 from motion_module.core.module.call_frames import Factor, times
 from motion_module.core.module.devices import tried
 from motion_module.errors import ParamError
+from motion_module.patching import replaced
 from motion_module.wording import mention
 
 MAX_BATCH_HEADS = 65_535  # a CUDA grid's second and third dimension end here, and kernels put batch*heads there
@@ -30,22 +33,59 @@ def sinusoid(frames: int, width: int) -> Tensor:
 
 
 class Positions(nn.Module):
-    """Adds the stored positions of the frames to `(..., f, c)`."""
+    """Adds the stored positions of the frames to `(..., f, c)`.
+
+    Attributes:
+        pe: `(1, positions, c)`.
+        stretch: so many of them are spread over the frames where these are more; 0 for none.
+    """
 
     pe: Tensor
 
     def __init__(self, frames: int, width: int) -> None:
         super().__init__()
+        self.stretch = 0
         self.register_buffer("pe", sinusoid(frames, width))
 
     def forward(self, x: Tensor) -> Tensor:
         frames, learnt = x.shape[-2], self.pe.shape[1]
+        if self.stretch and frames > min(self.stretch, learnt):
+            return x + stretched(self.pe[0, : self.stretch], frames).to(x.dtype)
         if frames > learnt:
             raise ParamError(
                 f"This motion module has learnt {learnt} frames at a time, but the context window has {frames}: "
-                f"set {mention('batch_size')} to {learnt} or less"
+                f"set {mention('batch_size')} to {learnt} or less, or {mention('pe_stretch')} to {learnt}"
             )
         return x + self.pe[0, :frames].to(x.dtype)
+
+
+def stretched(positions: Tensor, frames: int) -> Tensor:
+    """Positions for more frames than there are positions: the first and the last stay, straight lines between.
+
+    Position Interpolation (Chen et al., 2306.15595) for a learnt table.
+
+    Args:
+        positions: `(p, c)`, at least two of them, or one for all frames.
+        frames: f, more than p.
+
+    Returns:
+        `(f, c)`, calculated in float32 at least and rounded once, to the dtype of the positions.
+    """
+    exact, last = positions.to(torch.promote_types(positions.dtype, torch.float32)), len(positions) - 1
+    place = torch.arange(frames, device=positions.device) * last  # in parts of frames - 1, so that no place is rounded
+    left = place.div(frames - 1, rounding_mode="floor").clamp(max=max(0, last - 1))
+    share = (place - left * (frames - 1)).to(exact.dtype) / (frames - 1)
+    return torch.lerp(exact[left], exact[(left + 1).clamp(max=last)], share[:, None]).to(positions.dtype)
+
+
+@contextmanager
+def stretching(layers: Iterable[nn.Module], positions: int) -> Iterator[None]:
+    """Inside the block these layers spread so many of their positions over longer windows; 0 changes nothing."""
+    with ExitStack() as stack:
+        for part in (part for layer in layers for part in layer.modules()) if positions else ():
+            if isinstance(part, Positions):
+                stack.enter_context(replaced(part, "stretch", positions))
+        yield
 
 
 class TemporalAttention(nn.Module):

@@ -24,6 +24,7 @@ class CallFrames:
         motion_scale: multiplies q.k of the temporal attention (more or less motion).
         effect: multiplies what a motion module adds to its input; 0 = still pictures.
         motion_scales, effects: the same for each frame of the whole video, in their place; empty where all are alike.
+        levels: multiply the effect in each level of the UNet, as `MotionModel.levels` has them; empty where all are 1.
         weights: of LoRA that count differently in different frames, by name, for each frame of the whole video.
     """
 
@@ -33,6 +34,8 @@ class CallFrames:
     motion_scales: Sequence[float] = ()
     effects: Sequence[float] = ()
     weights: dict[str, Sequence[float]] = field(default_factory=dict)
+    levels: Sequence[float] = ()
+    _resting: bool = field(default=False, init=False)
     _shown: Sequence[int] = field(default=(), init=False)
     _factors: dict[tuple[str, int, torch.device, torch.dtype], Tensor] = field(default_factory=dict, init=False)
     _at: tuple[int, slice] = field(default=(0, slice(None)), init=False, repr=False)
@@ -41,6 +44,15 @@ class CallFrames:
     def travels(self) -> bool:
         """Whether the layers must know which frame of the video each row shows."""
         return bool(self.motion_scales or self.effects or self.weights)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the UNet is to do without the motion module in this step: its own norms, and no layers."""
+        return self._resting
+
+    def rest(self, resting: bool) -> None:
+        """Say for the steps from now on whether the motion module is `resting`."""
+        self._resting = resting
 
     @contextmanager
     def running(self, frames: int, shown: Sequence[int] = ()) -> Iterator[None]:
@@ -75,9 +87,18 @@ class CallFrames:
             return self.motion_scale
         return self._factor("motion scale", self.motion_scales, x.shape[0], x)
 
-    def effect_of(self, x: Tensor) -> Factor:
-        """That of the rows `x: (b f) c h w`; raises HostError as `copies`, and where nobody knows their frames."""
-        return self._factor("effect", self.effects, x.shape[0], x) if self.effects else self.effect
+    def effect_of(self, x: Tensor, level: int | None = None) -> Factor:
+        """That of the rows `x: (b f) c h w` in a level of the UNet, None for one that nobody knows.
+
+        Raises:
+            HostError: as `copies`, and where nobody knows the frames of the rows.
+        """
+        share = self.levels[level] if self.levels and level is not None else 1.0
+        if not self.effects or not share:
+            return self.effect * share
+        if share == 1:
+            return self._factor("effect", self.effects, x.shape[0], x)
+        return self._factor(f"effect, {share} of it", [effect * share for effect in self.effects], x.shape[0], x)
 
     @contextmanager
     def lora(self, name: str, weights: Sequence[float]) -> Iterator[None]:

@@ -73,9 +73,9 @@ class TemporalTransformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([TransformerBlock(width, spec) for _ in range(spec.depth)])
         self.proj_out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, call: CallFrames) -> Tensor:
+    def forward(self, x: Tensor, call: CallFrames, level: int | None = None) -> Tensor:
         """Raises HostError where the rows do not fit the call, ParamError for more frames than were learnt."""
-        copies, effect, scale = call.copies(x.shape[0]), call.effect_of(x), call.motion_scale_of(x)
+        copies, effect, scale = call.copies(x.shape[0]), call.effect_of(x, level), call.motion_scale_of(x)
         if not isinstance(effect, Tensor) and not effect:
             return x
         out = self.norm(_in_weights_dtype(x, self.norm.weight)).to(x.dtype).contiguous()
@@ -98,17 +98,23 @@ class TemporalTransformer(nn.Module):
 
 
 class MotionModule(nn.Module):
-    """One layer as the UNet calls it, `layer(x)`; `call` is shared by all layers in a UNet."""
+    """One layer as the UNet calls it, `layer(x)`; `call` is shared by all layers in a UNet.
+
+    Attributes:
+        width: channels.
+        level: of the UNet, as `MotionModel.levels` counts them; None where nobody knows.
+    """
 
     def __init__(self, width: int, spec: ModuleSpec) -> None:
         super().__init__()
         self.width = width
+        self.level: int | None = None
         self.call = CallFrames()
         self.temporal_transformer = TemporalTransformer(width, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x: (b f) c h w`, the frames of a copy one behind the other."""
-        return self.temporal_transformer(x, self.call)
+        return self.temporal_transformer(x, self.call, self.level)
 
 
 class LentLayer(MotionModule):
@@ -119,11 +125,13 @@ class LentLayer(MotionModule):
     Args:
         layer: whose weights it shares.
         call: what the layer must know about each call of the UNet.
+        level: of the UNet.
     """
 
-    def __init__(self, layer: MotionModule, call: CallFrames) -> None:
+    def __init__(self, layer: MotionModule, call: CallFrames, level: int | None = None) -> None:
         nn.Module.__init__(self)  # no weights of its own
         self.width = layer.width
+        self.level = level
         self.lend(layer, call)
 
     @property
@@ -143,8 +151,8 @@ class LentLayer(MotionModule):
         self._modules["temporal_transformer"] = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x: (b f) c h w`, the frames of a copy one behind the other; x itself when it is given back."""
-        return x if self.empty else super().forward(x)
+        """`x: (b f) c h w`, the frames of a copy one behind the other; x itself while it rests or is given back."""
+        return x if self.empty or self.call.resting else super().forward(x)
 
 
 def _blocks(x: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:

@@ -57,6 +57,10 @@ class MotionModel(nn.Module):
         """The layer for the UNet's middle, if the kind has one."""
         return _layers_in(self.mid_block) if self.spec.has_mid else []
 
+    def levels(self) -> list[list[MotionModule]]:
+        """The layers for each level of the UNet, in its own order: on the way down, in the middle, on the way up."""
+        return [*self.down_levels(), self.middle(), *self.up_levels()]
+
     def layers(self) -> list[MotionModule]:
         """Every layer that goes into the UNet."""
         return _layers_in(self)

@@ -29,6 +29,8 @@ def norms_over_frames(norms: Iterable[nn.Module], call: CallFrames) -> Iterator[
 
 def _over_frames(call: CallFrames, per_frame: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
+        if call.resting:
+            return per_frame(x)
         copies = call.copies(x.shape[0])
         together = rearrange(x, "(b f) c h w -> b c f h w", b=copies)
         return rearrange(per_frame(together), "b c f h w -> (b f) c h w")

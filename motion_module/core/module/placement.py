@@ -40,19 +40,21 @@ def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterab
     """
     _drop_empty(unet)
     slots = layer_slots(unet, model)
+    level_of = {layer: level for level, layers in enumerate(model.levels()) for layer in layers}
     with ExitStack() as stack:
         for block, index, layer in slots:
-            stack.enter_context(inserted(block, index, stack.enter_context(_lent(layer, call))))
+            lent = stack.enter_context(_lent(layer, call, level_of[layer]))
+            stack.enter_context(inserted(block, index, lent))
         if model.spec.kind.groupnorm_over_frames:
             stack.enter_context(norms_over_frames(norms, call))
         yield
 
 
 @contextmanager
-def _lent(layer: MotionModule, call: CallFrames) -> Iterator[LentLayer]:
+def _lent(layer: MotionModule, call: CallFrames, level: int) -> Iterator[LentLayer]:
     """What stands for a layer in the UNet: the last one, if somebody has kept it, and may put it back in this loan."""
     last = _LENT[layer]() if layer in _LENT else None
-    lent = last if last is not None and last.empty else LentLayer(layer, call)
+    lent = last if last is not None and last.empty else LentLayer(layer, call, level)
     lent.lend(layer, call)
     _LENT[layer] = weakref.ref(lent)
     try:

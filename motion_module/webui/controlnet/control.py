@@ -137,8 +137,9 @@ class Control:
         if not self._units:
             yield nothing_around
             return
-        travels = self._travels(frames)
-        with handed_out(self._p, self._params_of_units(), travels, self._weights(frames, travels)) as around:
+        travels, stretch = self._travels(frames), self._params.pe_stretch
+        weights = self._weights(frames, travels)
+        with handed_out(self._p, self._params_of_units(), travels, weights, stretch) as around:
             yield around
 
     @property

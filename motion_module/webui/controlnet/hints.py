@@ -25,7 +25,9 @@ from modules import devices
 from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
+from motion_module.core.module.attention import stretching
 from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.sparsectrl import temporal_layers
 from motion_module.patching import changing, replaced
 from motion_module.travel import Travel
@@ -46,6 +48,7 @@ def handed_out(
     control_params: Sequence[Any],
     travels: Mapping[int, Travel | None],
     weights: Mapping[int, Sequence[float]] = MappingProxyType({}),
+    pe_stretch: int = 0,
 ) -> Iterator[AroundCall]:
     """For the length of one `p.sample`: hand out what ControlNet holds, call by call, and put it all back.
 
@@ -54,6 +57,7 @@ def handed_out(
         control_params: ControlNet's, one for each unit.
         travels: index of a unit with several pictures -> from keyframe to keyframe, None where each frame has one.
         weights: index of a unit -> what its part in each frame is multiplied by; nothing for 1 everywhere.
+        pe_stretch: so many positions of SparseCtrl's layers are spread over longer windows; 0 for none.
 
     Yields:
         What goes around each call of the model.
@@ -74,12 +78,19 @@ def handed_out(
     with ExitStack() as stack:
         for index, param in enumerate(control_params):
             lent += _lent_by(p, param, index in travels, travels.get(index), stack)
-            if index in weights:
-                lent.append(RowWeights(param, weights[index], stack))
+            lent += [RowWeights(param, weights[index], stack)] if index in weights else []
             if isinstance(param.control_model, torch.nn.Module):
-                for layer in temporal_layers(param.control_model):  # SparseCtrl's
-                    stack.enter_context(replaced(layer, "call", call_frames))
+                stack.enter_context(_told(temporal_layers(param.control_model), call_frames, pe_stretch))
         yield around
+
+
+@contextmanager
+def _told(layers: Sequence[MotionModule], call_frames: CallFrames, pe_stretch: int) -> Iterator[None]:
+    """SparseCtrl's layers know how many frames a call has, and spread their positions as the motion module does."""
+    with stretching(layers, pe_stretch), ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced(layer, "call", call_frames))
+        yield
 
 
 def _lent_by(p: Processing, param: Any, several: bool, travel: Travel | None, loan: ExitStack) -> list[Lent]:

@@ -84,6 +84,7 @@ _WIDGETS: dict[str, Callable[[Field, dict[str, Any]], Any]] = {
     "int": _number,
     "number": _number,
     "values": _values,
+    "numbers": _values,
     "choice": _choice,
     "choices": _choices,
     "text": _text,

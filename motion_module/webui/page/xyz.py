@@ -80,7 +80,9 @@ def _options(kind: Any) -> list[Any]:
 
 
 def _is_compared(name: str, field: Field) -> bool:
-    return field.recorded and (name == "model" or field.kind in ("bool", "int", "number", "values", "choice"))
+    return field.recorded and (
+        name == "model" or field.kind in ("bool", "int", "number", "values", "numbers", "choice")
+    )
 
 
 def _choices(name: str, field: Field) -> Callable[[], list[str]] | None:

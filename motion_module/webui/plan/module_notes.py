@@ -18,18 +18,26 @@ def module_notes(module: ModuleFile, request: Request) -> Iterator[str]:
         request: what is asked for.
     """
     yield from _of_context(module, request)
+    yield from _of_stretch(module, request)
     yield from [*_of_steps(module, request)] or _of_guidance(module, request)
 
 
 def _of_context(module: ModuleFile, request: Request) -> Iterator[str]:
     trained_on, asked = module.spec.kind.trained_on, request.params.batch_size
     context = min(request.frames or asked, asked)
-    if trained_on is not None and context != trained_on:
+    if trained_on is not None and context != trained_on and not 0 < request.params.pe_stretch <= trained_on:
         field = "video_length" if context < asked else "batch_size"
         yield (
             f"{module.name} ({module.spec.kind.name}) was trained on {trained_on} frames at once, and sees {context} "
             f"in this video; set {mention(field)} to {trained_on} for what it has learnt."
         )
+
+
+def _of_stretch(module: ModuleFile, request: Request) -> Iterator[str]:
+    asked, learnt = request.params.pe_stretch, module.spec.frames
+    context = min(request.frames or request.params.batch_size, request.params.batch_size)
+    if learnt < asked and learnt < context:
+        yield f"{mention('pe_stretch')} is {asked}, but {module.name} has learnt {learnt} positions; all are spread."
 
 
 def _of_steps(module: ModuleFile, request: Request) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Plan:
         messages: sentences for the person, besides those of the request.
 
     Raises:
-        ParamError: the motion module sees fewer frames at once than it is to.
+        ParamError: the motion module sees fewer frames at once than it is to, or is for a UNet of other levels.
     """
 
     request: Request
@@ -53,8 +53,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         context, learnt = self.request.params.batch_size, self.module.spec.frames
-        if min(self.request.frames, context) > learnt:
-            raise ParamError(f"{mention('batch_size')} is {context}; {self.module.name} sees {learnt} frames at most")
+        if min(self.request.frames, context) > learnt and not self.request.params.pe_stretch:
+            raise ParamError(
+                f"{mention('batch_size')} is {context}; {self.module.name} sees {learnt} frames at most: set it to "
+                f"{learnt} or less, or set {mention('pe_stretch')}, which spreads what it has learnt over more frames"
+            )
+        self.request.params.effect_levels(len(self.module.spec.widths))
 
     @classmethod
     def foreseen(
@@ -78,8 +82,9 @@ class Plan:
     @property
     def windows(self) -> WindowPlan:
         """How the video is cut into windows; as it is asked for where nobody knows yet how many frames there are."""
-        asked, spec = self.request.params.windows, self.module.spec
-        if spec.kind.trained_on is not None:  # such a module is at its best with that very number
+        params, spec = self.request.params, self.module.spec
+        asked = params.windows
+        if spec.kind.trained_on is not None or params.pe_stretch:  # which go with the number that is asked for
             return asked
         return fitted(asked, self.request.frames, spec.frames, self.request.facts.before)
 

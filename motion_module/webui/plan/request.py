@@ -135,6 +135,12 @@ def _messages(params: VideoParams, facts: Facts, frames: int, source: Source | N
         idle["denoise_travel"] = "txt2img starts from noise alone"
     if params.travel == HOLD and not prompts.any_travels(facts.read):
         idle["travel"] = "no prompt travels"
+    if params.enable and not any(map(params.motion_steps.count, facts.steps)):
+        steps = " + ".join(map(str, facts.steps))
+        yield (
+            f"None of the {steps} steps lies between {mention('motion_start')} and {mention('motion_end')}: "
+            "each frame is made by itself."
+        )
     for name, why in idle.items():
         yield f"{mention(name)} has no effect: {why}."
     if facts.starts_from and facts.pictures and not facts.lacks_picture:

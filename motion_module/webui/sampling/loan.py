@@ -75,6 +75,7 @@ class Borrower:
             effect=params.effect,
             motion_scales=params.values_of("motion_scale_travel", frames),
             effects=params.values_of("effect_travel", frames),
+            levels=params.effect_levels(len(model.spec.widths)),
         )
         return cls(params, model, frames, call, mixes, options, together)
 
@@ -188,6 +189,10 @@ class Loan:
         """Whether the video is cut into windows."""
         return self._borrower.frames > self._borrower.options.context
 
+    def _acts(self, params: DenoiserCall) -> bool:
+        """Whether the motion module acts in this call, by the same two numbers that ControlNet goes by."""
+        return self._borrower.params.motion_steps.holds(params.sampling_step, params.total_sampling_steps)
+
     def _travel(self, params: DenoiserCall, parts: int) -> None:
         """Give every frame its own condition."""
         way, negative_way = self._borrower.mixes(getattr(params.denoiser.p, "is_hr_pass", False))
@@ -206,6 +211,7 @@ class Loan:
         if self._long:
             cond, uncond = waiting(cond), waiting(uncond)
         assign(params, text_cond=cond, text_uncond=uncond)
+        self._borrower.call.rest(not self._acts(params))
         self._step = step_of(params.denoiser)
         self._progress = progress_of(params.denoiser.p)
         self._progress.step(params.denoiser.step, calls_of(params.denoiser))

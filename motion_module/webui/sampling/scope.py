@@ -9,6 +9,7 @@ from typing import Any
 from modules import sd_unet, shared
 from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
+from motion_module.core.module.attention import stretching
 from motion_module.errors import UserError
 from motion_module.patching import put_right_options
 from motion_module.settings import AS_TRAINED
@@ -51,7 +52,7 @@ def around_sample(
     with (
         networks.sampling(b.call),  # LoRA change the motion module's layers
         hints as around,  # each model call sees what ControlNet holds for its frames
-        host.in_memory(b.model),
+        _in_memory(b),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
         loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
@@ -67,6 +68,13 @@ def around_sample(
         progress_of(p).sampling(p.iteration, from_noise=from_noise),
         noted,
     ):
+        yield
+
+
+@contextmanager
+def _in_memory(b: Borrower) -> Iterator[None]:
+    """The motion module on the host's device, with its positions spread over more frames where that is asked for."""
+    with host.in_memory(b.model), stretching(b.model.layers(), b.params.pe_stretch):
         yield
 
 
