@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,7 +49,7 @@ class FieldTable:
         for name in fields:
             if name not in table:
                 raise ParamError(_unknown_field(str(name), table))
-        params = cls(**{name: read_value(name, table[name], value) for name, value in fields.items()})
+        params = cls(**{name: read_value(name, table[name], value) for name, value in cls.completed(fields).items()})
         params.check()
         return params
 
@@ -62,6 +62,17 @@ class FieldTable:
     def default_of(cls, name: str) -> Any:
         """The default of a field, as a new object where it is a list."""
         return getattr(cls(), name)
+
+    @classmethod
+    def left_out(cls, name: str, named: Collection[str]) -> Any:
+        """What a field has that somebody leaves out who names others: its default, or off; see `Field.off_beside`."""
+        return cls.default_of(name) if set(cls.table()[name].off_beside).isdisjoint(named) else False
+
+    @classmethod
+    def completed(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields, and the switches left out that are off next to them."""
+        off = (name for name, field in cls.table().items() if not fields.keys().isdisjoint(field.off_beside))
+        return {**dict.fromkeys(off, False), **fields}
 
     @classmethod
     def worded_for_page(cls, sentence: str) -> str:

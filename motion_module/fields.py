@@ -43,6 +43,8 @@ class Field:
         needs: the fields one of which has to be set for this one to have an effect.
         recorded: the field is written to the infotext where it is not as in a new panel, and read back.
         always: it is written there in any case: it decides the pictures, or people look for it there.
+        off_beside: fields next to which a switch that is on in a new panel is off: where a request names one of them
+            but not the switch. Who named them before there was a switch gets the same as then.
     """
 
     kind: Kind
@@ -65,6 +67,7 @@ class Field:
     needs: tuple[str, ...] = ()
     recorded: bool = True
     always: bool = False
+    off_beside: tuple[str, ...] = ()
 
     @property
     def whole_help(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from motion_module.familiar_params import LONG, MEMORY, MOTION
+from motion_module.familiar_params import LONG, MEMORY, MOTION, WINDOWS
 from motion_module.field_table import row
 from motion_module.own_params import OwnParams
 
@@ -95,4 +95,16 @@ class LaterParams(OwnParams):
         slider=(0, 1),
         group=LONG,
         line=3,
+    )
+    elastic: bool = row(
+        WINDOWS.elastic,
+        "bool",
+        "Elastic windows",
+        "Windows are up to an eighth longer where the video then needs one less.",
+        more="Never longer than the motion module has learnt; windows that move or are overwritten stay as they are. "
+        "In the API it is off where batch_size is given and this is not.",
+        group=LONG,
+        line=2,
+        always=True,
+        off_beside=("batch_size",),
     )

@@ -35,6 +35,7 @@ class VideoParams(LaterParams):
             schedule=self.schedule,
             blend=self.blend,
             windows_per_call=self.windows_per_call,
+            elastic=self.elastic,
         )
 
     @property

@@ -55,8 +55,9 @@ class Preset:
             isinstance(stored.get(part, {}), dict) for part in ("fields", "host")
         ):
             raise ParamError(f"the preset {name!r:.80} is no object with fields and host")
-        params, known = VideoParams.from_json(stored.get("fields", {})), stored.get("host", {})
-        fields = {key: getattr(params, key) for key in stored.get("fields", {})}
+        named, known = VideoParams.completed(stored.get("fields", {})), stored.get("host", {})
+        params = VideoParams.from_json(named)
+        fields = {key: getattr(params, key) for key in named}
         return cls(name, fields, {key: _of_host(key, known[key]) for key in HOST_FIELDS if key in known})
 
     def as_json(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ Value = TypeVar("Value")
 
 PREFIX = "animatediff_"
 DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "model"  # of the extension
+AS_HOST, WAYS = "as the WebUI", ("sdp", "xformers", "split")  # those of core/module/attention_ways.py
 AS_TRAINED, KEEP = "as the motion module was trained", "as the model"  # noise schedules that have no name of their own
 TEN_BIT, LOSSLESS = "10 bit 4:2:2", "lossless RGB"  # MP4 for editors
 _FOLDERS, _MAKING, _SAVING, _SOURCES = "Folders", "Making videos", "Saving", "Frames of video sources"
@@ -130,6 +131,13 @@ class Settings:
         "choice",
         "Noise schedule for videos",
         choices=(AS_TRAINED, "linear", "sqrt-linear", "sqrt-linear 0.020", KEEP),
+        group=_MAKING,
+    )
+    attention = Setting(
+        AS_HOST,
+        "choice",
+        "Attention between frames",
+        choices=(AS_HOST, *WAYS),
         group=_MAKING,
     )
     interp_slow = Setting(

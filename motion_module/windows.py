@@ -56,6 +56,7 @@ class WindowPlan:
         schedule: one of `SCHEDULES`, or `AUTO`.
         blend: one of `BLENDS`.
         windows_per_call: so many windows go through the UNet in one call.
+        elastic: whether windows may be a little longer than `context`; see `elastic.fitted`.
     """
 
     context: int = 16
@@ -65,6 +66,7 @@ class WindowPlan:
     schedule: str = AUTO
     blend: str = "pyramid"
     windows_per_call: int = 1
+    elastic: bool = True
 
     @property
     def shared_frames(self) -> int:

@@ -6,9 +6,7 @@ from motion_module.params import SAME_NOISE, VideoParams
 from motion_module.wording import either, mention
 
 _OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last", "latent_scale_last", "hold_pictures")
-_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember")
-
-
+_OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember", "elastic")
 _OF_MOTION = ("motion_scale", "motion_scale_travel", "pe_stretch", "effect_blocks")
 
 
@@ -38,9 +36,18 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
         idle["reverse"] = f"it needs {either('0', params.table()['reverse'].labels[0])}"
     if params.noise == SAME_NOISE:
         idle["freenoise_enable"] = "every frame starts from the same noise"
+    idle.update(_of_windows(params, frames))
+    if "elastic" not in idle and (why := _why_not_elastic(params)):
+        idle["elastic"] = why
+    return idle
+
+
+def _of_windows(params: VideoParams, frames: int | None) -> dict[str, str]:
+    """Those that are about windows, by how many there are and whether they move."""
+    idle: dict[str, str] = {}
     if frames is not None and frames <= params.batch_size:
         why = f"{frames} frames fit into one window of {params.batch_size}"
-        idle.update(dict.fromkeys(_OF_WINDOWS, why))
+        idle = dict.fromkeys(_OF_WINDOWS, why)
         if params.continue_from:  # so many of the new frames are fitted to the old ones
             del idle["overlap"]
         if params.closed_loop.stays_inside:  # A plays the video backwards, too, and R+P closes prompt travel
@@ -54,9 +61,22 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
 
 
 def without_effect(params: VideoParams, frames: int | None, each_has_picture: bool = False) -> dict[str, str]:
-    """The idle fields that were changed from their defaults, so that somebody may wonder."""
-    idle = idle_fields(params, frames, each_has_picture)
-    return {name: why for name, why in idle.items() if getattr(params, name) != params.default_of(name)}
+    """The idle fields that were changed from their defaults, so that somebody may wonder; but no `off_beside`."""
+    idle, table = idle_fields(params, frames, each_has_picture), params.table()
+    wondered = (name for name in idle if not table[name].off_beside)
+    return {name: idle[name] for name in wondered if getattr(params, name) != params.default_of(name)}
+
+
+def _why_not_elastic(params: VideoParams) -> str:
+    """Why windows keep their length whatever the switch says; "" where they may have another one."""
+    if params.blend == "overwrite":
+        return f"{mention('blend')} is overwrite"
+    if params.windows.resolved_schedule != "static":
+        return "the windows of this video move from step to step"
+    if params.pe_stretch:
+        return f"{mention('pe_stretch')} goes with the windows that are asked for"
+    too_much = params.overlap > params.batch_size // 2
+    return f"{mention('overlap')} is more than half of {mention('batch_size')}" if too_much else ""
 
 
 def _without_what_they_need(params: VideoParams) -> dict[str, str]:

@@ -69,7 +69,8 @@ DEFAULTS = {
 
 def test_the_defaults_that_clients_rely_on():
     params = dataclasses.asdict(VideoParams())
-    assert (params.pop("blend"), params.pop("schedule")) == ("pyramid", "auto"), "chosen by measurement"
+    measured = {"blend": "pyramid", "schedule": "auto", "elastic": True}
+    assert {name: params.pop(name) for name in measured} == measured, "chosen by measurement"
     assert params == DEFAULTS
 
 
@@ -77,8 +78,24 @@ def test_the_newest_fields_come_last():
     """The panel's arguments come in this order: a new field moves none of the others."""
     travelling = [f"{what}_travel" for what in ("motion_scale", "effect", "cfg", "denoise")]
     newest = ["hold_pictures", "hold", *travelling, "travel", "continue_from", "resume", "preset"]
-    newest += ["pe_stretch", "effect_blocks", "motion_start", "motion_end", "remember"]
-    assert list(FIELDS)[-17:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+    newest += ["pe_stretch", "effect_blocks", "motion_start", "motion_end", "remember", "elastic"]
+    assert list(FIELDS)[-18:] == ["keep_sound", "returned", *newest] and not FIELDS["returned"].recorded
+
+
+@pytest.mark.parametrize(
+    ("sent", "elastic"),
+    [
+        ({}, True),
+        ({"video_length": 32, "overlap": 4}, True),
+        ({"batch_size": 16}, False),
+        ({"batch_size": 16, "elastic": True}, True),
+        ({"batch_size": 16, "elastic": False}, False),
+        ({"elastic": False}, False),
+    ],
+)
+def test_windows_are_as_long_as_somebody_says_who_names_a_length(sent, elastic):
+    params = VideoParams.from_json(sent)
+    assert params.elastic is params.windows.elastic is elastic
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from modules import (
     devices,
     prompt_parser,
+    sd_hijack,
     sd_models,
     sd_samplers_cfg_denoiser,
     sd_samplers_common,
@@ -25,6 +26,7 @@ from motion_module.core.denoising.remembering import Prediction
 from motion_module.core.denoising.row_order import Announced
 from motion_module.core.denoising.schedule import lent_schedule, put_schedule_right
 from motion_module.core.denoising.sliding import LayoutOf
+from motion_module.core.module.attention_ways import SDP, XFORMERS
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.lent_weights import on_device
 from motion_module.core.module.model import MotionModel
@@ -87,6 +89,11 @@ class A1111(A1111Lora):
     def put_schedule_right(self) -> None:
         """Of the model that is loaded; `shared.sd_model` would load one."""
         put_schedule_right(sd_models.model_data.sd_model, _SCHEDULE)
+
+    def attention(self) -> str:
+        """By the option of its command line or its settings. Its other ways save memory that attention between
+        few frames does not take; who left xformers out has it left out here, too."""
+        return XFORMERS if sd_hijack.model_hijack.optimization_method == "xformers" else SDP
 
     def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
         """The host's device, which --use-cpu decides, too. With --lowvram each block of the UNet is moved

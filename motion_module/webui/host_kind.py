@@ -60,6 +60,9 @@ class Host(Protocol):
     def put_schedule_right(self) -> None:
         """Take a schedule of ours off that somebody has kept, and put back when its loan was over."""
 
+    def attention(self) -> str:
+        """Which of `WAYS` comes nearest to how the host's own attention is calculated."""
+
     def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
         """The motion module where the host samples; afterwards it is on the CPU again."""
 

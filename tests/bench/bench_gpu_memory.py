@@ -22,7 +22,7 @@ from ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
-from motion_module.core.module import attention  # noqa: E402
+from motion_module.core.module import attention_ways  # noqa: E402
 from motion_module.core.module.arch import V2, ModuleSpec  # noqa: E402
 from motion_module.core.module.call_frames import CallFrames  # noqa: E402
 from motion_module.core.module.model import MotionModel  # noqa: E402
@@ -107,7 +107,7 @@ def unet() -> UNetModel:
 def gigabytes(kind, frames: int, width: int, height: int, rows_of_frame: int = 2) -> tuple[float, float]:
     """What one call takes: (weights of UNet and motion module, everything else at its largest)."""
     CrossAttention.forward = host_attention
-    attention.functional.scaled_dot_product_attention = result_alone
+    attention_ways.functional.scaled_dot_product_attention = result_alone
     net = unet()
     with torch.device("meta"):
         motion = MotionModel(ModuleSpec(kind, WIDTHS, 32, has_mid=kind is V2), "calculated")

@@ -150,7 +150,7 @@ def test_a_unet_with_constant_travels_is_that_with_the_numbers(kind, options):
 
 
 def test_without_a_travel_a_layer_does_what_it_did():
-    """By count: one product for the effect, one for each motion scale, none of anything else."""
+    """By count: one product for an effect that is not 1, one for each motion scale, none of anything else."""
     layer, x = module(), rows(2)
     blocks = 2 * 2  # of 64 of the 81 pixels of each copy
 
@@ -160,7 +160,8 @@ def test_without_a_travel_a_layer_does_what_it_did():
         return mode.counts
 
     plain = counted(CallFrames())
-    assert plain["aten.mul.Tensor"] == 2 * blocks, "the gate's, and the effect's"
+    assert plain["aten.mul.Tensor"] == blocks, "the gate's"
+    assert counted(CallFrames(effect=0.5)) - plain == Counter({"aten.mul.Tensor": blocks})
     assert not {"aten.expand.default", "aten.lift_fresh.default", "aten._to_copy.default"} & set(plain)
     scaled = counted(CallFrames(motion_scale=2.0))
     assert scaled - plain == Counter({"aten.mul.Tensor": 2 * blocks})

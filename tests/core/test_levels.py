@@ -80,7 +80,8 @@ def counted(call, level, shown=()):
 
 def test_a_number_more_is_not_an_operation_more():
     plain = counted(CallFrames(), None)
-    assert counted(CallFrames(), 3) == counted(CallFrames(levels=(0.5,) * 9), 3) == plain
+    assert counted(CallFrames(), 3) == counted(CallFrames(levels=(1.0,) * 9), 3) == plain
+    assert counted(CallFrames(levels=(0.5,) * 9), 3) == counted(CallFrames(effect=0.5), None)
     assert counted(CallFrames(levels=(1.0, 1.0, 1.0, 0.0)), 3) == Counter(), "a level without effect is not calculated"
     effects = {"effects": [0.5] * FRAMES}
     shown = [*range(FRAMES)] * 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import weights
+from tests.core.builders import of_the_pocket
 
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "bench_loading.py"
 SLACK = 24e6  # bytes that a process takes besides, whatever it loads
@@ -26,7 +26,7 @@ def files(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("loading")
     half, full = folder / "half.safetensors", folder / "full.safetensors"
-    weights.make_motion_module(half, version="v2", widths=(320, 320, 640, 640), frames=32, seed=1)
+    of_the_pocket("weights").make_motion_module(half, version="v2", widths=(320, 320, 640, 640), frames=32, seed=1)
     save_file({name: value.float() for name, value in load_file(half).items()}, full)
     return half, full
 

@@ -10,6 +10,7 @@ import torch
 
 from motion_module.core.denoising.sliding import SlidingModel
 from motion_module.core.module.attention import Positions, TemporalAttention, stretched, stretching
+from motion_module.core.module.attention_ways import SPLIT, attending_by
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.core.module.placement import mounted
@@ -158,11 +159,10 @@ def test_a_unet_is_as_with_a_module_that_has_learnt_the_longer_table(kind, frame
         assert (made(net, short, frames, options, together) - wanted).abs().max() > 1e-3
 
 
-def test_both_ways_of_attention_see_them(monkeypatch):
-    from motion_module.core.module import attention
-
+def test_both_ways_of_attention_see_them():
     layer, x = fill(TemporalAttention(32, 4, 8), 3), torch.randn(10, 12, 32)
     with stretching([layer], 8):
         at_once = layer(x)
-        monkeypatch.setattr(attention, "tried", lambda what, device, fast, slow, how: slow())
-        torch.testing.assert_close(layer(x), at_once, atol=1e-6, rtol=0)
+        with attending_by(SPLIT):
+            by_parts = layer(x)
+        torch.testing.assert_close(by_parts, at_once, atol=1e-6, rtol=0)

@@ -15,7 +15,7 @@ from motion_module.core.denoising.remembering import Memory, Prediction
 from motion_module.core.denoising.row_order import Announced, Snapshot, find_moved_rows
 from motion_module.core.denoising.slerp import slerp, travelled
 from motion_module.core.denoising.sliding import SlidingModel
-from motion_module.core.module import attention, devices
+from motion_module.core.module import attention_ways, devices
 from motion_module.core.module.attention import TemporalAttention
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.devices import refusals_of_run, tried, where_it_can
@@ -185,7 +185,7 @@ def test_attention_that_is_refused_is_done_step_by_step(refused, monkeypatch, ca
         def none(*args, **kwargs):
             raise RuntimeError("No available kernel. Aborting execution.")
 
-        monkeypatch.setattr(attention.functional, "scaled_dot_product_attention", none)
+        monkeypatch.setattr(attention_ways.functional, "scaled_dot_product_attention", none)
         for scale, value in wanted.items():
             torch.testing.assert_close(layer(x, scale), value, atol=1e-6, rtol=0)
     assert [record.message for record in caplog.records] == [
@@ -194,14 +194,14 @@ def test_attention_that_is_refused_is_done_step_by_step(refused, monkeypatch, ca
 
 
 def test_torch_2_0_whose_attention_has_no_scale(monkeypatch):
-    real = attention.functional.scaled_dot_product_attention
+    real = attention_ways.functional.scaled_dot_product_attention
     asked = []
 
     def old(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False):
         asked.append(query.shape)
         return real(query, key, value, attn_mask, dropout_p, is_causal)
 
-    monkeypatch.setattr(attention.functional, "scaled_dot_product_attention", old)
+    monkeypatch.setattr(attention_ways.functional, "scaled_dot_product_attention", old)
     with torch.no_grad():
         TemporalAttention(16, 4, 8)(values(2, 6, 16), 1.3)
     assert len(asked) == 1

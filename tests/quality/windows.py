@@ -140,14 +140,17 @@ def clip_of(size: Size, prompt: str, seed: int, fields: dict[str, Any], sampler:
     return frames(fields=asked, steps=size.steps, **request).astype(np.float32) / 255
 
 
+def plan_of(size: Size, fields: dict[str, Any]) -> Any:
+    """How such a clip is cut into windows; the bundled module has learnt 32 frames."""
+    from motion_module.elastic import fitted
+    from motion_module.params import VideoParams
+
+    return fitted(VideoParams.from_json({"batch_size": size.context, **fields}).windows, size.frames, learnt=32)
+
+
 def borders(size: Size, fields: dict[str, Any]) -> list[int]:
     """The places i where a window of the last step begins or ends between frame i and i+1."""
-    from motion_module.params import VideoParams
-    from motion_module.windows import context_windows, resolve_schedule
-
-    asked = VideoParams(**fields)
-    schedule = resolve_schedule(asked.schedule, asked.blend, asked.closed_loop, stride=1)
-    windows = context_windows(size.steps - 1, size.frames, size.context, 1, asked.overlap, asked.closed_loop, schedule)
+    windows = plan_of(size, fields).windows(size.steps - 1, size.frames)
     places = {place for window in windows for place in ((window[0] - 1) % size.frames, window[-1])}
     return sorted(places - {size.frames - 1})
 

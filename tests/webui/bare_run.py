@@ -3,6 +3,7 @@ here as they are without that, and everything else of it is taken out."""
 
 from contextlib import contextmanager, nullcontext
 
+import torch
 from einops import rearrange
 from torch.nn import functional
 
@@ -23,7 +24,7 @@ def bare_layer(transformer, x, call, level=None):
                 inner = inner + _attended(attention, before(inner))
             inner = inner + part.ff(part.ff_norm(inner))
         added = transformer.proj_out(inner).view(target[block].shape)
-        target[block] = source[block] + added * 1.0
+        torch.add(source[block], added, out=target[block])
     return out
 
 

@@ -9,7 +9,7 @@ import requests
 
 from motion_module.familiar_params import GROUPS
 
-ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember"}
+ONE_WINDOW = {"stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember", "elastic"}
 WAITING = {"interp_x", "freeinit_filter", "freeinit_ds", "freeinit_dt", "freeinit_iters"}
 WAITING |= {"latent_power_last", "latent_scale_last"}
 OF_SOURCES = {"drop_duplicates", "video_start", "video_end", "every_nth", "keep_sound"}
@@ -115,7 +115,8 @@ def test_20_fields_of_windows_have_no_effect_on_one_window(panel):
     loop = panel.change("closed_loop", "N", video_length=8)
     assert text(loop) == "Closed loop has no effect: 8 frames fit into one window of 16."
     longer = panel.change("video_length", 17, overlap=4, closed_loop="N")
-    assert text(longer) == "" and set(panel.dimmed(longer)) == WAITING
+    assert text(longer) == "" and set(panel.dimmed(longer)) == WAITING | {"elastic"}
+    assert panel.dimmed(longer)["elastic"] == "No effect: the windows of this video move from step to step."
 
 
 def test_a_part_names_what_was_changed_in_it(panel):

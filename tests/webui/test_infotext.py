@@ -8,7 +8,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.plan import infotext
 
 ALWAYS = {"enable", "model", "video_length", "fps", "loop_number", "closed_loop", "batch_size", "stride", "overlap"}
-ALWAYS |= {"interp", "interp_x", "blend", "schedule"}
+ALWAYS |= {"interp", "interp_x", "blend", "schedule", "elastic"}
 TEXTS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
 
 
@@ -52,14 +52,18 @@ def test_a_field_of_pasted_parameters():
 def test_values_that_travel_stand_in_quotes():
     asked = {"motion_scale_travel": "0: 1, 16: 0.6", "cfg_travel": "0: 7, 8: 4.5, hold", "travel": "hold"}
     text = infotext.write(VideoParams.from_json(asked))
-    assert text.endswith('motion_scale_travel: "0: 1, 16: 0.6", cfg_travel: "0: 7, 8: 4.5, hold", travel: hold')
+    assert text.endswith(
+        'motion_scale_travel: "0: 1, 16: 0.6", cfg_travel: "0: 7, 8: 4.5, hold", travel: hold, elastic: true'
+    )
     assert {name: infotext.read(text)[name] for name in asked} == asked
 
 
 def test_numbers_of_levels_stand_in_quotes_and_motion_steps_and_stretch_are_read_back():
     asked = {"pe_stretch": 16, "effect_blocks": "1, 1, 0.5, 0", "motion_start": 0.2, "motion_end": 0.8}
     text = infotext.write(VideoParams.from_json(asked))
-    assert text.endswith('pe_stretch: 16, effect_blocks: "1, 1, 0.5, 0", motion_start: 0.2, motion_end: 0.8')
+    assert text.endswith(
+        'pe_stretch: 16, effect_blocks: "1, 1, 0.5, 0", motion_start: 0.2, motion_end: 0.8, elastic: true'
+    )
     assert {name: infotext.read(text)[name] for name in asked} == asked
     as_usual = VideoParams.from_json({"pe_stretch": 0, "effect_blocks": [], "motion_start": 0, "motion_end": 1})
     assert infotext.write(as_usual) == infotext.write(VideoParams())

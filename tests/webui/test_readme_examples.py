@@ -57,7 +57,7 @@ def test_every_block_is_of_a_kind_that_is_run():
     lines = [line for text in others for line in text.splitlines()]
     commands = {path.stem for path in (Path(__file__).parents[2] / "pocket" / "commands").glob("*.py")}
     assert all(line.split()[:2] == ["python3", "pocket"] and line.split()[2] in commands for line in lines), lines
-    assert (len(SCRIPTS), len(REQUESTS), len(SHELL)) == (2, 7, 1), "give a new example what it needs above"
+    assert (len(SCRIPTS), len(REQUESTS), len(SHELL)) == (2, 8, 1), "give a new example what it needs above"
 
 
 @pytest.mark.parametrize("place", range(len(SCRIPTS)))
@@ -72,7 +72,10 @@ def test_a_script_makes_its_video(here, tmp_path, place):
 
 @pytest.mark.parametrize(
     ("place", "kinds", "frames"),
-    [(0, ["MP4"], 16), (1, ["MP4"], 24), (2, ["MP4"], 48), (3, ["MP4"], 16), (5, ["GIF", "MP4"], 5), (6, ["MP4"], 5)],
+    [
+        *((0, ["MP4"], 16), (1, ["MP4"], 24), (2, ["MP4"], 32), (3, ["MP4"], 48), (4, ["MP4"], 16)),
+        *((6, ["GIF", "MP4"], 5), (7, ["MP4"], 5)),
+    ],
 )
 def test_a_request_is_served(client, here, place, kinds, frames):
     reply = client.post("txt2img", json.loads(here(REQUESTS[place])))
@@ -85,9 +88,9 @@ def test_a_run_that_broke_off_goes_on(client, here, monkeypatch):
     from motion_module.webui.request import unfinished
     from motion_module.webui.sampling.record import Record
 
-    resumed = json.loads(here(REQUESTS[4]))
+    resumed = json.loads(here(REQUESTS[5]))
     (args,) = resumed["alwayson_scripts"]["AnimateDiff"]["args"]
-    first = json.loads(here(REQUESTS[4]).replace(f', "resume": "{args["resume"]}"', ""))
+    first = json.loads(here(REQUESTS[5]).replace(f', "resume": "{args["resume"]}"', ""))
     shared.opts.data["animatediff_resume_after"] = 1e-9
     with monkeypatch.context() as patch:
         patch.setattr(unfinished, "new_id", lambda: args["resume"])

@@ -155,3 +155,26 @@ def test_the_settings_stand_below_their_titles(pocket):
     assert len(set(shown.values())) == 7
     asked = [row.key for row in Settings.rows() if "Reload UI" in shared.opts.data_labels[row.name].comment_after]
     assert asked == ["default_save_formats"], "all others count from the next video on"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "of_host", "way"),
+    [
+        (None, "sdp", "sdp"),
+        (None, "xformers", "xformers"),
+        (None, "sub-quadratic", "sdp"),
+        ("split", "xformers", "split"),
+        ("sdp", "xformers", "sdp"),
+    ],
+)
+def test_attention_is_that_of_the_webui_or_another_one(pocket, monkeypatch, chosen, of_host, way):
+    from modules import sd_hijack, shared
+    from motion_module.core.module import attention, attention_ways
+
+    seen, real = set(), attention_ways.attended
+    monkeypatch.setattr(attention, "attended", lambda *qkv: seen.add(attention_ways._CHOSEN.get()) or real(*qkv))
+    monkeypatch.setattr(sd_hijack.model_hijack, "optimization_method", of_host)
+    if chosen is not None:
+        shared.opts.data["animatediff_attention"] = chosen
+    runs.frames()
+    assert seen == {way} and attention_ways._CHOSEN.get() == "sdp"

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from motion_module.core.module.attention_ways import attended
 from motion_module.core.module.call_frames import Factor, times
-from motion_module.core.module.devices import tried
+from motion_module.core.module.devices import cast_once
 from motion_module.errors import ParamError
 from motion_module.patching import replaced
 from motion_module.wording import mention
@@ -112,23 +112,10 @@ class TemporalAttention(nn.Module):
             scale: multiplies q.k: a number, or `(pixels, 1, f, 1)` with one for each frame that looks at the others.
         """
         pixels, frames, width = x.shape
-        x = self.pos_encoder(x)
+        x = cast_once(self.pos_encoder(x))
         q, k, v = (
             part(x).view(pixels, frames, self.heads, width // self.heads).transpose(1, 2)
             for part in (self.to_q, self.to_k, self.to_v)
         )
-        mixed = _attended(q if not isinstance(scale, Tensor) and scale == 1 else times(q, scale), k, v)
+        mixed = attended(q if not isinstance(scale, Tensor) and scale == 1 else times(q, scale), k, v)
         return self.to_out[0](mixed.transpose(1, 2).reshape(pixels, frames, width))
-
-
-def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of `(pixels, heads, f, c)` with the usual scale, which torch 2.0 does not let anybody change."""
-
-    def step_by_step() -> Tensor:
-        weights = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1)
-        return weights @ v
-
-    def at_once() -> Tensor:
-        return functional.scaled_dot_product_attention(q, k, v)
-
-    return tried("attention between frames", q.device, at_once, step_by_step, "step by step")

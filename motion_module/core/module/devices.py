@@ -66,6 +66,20 @@ def tried(
         return made
 
 
+def cast_once(x: Tensor) -> Tensor:
+    """Under autocast the dtype in which products take `x`, so that several of them do not each cast it."""
+    kind = x.device.type
+    if not autocasts(kind):
+        return x
+    dtype = torch.get_autocast_cpu_dtype() if kind == "cpu" else torch.get_autocast_gpu_dtype()
+    return x.to(dtype) if x.dtype == torch.float32 else x
+
+
+def autocasts(kind: str) -> bool:
+    """Whether torch casts for products on this kind of device."""
+    return torch.is_autocast_cpu_enabled() if kind == "cpu" else torch.is_autocast_enabled()
+
+
 def where_it_can(kind: str, work: Callable[..., Tensor], *values: Tensor) -> Tensor:
     """What some work makes of tensors: on the device of the first one, else on the CPU and back.
 

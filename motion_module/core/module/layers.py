@@ -15,9 +15,11 @@ from torch.nn import functional
 from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.attention import MAX_BATCH_HEADS, TemporalAttention
 from motion_module.core.module.call_frames import CallFrames, Factor, times
+from motion_module.core.module.devices import autocasts
 
 _CPU_BLOCK = 64  # pixels; measured, see tests/bench/bench_unet.py
 _GPU_BLOCK_VALUES = 1 << 26  # pixels * frames * channels
+_TILE = 64  # rows of a product that a kernel takes at once
 
 
 class GatedLinear(nn.Module):
@@ -78,13 +80,15 @@ class TemporalTransformer(nn.Module):
         copies, effect, scale = call.copies(x.shape[0]), call.effect_of(x, level), call.motion_scale_of(x)
         if not isinstance(effect, Tensor) and not effect:
             return x
-        out = self.norm(_in_weights_dtype(x, self.norm.weight)).to(x.dtype).contiguous()
-        source, target = _per_pixel(x.contiguous(), copies), _per_pixel(out, copies)
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        out = _ordered(self.norm(_in_weights_dtype(x, self.norm.weight)).to(x.dtype), last)
+        source, target = _per_pixel(_ordered(x, last), copies), _per_pixel(out, copies)
         for block in _blocks(source, self.heads):
             call.at(x.shape[0], block[0])
             added = self._of_pixels(_in_weights_dtype(target[block], self.proj_in.weight), _of_copies(scale, block))
             added = added.to(x.dtype).view(target[block].shape)
-            target[block] = source[block] + times(added, _of_copies(effect, block))
+            added = added if isinstance(effect, float) and effect == 1 else times(added, _of_copies(effect, block))
+            _put_sum(target[block], source[block], added)
         return out
 
     def _of_pixels(self, x: Tensor, scale: Factor) -> Tensor:
@@ -159,11 +163,34 @@ def _blocks(x: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:
     """Cut `x: (b, pixels, f, c)` along its first two dimensions into pieces of the right size for the device."""
     copies, pixels, frames, channels = x.shape
     limit = _CPU_BLOCK if x.device.type == "cpu" else max(1, _GPU_BLOCK_VALUES // (frames * channels))
-    limit = min(limit, MAX_BATCH_HEADS // heads)
-    rows = max(1, limit // pixels)
+    size = _even(pixels, min(limit, MAX_BATCH_HEADS // heads))
+    rows = max(1, size // pixels)
     for b in range(0, copies, rows):
-        for p in range(0, pixels, limit):
-            yield slice(b, b + rows), slice(p, p + limit)
+        for p in range(0, pixels, size):
+            yield slice(b, b + rows), slice(p, p + size)
+
+
+def _even(pixels: int, limit: int) -> int:
+    """The size of pieces of at most `limit` pixels, of which none is much smaller than the others, because a small one
+    takes a GPU as long as a large one. Whole tiles, where that is possible."""
+    if pixels <= limit:
+        return limit
+    size = -(-pixels // -(-pixels // limit))
+    tiled = -(-size // _TILE) * _TILE
+    return tiled if tiled <= limit else size
+
+
+def _ordered(x: Tensor, last: bool) -> Tensor:
+    """`x: n c h w` one after the other in memory; with the channels last, where the UNet works so."""
+    return x.contiguous(memory_format=torch.channels_last) if last else x.contiguous()
+
+
+def _put_sum(target: Tensor, one: Tensor, other: Tensor) -> None:
+    """One pass over memory instead of two, where nobody wants gradients."""
+    if torch.is_grad_enabled() and (one.requires_grad or other.requires_grad):
+        target.copy_(one + other)
+    else:
+        torch.add(one, other, out=target)
 
 
 def _of_copies(factor: Factor, block: tuple[slice, slice]) -> Factor:
@@ -173,11 +200,12 @@ def _of_copies(factor: Factor, block: tuple[slice, slice]) -> Factor:
 
 def _per_pixel(x: Tensor, copies: int) -> Tensor:
     """A view, never a copy: `(b f) c h w -> b (h w) f c`."""
-    return x.view(copies, x.shape[0] // copies, x.shape[1], -1).permute(0, 3, 1, 2)
+    frames, channels = x.shape[0] // copies, x.shape[1]
+    if x.is_contiguous():
+        return x.view(copies, frames, channels, -1).permute(0, 3, 1, 2)
+    return x.permute(0, 2, 3, 1).view(copies, frames, -1, channels).transpose(1, 2)
 
 
 def _in_weights_dtype(x: Tensor, weight: Tensor) -> Tensor:
     """`x` as the weights can take it; under autocast torch sees to that itself."""
-    kind = x.device.type
-    casting = torch.is_autocast_cpu_enabled() if kind == "cpu" else torch.is_autocast_enabled()
-    return x if casting else x.to(weight.dtype)
+    return x if autocasts(x.device.type) else x.to(weight.dtype)

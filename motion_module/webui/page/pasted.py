@@ -22,7 +22,7 @@ def value_of(name: str, generation: Mapping[str, Any]) -> Any:
     field = VideoParams.table()[name]
     value = infotext.field_of(name, generation)
     if value is None and infotext.LABEL in generation and field.recorded:
-        value = VideoParams.default_of(name)
+        value = VideoParams.left_out(name, infotext.read(str(generation[infotext.LABEL])))
     if value is not None and field.labels:
         return [field.labels[choice] for choice in value]
     return gr.update() if value is None else value

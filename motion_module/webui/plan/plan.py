@@ -13,6 +13,7 @@ from PIL import Image
 
 from motion_module import __version__
 from motion_module.core.module.model import MotionModel
+from motion_module.elastic import fitted
 from motion_module.errors import ParamError
 from motion_module.params import VideoParams
 from motion_module.webui.host_types import Checkpoint
@@ -23,6 +24,7 @@ from motion_module.webui.request import module_choice, motion_modules
 from motion_module.webui.request.module_choice import Base, base_of
 from motion_module.webui.request.motion_modules import ModuleFile
 from motion_module.window_counts import window_counts_after
+from motion_module.windows import WindowPlan
 from motion_module.wording import mention
 
 
@@ -78,6 +80,15 @@ class Plan:
         return cls(request, file, base.title, tuple(seeds), tuple(pictures), said)
 
     @property
+    def windows(self) -> WindowPlan:
+        """How the video is cut into windows; as it is asked for where nobody knows yet how many frames there are."""
+        params, spec = self.request.params, self.module.spec
+        asked = params.windows
+        if spec.kind.trained_on is not None or params.pe_stretch:  # which go with the number that is asked for
+            return asked
+        return fitted(asked, self.request.frames, spec.frames, self.request.facts.before)
+
+    @property
     def params(self) -> VideoParams:
         """The fields as they are used: the module by its name, the frames as counted."""
         added = max(0, self.request.frames - self.request.facts.before)
@@ -103,13 +114,14 @@ class Plan:
         """Calls of the UNet for one video, where each step calls the denoiser once and the guidance in one piece; None
         where nobody knows how many frames there will be."""
         params, frames, before = self.request.params, self.request.frames, self.request.facts.before
+        windows = self.windows
         if not frames:
             return None
         passes = params.freeinit_iters if params.freeinit_enable else 1
         return passes * sum(
-            -(-windows // params.windows_per_call) * times
+            -(-count // windows.windows_per_call) * times
             for steps in self.request.facts.steps
-            for windows, times in window_counts_after(params.windows, frames, steps, before).items()
+            for count, times in window_counts_after(windows, frames, steps, before).items()
         )
 
     @property

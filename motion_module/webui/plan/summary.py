@@ -55,7 +55,7 @@ def _length(params: VideoParams, frames: int) -> str:
 
 
 def _work(plan: Plan, frames: int) -> str:
-    windows, about = plan.params.windows, "about " * _calls_twice(plan.request.facts.sampler)
+    windows, about = plan.windows, "about " * _calls_twice(plan.request.facts.sampler)
     count = len(windows.windows(0, frames))
     calls = f"{about}{_counted((plan.model_calls or 0) * (1 + bool(about)), 'model call')}"
     if count == 1:

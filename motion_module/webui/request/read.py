@@ -58,7 +58,7 @@ def with_axes(p: Processing, params: VideoParams) -> VideoParams:
     axes = getattr(p, _AXES, None)
     if not axes:
         return params
-    changed = dataclasses.replace(params, **axes)
+    changed = dataclasses.replace(params, **VideoParams.completed(axes))
     changed.check()
     return changed
 

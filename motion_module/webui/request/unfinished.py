@@ -218,7 +218,7 @@ def _read(id_: str) -> Unfinished | None:
 def _comparable(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the frames depend on: fields by their mentions, which an older version may not have had, and all else."""
     own = asked.get("fields", {})
-    fields = {name: own.get(name, VideoParams.default_of(name)) for name in VideoParams.table()}
+    fields = {name: own.get(name, VideoParams.left_out(name, own)) for name in VideoParams.table()}
     heeded = {mention(name): value for name, value in fields.items() if name not in _WITHOUT_EFFECT}
     values = {**heeded, **{name: value for name, value in asked.items() if name not in _FOLLOWING}}
     return {name: json.loads(json.dumps(value, default=str)) for name, value in values.items()}

@@ -133,7 +133,8 @@ def sample(run: Run, original: Original, *args: Any, **kwargs: Any) -> Any:
 
 def _changes(run: Run, plan: LoadedPlan) -> AbstractContextManager[None]:
     p, work, request = run.borrowed.p, run.work, plan.request
-    borrower = Borrower.of(request.params, plan.model, request.frames, work.prompts.of_call, work.together)
+    prompts, together = work.prompts.of_call, work.together
+    borrower = Borrower.of(request.params, plan.model, request.frames, prompts, plan.windows, together)
     return around_sample(
         p, borrower, work.networks, work.pictures, work.control.handing_out(request.frames), _noted(p, work)
     )

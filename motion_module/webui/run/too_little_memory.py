@@ -11,7 +11,7 @@ from modules import devices, shared
 from motion_module.errors import HostError
 from motion_module.memory import is_of_processor, is_out_of_memory
 from motion_module.webui.host_types import Processing, has_hires
-from motion_module.webui.plan.request import Request
+from motion_module.webui.plan.plan import LoadedPlan
 from motion_module.webui.progress import progress_of
 from motion_module.webui.run import finished_videos
 from motion_module.webui.run.resuming import goes_on
@@ -66,7 +66,7 @@ def said(p: Processing, run: Run | None, error: BaseException, stage: str) -> Ho
     finished = finished_videos.finished(p, run, error)
     _let_go(error)
     of_processor = is_of_processor(error)
-    advice = _advice(p, getattr(run, "request", None), of_processor, stage)
+    advice = _advice(p, run, of_processor, stage)
     while_ = f" while {stage}" if stage else ""
     sentence = f"the {'computer' if of_processor else 'GPU'} ran out of memory{while_}"
     sentence += f"; {advice}" if advice else ""
@@ -74,16 +74,16 @@ def said(p: Processing, run: Run | None, error: BaseException, stage: str) -> Ho
     return HostError(f"{sentence} ({kept})" if kept else sentence)
 
 
-def _advice(p: Processing, request: Request | None, of_processor: bool, stage: str) -> str:
+def _advice(p: Processing, run: Run | None, of_processor: bool, stage: str) -> str:
     """What to set lower, in this order, as far as it helps; "" where nothing does."""
     ways = []
     sampling_here = devices.device.type == "cpu" or not of_processor
-    if request is not None and stage == _SAMPLING and sampling_here:
-        ways += _fewer_frames_at_once(request)
+    if run is not None and stage == _SAMPLING and sampling_here:
+        ways += _fewer_frames_at_once(run)
     if stage in _OF_PICTURES:
         ways += _smaller(p)
-        if request is not None and of_processor and request.frames > 1:
-            ways.append(_lower("video_length", request.frames))
+        if run is not None and of_processor and run.request.frames > 1:
+            ways.append(_lower("video_length", run.request.frames))
     if of_processor:
         ways.append("close other programs")
     elif option := _option():
@@ -91,11 +91,14 @@ def _advice(p: Processing, request: Request | None, of_processor: bool, stage: s
     return ", or ".join([", then ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
 
 
-def _fewer_frames_at_once(request: Request) -> list[str]:
-    params, frames = request.params, request.frames
-    windows = len(params.windows.windows(0, frames))
-    together, context = min(params.windows_per_call, windows), min(params.batch_size, frames)
-    return [_lower(name, now) for name, now in (("windows_per_call", together), ("batch_size", context)) if now > 1]
+def _fewer_frames_at_once(run: Run) -> list[str]:
+    params, frames = run.request.params, run.request.frames
+    used = run.plan.windows if isinstance(run.plan, LoadedPlan) else params.windows
+    together, context = min(used.windows_per_call, len(used.windows(0, frames))), min(params.batch_size, frames)
+    ways = [_lower("windows_per_call", together)] if together > 1 else []
+    if used.context > params.batch_size:
+        ways.append(f"switch {mention('elastic')} off")
+    return [*ways, *([_lower("batch_size", context)] if context > 1 else [])]
 
 
 def _lower(name: str, now: int) -> str:

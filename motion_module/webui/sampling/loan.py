@@ -46,6 +46,7 @@ class Borrower:
         frames: number of frames of the video.
         call: shared with the layers; holds motion scale and effect.
         mixes: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
+        options: how the context windows are laid and blended.
         together: whether the person lets branches share calls, which a request may override; None: as it is.
         wanted: the frames that somebody looks at, which may change from step to step.
     """
@@ -55,12 +56,19 @@ class Borrower:
     frames: int
     call: CallFrames
     mixes: MixesOfPass
+    options: WindowPlan
     together: bool | None = None
     wanted: Wanted = field(default_factory=Wanted)
 
     @classmethod
     def of(
-        cls, params: VideoParams, model: MotionModel, frames: int, mixes: MixesOfPass, together: bool | None
+        cls,
+        params: VideoParams,
+        model: MotionModel,
+        frames: int,
+        mixes: MixesOfPass,
+        options: WindowPlan,
+        together: bool | None,
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(
@@ -70,12 +78,7 @@ class Borrower:
             effects=params.values_of("effect_travel", frames),
             levels=params.effect_levels(len(model.spec.widths)),
         )
-        return cls(params, model, frames, call, mixes, together)
-
-    @property
-    def options(self) -> WindowPlan:
-        """How the context windows are laid and blended."""
-        return self.params.windows
+        return cls(params, model, frames, call, mixes, options, together)
 
 
 class Loan:

@@ -10,9 +10,10 @@ from modules import sd_unet, shared
 from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
 from motion_module.core.module.attention import stretching
+from motion_module.core.module.attention_ways import attending_by
 from motion_module.errors import UserError
 from motion_module.patching import put_right_options
-from motion_module.settings import AS_TRAINED
+from motion_module.settings import AS_HOST, AS_TRAINED
 from motion_module.webui.host import host
 from motion_module.webui.host_counters import show_nothing
 from motion_module.webui.host_types import Processing, is_img2img
@@ -74,8 +75,14 @@ def around_sample(
 
 @contextmanager
 def _in_memory(b: Borrower) -> Iterator[None]:
-    """The motion module on the host's device, with its positions spread over more frames where that is asked for."""
-    with host.in_memory(b.model), stretching(b.model.layers(), b.params.pe_stretch):
+    """The motion module on the host's device, with its positions spread over more frames where that is asked for, and
+    with attention as the person has chosen it for videos, or for all pictures."""
+    chosen = settings_of().attention
+    with (
+        host.in_memory(b.model),
+        stretching(b.model.layers(), b.params.pe_stretch),
+        attending_by(host.attention() if chosen == AS_HOST else chosen),
+    ):
         yield
 
 
