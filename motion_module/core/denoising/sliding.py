@@ -73,6 +73,8 @@ class Wanted:
         return chosen
 
 
+_MOST_ON_DEVICE = 256 << 20  # bytes; 128 KB a frame at 512x512 with two branches
+
 Apply = Callable[..., Tensor]
 AroundCall = Callable[[ModelCall], AbstractContextManager[None]]
 LayoutOf = Callable[[Tensor, Any], RowLayout]
@@ -199,10 +201,10 @@ class _Blend:
     def add(self, rows: list[int], frames: int, out: Tensor) -> None:
         """Take in the output `(rows, ...)` of one call, whose copies have `frames` rows each."""
         if self.total is None or self.weight is None:
-            self.dtype = out.dtype
-            self.total = torch.zeros(self.layout.rows, *out.shape[1:], dtype=torch.float32)
-            self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1))
-        out = out.cpu()  # what is done waits there, so that the accelerator's memory does not grow with the video
+            self.dtype, place = out.dtype, place_of_sums(out.device, self.layout.rows * out[0].numel())
+            self.total = torch.zeros(self.layout.rows, *out.shape[1:], dtype=torch.float32, device=place)
+            self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1), device=place)
+        out = out if self.total.device.type == "cuda" else out.cpu()
         if self.name == "overwrite":
             last = {row: position for position, row in enumerate(rows)}  # a window with a stride may hold a frame twice
             last_positions = torch.tensor(list(last), device=out.device)
@@ -211,9 +213,11 @@ class _Blend:
             return
         weights = window_weights(self.name, frames, resolve_overlap(self.overlap, frames))
         factor = torch.tensor(weights * (len(rows) // frames), device=out.device).view(-1, *[1] * (out.dim() - 1))
-        index = torch.tensor(rows, device=out.device)
-        self.total.index_add_(0, index, out.float() * factor)
-        self.weight.index_add_(0, index, factor)
+        index, added = torch.tensor(rows, device=out.device), out.float() * factor
+        # A GPU adds what goes to one row in whatever order; the rows of one window are different ones.
+        for piece in [slice(None)] if out.device.type == "cpu" else _pieces(len(rows), frames):
+            self.total.index_add_(0, index[piece], added[piece])
+            self.weight.index_add_(0, index[piece], factor[piece])
 
     def result(self, whole: bool = True) -> Tensor:
         """The mean, in the model's dtype; 0 for frames that were in no window, if that is not the `whole` video."""
@@ -221,3 +225,16 @@ class _Blend:
             raise ValueError("no window has been added")
         weight = self.weight if whole else torch.where(self.weight > 0, self.weight, 1)
         return (self.total / weight).to(self.dtype)
+
+
+def place_of_sums(device: torch.device, values: int) -> torch.device:
+    """Where so many values in float32 are summed up.
+
+    On CUDA, as long as they are few: to fetch what each window gives is to wait for it. Else on the CPU, so that the
+    accelerator's memory does not grow with the video; and where accelerators lack the operations for it.
+    """
+    return device if device.type == "cuda" and 4 * values <= _MOST_ON_DEVICE else torch.device("cpu")
+
+
+def _pieces(rows: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, rows, size)]
