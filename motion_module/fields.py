@@ -245,12 +245,19 @@ def _held_items(title: str, value: Any, allowed: str) -> list[Any]:
         return []
     items: Any = value
     if isinstance(value, str):
-        items = [read_key(line) or [None, line] for line in re.split(r"[\n;]", value) if line.strip()]
+        items = [_held_line(title, line.strip(), allowed) for line in re.split(r"[\n;]", value) if line.strip()]
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, (list, tuple)) for item in items):
         raise _refuse(title, value, allowed)
     if any(len(item) != 2 for item in items):
         raise _refuse(title, value, allowed)
     return list(items)
+
+
+def _held_line(title: str, line: str, allowed: str) -> Sequence[Any]:
+    found = read_key(line)
+    if found is None:
+        raise _refuse(title, line, allowed)
+    return found
 
 
 _READERS: dict[str, Callable[[str, Field, Any], Any]] = {

@@ -71,13 +71,13 @@ def arguments(tab, animatediff):
     return tuple(args)
 
 
-def run(p):
-    """Process and close, as every caller in the host does."""
+def run(p, seed=0):
+    """Process and close, as every caller in the host does; `seed` is of torch's own random numbers."""
     import torch
 
     from modules import processing, shared
 
-    torch.manual_seed(0)  # the host encodes the init picture with noise from the global generator
+    torch.manual_seed(seed)  # the host encodes the init picture with noise from the global generator
     shared.state.begin(job="test")
     try:
         with closing(p):

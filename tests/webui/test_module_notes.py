@@ -184,6 +184,12 @@ def test_a_request_leaves_steps_and_guidance_to_its_module(client, lightning):
     assert "AnimateDiff messages" not in same.info["extra_generation_params"]
 
 
+def test_what_a_client_leaves_open_has_no_value_before(client, lightning):
+    reply = client.run({"model": lightning, "video_length": 2, "preset": "auto"}, steps=4, cfg_scale=1)
+    said = reply.info["extra_generation_params"]["AnimateDiff messages"]
+    assert f"AnimateDiff: scheduler is 'SGM Uniform', as {lightning} wants it." in said
+
+
 def test_a_module_for_any_steps_changes_nothing(client):
     asked = {"model": "mm_tiny_v2.safetensors", "video_length": 2, "batch_size": 2, "format": ["Frame"]}
     assert (client.run({**asked, "preset": "auto"}).pictures == client.run(asked).pictures).all()

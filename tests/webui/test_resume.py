@@ -1,5 +1,6 @@
 """A run that broke off goes on: to the bit the frames that it would have made, whatever sampler makes them."""
 
+import json
 import shutil
 
 import numpy as np
@@ -109,6 +110,26 @@ def test_whatever_is_asked(calls, case):
     whole = frames(tab, fields, **request)
     id_ = broken(calls, tab, fields, crash=3, **request)
     assert np.array_equal(resumed(id_, tab, fields, **request), whole)
+
+
+def test_pictures_are_encoded_as_they_were_then(calls):
+    """After a new start torch's own random numbers are others, and the host encodes with those."""
+    request = {"denoising_strength": 0.9}
+    whole = frames("img2img", **request)
+    assert not np.array_equal(array(run(asked("img2img", **request), seed=1).images), whole)
+    id_ = broken(calls, "img2img", crash=2, **request)
+    again = asked("img2img", {"resume": id_}, **request)
+    assert np.array_equal(array(run(again, seed=1).images), whole)
+
+
+def test_a_run_that_was_noted_without_random_numbers_goes_on(calls):
+    whole = frames()
+    id_ = broken(calls)
+    about = unfinished.root() / id_ / "run.json"
+    noted = json.loads(about.read_text("utf8"))
+    del noted["random"]
+    about.write_text(json.dumps(noted), "utf8")
+    assert np.array_equal(resumed(id_), whole)
 
 
 def test_a_later_video_of_a_run(calls):
@@ -380,7 +401,6 @@ def test_everything_is_taken_back(calls):
 @pytest.fixture(scope="module")
 def killed(tiny, tmp_path_factory):
     """Runs that were ended by SIGKILL, by the place where: what is noted of them, as another process has left it."""
-    import json
     import os
     import subprocess
     import sys

@@ -6,6 +6,7 @@ sampler does with them, it does again, and comes to the same latents, bit by bit
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,21 @@ def set_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
         torch.set_rng_state(states["cpu"])
     if "cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def generators_as_text(states: Mapping[str, Tensor]) -> dict[str, str]:
+    """States of random numbers for JSON."""
+    return {kind: base64.b64encode(state.numpy().tobytes()).decode() for kind, state in states.items()}
+
+
+def generators_of_text(texts: Mapping[str, str]) -> dict[str, Tensor]:
+    """The states that are written in texts of `generators_as_text`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    states = {kind: bytearray(base64.b64decode(text, validate=True)) for kind, text in texts.items()}
+    return {kind: torch.frombuffer(state, dtype=torch.uint8) for kind, state in states.items()}
 
 
 def changed_generators(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Tensor]:

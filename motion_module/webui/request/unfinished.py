@@ -49,6 +49,8 @@ class Unfinished:
         asked: what it was to make, `Plan.asked`.
         infotext: the host's of its first frame, before anything was sampled.
         seeds: name of the host's field -> what was drawn for the first frame, where the request left that open.
+        random: the states of torch's own random numbers when it began, see `generators_as_text`: with them the host
+            encodes the pictures of img2img.
         calls: of the denoiser that a whole video takes, as far as its sampler told.
     """
 
@@ -56,6 +58,7 @@ class Unfinished:
     asked: Mapping[str, Any]
     infotext: str = ""
     seeds: Mapping[str, int] = field(default_factory=dict)
+    random: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
 
     @property
@@ -102,6 +105,7 @@ def write(run: Unfinished) -> None:
         "asked": run.asked,
         "infotext": run.infotext,
         "seeds": run.seeds,
+        "random": run.random,
         "calls": run.calls,
     }
     put(run.folder / _ABOUT, json.dumps(about).encode())
@@ -205,7 +209,8 @@ def _sizes() -> Iterator[tuple[str, float, int]]:
 def _read(id_: str) -> Unfinished | None:
     try:
         about = json.loads((root() / id_ / _ABOUT).read_bytes())
-        return Unfinished(id_, dict(about["asked"]), str(about["infotext"]), dict(about["seeds"]), int(about["calls"]))
+        asked, infotext, calls = dict(about["asked"]), str(about["infotext"]), int(about["calls"])
+        return Unfinished(id_, asked, infotext, dict(about["seeds"]), dict(about.get("random", {})), calls)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

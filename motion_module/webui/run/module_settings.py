@@ -51,12 +51,15 @@ def module_settings(p: Processing, params: VideoParams) -> ModuleSettings:
         if hasattr(p, "scheduler"):  # before WebUI 1.9 it was a part of the sampler's name
             wanted["scheduler"] = few.scheduler
     of_host = {name: value for name, value in wanted.items() if getattr(p, name) != value}
-    changed = [
-        f"{_IN_WORDS[name]} is {value_text(value)} and not {value_text(getattr(p, name))}"
-        for name, value in of_host.items()
-    ]
+    changed = [_said(name, value, getattr(p, name)) for name, value in of_host.items()]
     if trained_on is not None and params.batch_size != trained_on:
         changed.append(f"{mention('batch_size')} is {trained_on} and not {params.batch_size}")
         params = dataclasses.replace(params, batch_size=trained_on)
     message = f"{', '.join(changed)}, as {module.name} wants it." if changed else ""
     return ModuleSettings(params, of_host, message)
+
+
+def _said(name: str, value: Any, before: Any) -> str:
+    """What is changed; an API client may have left it open."""
+    told = f"{_IN_WORDS[name]} is {value_text(value)}"
+    return told if before is None else f"{told} and not {value_text(before)}"

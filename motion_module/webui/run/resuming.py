@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modules import processing
+from modules import devices, processing
+from motion_module.core.denoising.noted_calls import (
+    generators_as_text,
+    generators_of,
+    generators_of_text,
+    set_generators,
+)
 from motion_module.webui.answers import add_message
 from motion_module.webui.host_types import Processing
 from motion_module.webui.plan.plan import Plan
@@ -14,6 +20,7 @@ from motion_module.webui.request import unfinished
 from motion_module.webui.request.unfinished import Unfinished
 from motion_module.webui.run.work import Work
 from motion_module.webui.sampling.record import Record
+from motion_module.webui.settings import settings_of
 
 _SEEDS = {"seed": "all_seeds", "subseed": "all_subseeds"}  # field of `p` -> where the host has what it drew
 _DRAWN = (-1, "-1", "", None)  # a seed that the host draws
@@ -26,7 +33,7 @@ def seeds_then(p: Processing, run: Unfinished | None) -> dict[str, int]:
 
 
 def record_of(p: Processing, plan: Plan) -> Record | None:
-    """What is to be noted of a run, and played back to it; None for nothing.
+    """What is to be noted of a run, and played back to it; None for nothing. Before `p.init`, which draws numbers.
 
     Raises:
         ParamError: it is to be resumed, and is another one.
@@ -36,8 +43,10 @@ def record_of(p: Processing, plan: Plan) -> Record | None:
     asked, found = plan.asked, plan.request.facts.resumes
     if found is not None:
         unfinished.check_same(found, asked)
+        set_generators(generators_of_text(found.random), devices.device)
     seeds = {name: int(values[0]) for name, attr in _SEEDS.items() if (values := getattr(p, attr, None))}
-    run = found or Unfinished(unfinished.new_id(), asked, seeds=seeds)
+    random = generators_as_text(generators_of(devices.device)) if settings_of().resume_after else {}
+    run = found or Unfinished(unfinished.new_id(), asked, seeds=seeds, random=random)
     return Record.of(run, found is not None, plan.request.facts.batch_count)
 
 
