@@ -7,6 +7,7 @@ from motion_module.wording import either, mention
 
 _OF_FADING = ("latent_power", "latent_scale", "last_frame", "latent_power_last", "latent_scale_last", "hold_pictures")
 _OF_WINDOWS = ("stride", "overlap", "blend", "schedule", "windows_per_call", "freenoise_enable", "remember", "elastic")
+_FEWEST_POSITIONS = 24  # that a motion module has learnt; of more frames nobody here knows
 _OF_MOTION = ("motion_scale", "motion_scale_travel", "pe_stretch", "effect_blocks")
 
 
@@ -29,7 +30,7 @@ def idle_fields(params: VideoParams, frames: int | None, each_has_picture: bool 
     for number, travel in (("motion_scale", "motion_scale_travel"), ("effect", "effect_travel")):
         if getattr(params, travel):
             idle.setdefault(number, f"{mention(travel)} says it for each frame")
-    if frames is not None and min(frames, params.batch_size) <= params.pe_stretch:
+    if frames is not None and min(frames, params.batch_size) <= min(params.pe_stretch, _FEWEST_POSITIONS):
         least = min(frames, params.batch_size)
         idle["pe_stretch"] = f"the motion module sees {least} frames at once, which are not more"
     if params.reverse and 0 not in params.reverse:

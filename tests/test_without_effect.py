@@ -38,6 +38,7 @@ SET = {"interp": "FFMPEG", "freeinit_enable": True, "last_frame": "a picture", "
         ({"pe_stretch": 16}, 17, {"pe_stretch", "elastic"}),
         ({"pe_stretch": 16}, None, {"elastic"}),
         ({"pe_stretch": 12}, 12, ONE_WINDOW | {"pe_stretch"}),
+        ({"pe_stretch": 40, "batch_size": 36}, 36, ONE_WINDOW),
         ({"effect": 0, "effect_travel": "0: 0, 8: 1"}, 17, {"effect"}),
         ({"motion_scale_travel": "0: 1, 8: 2"}, 17, {"motion_scale"}),
         ({"reverse": [1, 2]}, 17, {"reverse"}),

@@ -51,7 +51,7 @@ def on_clips(unet: nn.Module, model: MotionModel, places: Tensor) -> Iterator[No
         yield
 
 
-def _whole(self: TemporalTransformer, x: Tensor, call: CallFrames) -> Tensor:
+def _whole(self: TemporalTransformer, x: Tensor, call: CallFrames, level: int | None = None) -> Tensor:
     """The layer without its blocks of pixels, which are written into in place and so have no gradient."""
     (rows, channels, height, width), copies = x.shape, call.copies(x.shape[0])
     h = self.norm(x).view(copies, rows // copies, channels, height * width)

@@ -113,23 +113,24 @@ PREDICTIONS = {"latents": x0_itself, "noise": x0_of_noise}
 
 @pytest.mark.parametrize("prediction", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_what_is_missing_at_an_edge_is_added_to_the_frames_behind_it(prediction):
-    """Frame 1 is frozen at 5, and the model makes 2 of it: of the 3 that are missing frame 2 gets 2, and frame 3 gets 1."""
+    """Frame 1 is frozen at 5, and the model makes 4.7 of it: of the 0.3 that are missing frame 2 gets 0.2, frame 3 0.1."""
     timestep = torch.tensor([900.0, 900.0, 500.0, 500.0, 500.0], dtype=torch.float64)
-    made = torch.tensor([0.0, 2.0, 7.0, 8.0, 9.0], dtype=torch.float64).view(5, 1, 1, 1).expand(5, 4, 2, 3).clone()
+    made = torch.tensor([0.0, 4.7, 7.0, 8.0, 9.0], dtype=torch.float64).view(5, 1, 1, 1).expand(5, 4, 2, 3).clone()
     x, given = latents(1), torch.full((2, 4, 2, 3), 5.0, dtype=torch.float64)
     offset = prediction(x, torch.zeros_like(x), timestep)
     out = (made - offset) / prediction(torch.zeros_like(x), torch.ones_like(x), timestep)
     frozen = FrozenFrames((0, 1), given, (FOR_EVER, FOR_EVER), (Edge(1, range(2, 4)),))
     found = prediction(x, frozen.answer(out, x, timestep, 1, prediction), timestep)
     assert torch.allclose(
-        found, torch.tensor([5.0, 5, 9, 9, 9], dtype=torch.float64).view(5, 1, 1, 1).expand(found.shape)
+        found, torch.tensor([5.0, 5, 7.2, 8.1, 9], dtype=torch.float64).view(5, 1, 1, 1).expand(found.shape)
     )
 
 
 def test_an_edge_in_the_other_direction():
     frozen = FrozenFrames((4,), torch.full((1, 1, 1, 1), 1.0), (FOR_EVER,), (Edge(4, (3, 2, 1)),))
     out = torch.zeros(5, 1, 1, 1)
-    assert frozen.answer(out, out, torch.ones(5), 1, x0_itself).flatten().tolist() == [0, 0.25, 0.5, 0.75, 1]
+    found = frozen.answer(out, out, torch.full((5,), 1e4), 1, x0_itself)
+    assert torch.allclose(found.flatten(), torch.tensor([0, 0.25, 0.5, 0.75, 1]))
 
 
 @pytest.mark.parametrize(
@@ -144,11 +145,40 @@ def test_an_edge_in_the_other_direction():
 )
 def test_when_something_is_added_behind_an_edge(until, step, seen, added):
     z, out = latents(1)[:2], latents(2)
+    out[1] = z[0] + 0.1 * out[1]
     plain, frozen = (FrozenFrames((1, 2), z, until, edges) for edges in ((), (Edge(1, (2,)),)))
     expected, found = (each.answer(out, out, torch.ones(5), step, x0_itself, seen) for each in (plain, frozen))
     assert torch.equal(found[[0, 1, 3, 4]], expected[[0, 1, 3, 4]])
     assert torch.equal(found, expected) is not added
     assert not added or torch.allclose(found[2], out[2] + (z[0] - out[1]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "sigma", "share"),
+    [
+        (0.5, 1.0, 1),  # a guess among latents of variance 1 below noise of variance 1 has an error of variance 0.5
+        (0.6, 1.0, 0.6),  # 1.2 times that of a guess: half of the way to where nothing is added, and 0.1 of it more
+        (0.75, 1.0, 0),
+        (2.0, 1e4, 0),  # the old picture, where the model draws another one
+        (0.0014, 0.03, 0),
+        (0.0005, 0.03, 1),
+    ],
+)
+def test_what_another_prompt_has_the_model_draw_is_not_carried_on(error, sigma, share):
+    from motion_module.core.denoising.frozen import _credible
+
+    own = torch.ones(1, 4, 2, 3, dtype=torch.float64)
+    assert _credible(own * error**0.5, own, torch.tensor(sigma)).item() == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("level", [0.03, 1.0, 14.6])
+def test_the_noise_level_is_known_whatever_the_sampler_asks_for(level):
+    from motion_module.core.denoising.frozen import _noise_level
+
+    z, a = latents(1), 1 / (1 + level**2)
+    of_noise = _noise_level(z, torch.tensor([500.0]), lambda x, e, t: (x - (1 - a) ** 0.5 * e) / a**0.5)
+    of_latents = _noise_level(z, torch.tensor([level]), x0_itself)
+    assert float(of_noise) == pytest.approx(level, rel=1e-4) and float(of_latents) == pytest.approx(level, rel=1e-4)
 
 
 def test_a_frame_is_as_good_as_its_window_where_the_model_agrees_with_what_is_given():

@@ -249,3 +249,17 @@ def test_what_fails_in_both_ways_is_not_said_to_be_the_devices_fault(caplog):
     assert not caplog.records
     with pytest.raises(ValueError):
         tried("this", DEVICE, lambda: devices.torch.acos(on_device(values(3))), lambda: int("x"))
+
+
+def test_positions_are_stretched():
+    from motion_module.core.module.attention import stretched
+
+    table = values(5, 8)
+    torch.testing.assert_close(plain(stretched(on_device(table), 12)), stretched(table, 12))
+
+
+def test_a_call_is_noted():
+    from motion_module.core.denoising.noted_calls import trace_of
+
+    x, sigma = values(3, 4, 2, 2), values(3)
+    assert torch.equal(trace_of(on_device(x), on_device(sigma)), trace_of(x, sigma))

@@ -74,6 +74,10 @@ class Weak(torch.Tensor):
             return plain(args[0])
         with torch._C.DisableTorchFunctionSubclass():
             target = _target(args, kwargs) if name == "to" else None
+            if name == "to" and torch.float64 in (*args, *kwargs.values()):  # the device casts before it hands over
+                raise TypeError(
+                    "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."
+                )
             if name not in ("to", "__getitem__", "__setitem__", "copy_"):
                 _check_same_device([*args, *kwargs.values()])
             kwargs = {key: value for key, value in kwargs.items() if key != "device"}

@@ -222,3 +222,28 @@ def test_guidance_that_travels_is_judged_by_its_highest_value(client, lightning)
     assert messages == [
         f"AnimateDiff: {lightning} is made for cfg_scale 1, but this run uses 2.5: pictures may burn out."
     ]
+
+
+def test_the_second_pass_is_as_the_module_wants_it_too(client, lightning):
+    hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7}
+    asked = {"model": lightning, "video_length": 2, "batch_size": 2, "format": ["Frame"]}
+    wanted = {"steps": 4, "cfg_scale": 1, "sampler_name": "Euler", "scheduler": "SGM Uniform"}
+    by_hand = client.run(asked, **wanted, **hires, hr_second_pass_steps=4)
+    others = {"hr_second_pass_steps": 10, "hr_sampler_name": "DDIM"}
+    reply = client.run({**asked, "preset": "auto"}, **wanted, **hires, **others)
+    assert (reply.pictures == by_hand.pictures).all()
+    (message,) = reply.info["extra_generation_params"]["AnimateDiff messages"]
+    assert "hr_second_pass_steps is 4 and not 10, hr_sampler_name is 'Euler' and not 'DDIM'" in message
+
+
+@pytest.mark.parametrize(("stretch", "context"), [(8, 16), (0, 8), (12, 8)])
+def test_stretched_positions_keep_the_context_that_is_asked_for(pocket, monkeypatch, stretch, context):
+    from runs import make
+
+    from motion_module.webui.request.motion_modules import ModuleFile
+    from motion_module.webui.run import module_settings
+
+    hotshot = ModuleFile("hsxl", Path("hsxl"), ModuleSpec(HOTSHOT, WIDTHS, 24))
+    monkeypatch.setattr(module_settings.module_choice, "foreseen", lambda *args: hotshot)
+    params = VideoParams(enable=True, preset="auto", batch_size=16, pe_stretch=stretch)
+    assert module_settings.module_settings(make("txt2img", None), params).params.batch_size == context

@@ -16,6 +16,7 @@ from torch import Tensor
 PredictX0 = Callable[[Tensor, Tensor, Tensor], Tensor]
 """`(x, out, sigma)` -> the latents that a denoiser's answer stands for; affine in `x` and in `out`, row by row."""
 
+_NOT_CREDIBLE = 1.5  # times the variance of a guess: from there on nothing is carried on
 FOR_EVER = math.inf
 """As `until`: never free."""
 
@@ -91,6 +92,7 @@ class FrozenFrames:
                 _, own = self._of([frozen[edge.frame]], out)
                 one = slice(edge.frame, edge.frame + 1)
                 missing = own - predict_x0(x[one], out[one], sigma[one])
+                missing = missing * _credible(missing, own, _noise_level(own, sigma[one], predict_x0))
                 weights = {frame: weight for frame, weight in edge.weights.items() if frame not in frozen}
                 answer = _added(answer, weights, missing, sigma, predict_x0)
         return answer
@@ -136,6 +138,25 @@ class FrozenFrames:
     def _of(self, places: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.tensor([self.frames[place] for place in places], device=like.device)
         return rows, self.latents[list(places)].to(like)
+
+
+def _noise_level(like: Tensor, sigma: Tensor, predict_x0: PredictX0) -> Tensor:
+    """How much noise stands beside latents of the size of the given ones: sigma of k-diffusion, of whatever sampler."""
+    factor = predict_x0(torch.zeros_like(like), torch.ones_like(like), sigma).mean()  # 1, or less than 0
+    return torch.where(factor == 1, sigma.to(factor).mean(), factor.abs())
+
+
+def _credible(missing: Tensor, own: Tensor, level: Tensor) -> Tensor:
+    """How much of what is missing is the model's own rounding-off of the frozen frame, 0 to 1.
+
+    Who knows nothing but the size s of latents below noise of size l guesses them with an error of variance
+    s^2 l^2 / (s^2 + l^2), the best linear estimate's. A model whose error is larger draws something else, as another
+    prompt has it do; what is missing then is the old picture, and would shine through the new one.
+    """
+    variance = own.float().square().mean()
+    guess = variance * level.float().square() / (variance + level.float().square())
+    ratio = missing.float().square().mean() / guess.clamp(min=torch.finfo(torch.float32).tiny)
+    return ((_NOT_CREDIBLE - ratio) / (_NOT_CREDIBLE - 1)).clamp(0, 1).to(missing.dtype)
 
 
 def _added(

@@ -50,8 +50,8 @@ def trace_of(x: Tensor, sigma: Tensor) -> Tensor:
     Returns:
         3 f, in double precision, on the CPU.
     """
-    frames = x.detach().flatten(1).to("cpu", torch.float64)
-    levels = sigma.detach().to("cpu", torch.float64)
+    frames = x.detach().flatten(1).cpu().to(torch.float64)  # some devices have no numbers of that kind
+    levels = sigma.detach().cpu().to(torch.float64)
     return torch.stack([levels, frames.mean(1), frames.std(1)])
 
 
@@ -64,8 +64,9 @@ def is_same_trace(one: Tensor, other: Tensor) -> bool:
 
 def wait_for(device: torch.device) -> None:
     """Until a device has done what it was told so far: a GPU answers before that."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait = getattr(getattr(torch, device.type, None), "synchronize", None)
+    if device.type != "cpu" and wait is not None:
+        wait()
 
 
 def generators_of(device: torch.device) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from motion_module.core.module.attention_ways import attended
 from motion_module.core.module.call_frames import Factor, times
-from motion_module.core.module.devices import cast_once
+from motion_module.core.module.devices import cast_once, where_it_can
 from motion_module.errors import ParamError
 from motion_module.patching import replaced
 from motion_module.wording import mention
@@ -75,7 +75,8 @@ def stretched(positions: Tensor, frames: int) -> Tensor:
     place = torch.arange(frames, device=positions.device) * last  # in parts of frames - 1, so that no place is rounded
     left = place.div(frames - 1, rounding_mode="floor").clamp(max=max(0, last - 1))
     share = (place - left * (frames - 1)).to(exact.dtype) / (frames - 1)
-    return torch.lerp(exact[left], exact[(left + 1).clamp(max=last)], share[:, None]).to(positions.dtype)
+    ends = exact[left], exact[(left + 1).clamp(max=last)]
+    return where_it_can("PE stretch", torch.lerp, *ends, share[:, None].expand_as(ends[0])).to(positions.dtype)
 
 
 @contextmanager

@@ -25,8 +25,10 @@ from motion_module.travel_values import ValueTravel
 _LOWEST, _HIGHEST = 0, 2
 """Of a weight: ControlNet's own range."""
 
+_MOST_DIGITS = 9  # of a frame's number
 _COLON = re.compile("[:\uff1a]")  # the second one is as wide as Chinese and Japanese keyboards have it
 _KEYS = ("mask", "keyframe", "weight", "falloff")
+_SAYS = {"mask": "a folder of masks", "weight": "frames with a number each, as in 0: 1, 16: 0.2"}
 _ALLOWED = "mask: with a folder, keyframe: with frame numbers, weight: with frames and numbers, falloff: with a number"
 
 
@@ -124,13 +126,15 @@ def _said(number: int, lines: Sequence[str]) -> dict[str, str]:
             )
         if key in said:
             raise ParamError(f"ControlNet unit {number} has two lines {key}:; write all of it on one of them")
+        if not value and key in _SAYS:
+            raise ParamError(f"{_title(key, number, value)}; allowed is {_SAYS[key]}")
         said[key] = value
     return said
 
 
 def _keyframes(number: int, text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
-    numbers = tuple(int(word) for word in words if word.isdecimal())
+    numbers = tuple(int(word) for word in words if word.isdecimal() and len(word) <= _MOST_DIGITS)
     if len(numbers) < len(words) or list(numbers) != sorted(set(numbers)):
         raise ParamError(
             f"{_title('keyframe', number, text)}; "
