@@ -751,8 +751,8 @@ def test_nobody_has_to_be_told_of_what_somebody_has_stopped(calls, caplog):
     broken_off = broken(calls)
     calls.count, calls.stop = 0, 2
     run(asked(seed=5))
-    stopped, _ = unfinished.all_of_them()
-    assert stopped.interrupted and stopped.id != broken_off
+    (stopped,) = (found for found in unfinished.all_of_them() if found.id != broken_off)
+    assert stopped.interrupted
     calls.stop = None
     caplog.clear()
     unfinished.tell()
@@ -798,3 +798,81 @@ def test_below_a_script_it_is_this_one_video_that_goes_on(calls, caplog):
     said = f"the request of this one video, without the script, with resume: {found.id} goes on after call 3 of {STEPS}"
     assert said in for_client(found.goes_on)
     assert np.array_equal(resumed(found.id), whole)
+
+
+def test_a_stopped_run_that_is_asked_for_wrongly_stays_one_of_which_nobody_is_told(calls, monkeypatch):
+    from motion_module.webui.sampling import record
+
+    calls.count, calls.stop = 0, 2
+    run(asked())
+    calls.stop = None
+    (stopped,) = unfinished.all_of_them()
+
+    def refuse(*args):
+        raise ParamError("it is another one")
+
+    monkeypatch.setattr(record, "check_same_infotext", refuse)
+    with pytest.raises(ParamError):
+        resumed(stopped.id)
+    assert unfinished.all_of_them() == [stopped]
+
+
+def test_the_end_may_find_a_full_disk(calls, monkeypatch, caplog):
+    import errno
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unfinished, "put_down", full)
+    calls.count, calls.crash = 0, CRASH
+    with pytest.raises(Killed):
+        frames()
+    assert "cannot be noted as ended: there is no space left on the disk" in caplog.text
+    for folder in unfinished.root().iterdir():
+        unfinished.remove(folder.name)
+
+
+@pytest.mark.parametrize("field", ["video_source", "video_path"])
+def test_another_video_of_the_same_name_is_refused(calls, tmp_path, field):
+    from control_videos import folder_of, mp4_of
+
+    def put(count, first=0):
+        if field == "video_path":
+            return str(folder_of(tmp_path / "frames", count, first=first))
+        return mp4_of(tmp_path / "source.mp4", count)
+
+    fields = {field: put(4), "video_length": 0}
+    id_ = broken(calls, "img2img", fields, crash=3, init_images=[], denoising_strength=0.9)
+    put(5 if field == "video_source" else 4, first=1)
+    with pytest.raises(ParamError, match="another video or folder of that name"):
+        resumed(id_, "img2img", fields, init_images=[], denoising_strength=0.9)
+
+
+def test_a_file_that_has_vanished_has_no_state(tmp_path):
+    from motion_module.webui.request.file_states import part_of, states_of
+
+    file = tmp_path / "a.mp4"
+    assert part_of(file) == "" and states_of([file]) == [f"{file} "]
+    file.write_bytes(b"1" * (3 << 20))
+    before = part_of(file)
+    file.write_bytes(b"1" * ((3 << 20) - 1) + b"2")
+    assert before != part_of(file) != ""
+
+
+def test_the_plan_leaves_open_what_only_reading_a_video_tells(calls, pocket, tmp_path):
+    from control_videos import mp4_of
+
+    client, fields = Client(pocket), {"video_source": mp4_of(tmp_path / "source.mp4", 4), "video_length": 0}
+    request = {**SMALL, "steps": STEPS, "seed": 3, "init_images": [], "denoising_strength": 0.9}
+
+    def body(**more):
+        asked_for = video(format=["Frame"], drop_duplicates=True, **{**fields, **more})
+        return {**request, "alwayson_scripts": {"AnimateDiff": {"args": [asked_for]}}}
+
+    calls.crash, calls.error = 3, torch.OutOfMemoryError
+    assert client.post("img2img", body()).status == 500
+    (found,) = unfinished.all_of_them()
+    planned = client.plan(body(resume=found.id), "img2img")
+    assert planned.status == 200 and planned.body["frames"] is None, planned.body
+    refused = client.plan(body(resume=found.id, overlap=1), "img2img")
+    assert refused.status == 422 and "is " + found.id + ", a run with overlap -1 (here 1);" in refused.sentence

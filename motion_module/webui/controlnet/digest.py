@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from motion_module.webui.controlnet.units import Files, Unit
+from motion_module.webui.controlnet.units import Files, Unit, listed
+from motion_module.webui.request.file_states import states_of
 
 _PICTURES = ("image", "mask", "mask_image", "ipadapter_input", "effective_region_mask")  # of ControlNet's unit
 
@@ -30,15 +31,10 @@ def digest_of(unit: Unit, source: Files | None) -> str:
         for name in _PICTURES:
             _feed(digest, [name, getattr(unit.settings, name, None)])
     elif unit.has_folder:
-        masks = sorted(Path(source.masks).iterdir()) if source.masks else ()
-        _feed(digest, [*_states(source.files), "masks", *_states(masks), source.keyframes])
+        masks = listed(source.masks, f"mask: of ControlNet unit {unit.number}") if source.masks else ()
+        files = (file for file in source.files if isinstance(file, Path))
+        _feed(digest, [states_of(files), states_of(masks), source.keyframes])
     return digest.hexdigest()
-
-
-def _states(files: Any) -> Iterator[str]:
-    for file in files:
-        state = Path(file).stat()
-        yield f"{file} {state.st_size} {state.st_mtime_ns}"
 
 
 def _feed(digest: Any, value: Any) -> None:

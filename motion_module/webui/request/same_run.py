@@ -24,6 +24,7 @@ _GIVEN = {  # what `given.given_to` notes of files and pictures -> how it is cal
     "pictures": "other pictures",
     "masks": "another inpaint mask",
     "control": "other ControlNet pictures",
+    "source_file": "another video or folder of that name",
     "module_file": "another file of that motion module",
 }
 _WINDOWS = ("schedule", "blend", "closed_loop", "stride", "overlap", "batch_size")

@@ -107,7 +107,7 @@ def _open(borrowed: BorrowedP, params: VideoParams, request: Request, control: C
         p.script_args,
     )
     if is_wanted(request.facts.resumes):
-        work.given = given_to(p, work.pictures.masks, control)
+        work.given = given_to(p, work.pictures.masks, control, request.source)
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,8 +56,8 @@ def record_of(p: Processing, plan: Plan, given: Mapping[str, Any]) -> Record | N
         set_generators(generators_of_text(found.random), devices.device)
     seeds = {name: int(values[0]) for name, attr in _SEEDS.items() if (values := getattr(p, attr, None))}
     random = generators_as_text(generators_of(devices.device)) if settings_of().resume_after else {}
-    new = Unfinished(unfinished.new_id(), asked, seeds=seeds, random=random, below_script=serves_script(p))
-    run = found or new
+    run = found or Unfinished(unfinished.new_id(), asked, seeds=seeds, random=random)
+    run = dataclasses.replace(run, below_script=serves_script(p))
     return Record.of(run, found is not None, plan.request.facts.batch_count)
 
 

@@ -139,7 +139,7 @@ class Record:
         Args:
             interrupted: somebody has stopped it on purpose.
         """
-        if self.is_noted is not None:
+        if self.run.owner:
             try:
                 unfinished.put_down(self.run, interrupted)
             except OSError as error:
