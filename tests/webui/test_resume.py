@@ -876,3 +876,63 @@ def test_the_plan_leaves_open_what_only_reading_a_video_tells(calls, pocket, tmp
     assert planned.status == 200 and planned.body["frames"] is None, planned.body
     refused = client.plan(body(resume=found.id, overlap=1), "img2img")
     assert refused.status == 422 and "is " + found.id + ", a run with overlap -1 (here 1);" in refused.sentence
+
+
+def test_a_run_that_was_noted_without_its_pictures_goes_on(calls):
+    whole = frames()
+    about = unfinished.root() / broken(calls) / "run.json"
+    noted = json.loads(about.read_text("utf8"))
+    for name in ("masks", "control", "source_file", "module_file"):
+        del noted["asked"][name]
+    about.write_text(json.dumps({name: noted[name] for name in ("asked", "infotext", "seeds", "calls")}), "utf8")
+    assert np.array_equal(resumed(about.parent.name), whole)
+
+
+def test_a_preset_is_what_it_has_set(calls):
+    from motion_module.webui.request.same_run import check_same
+
+    broken(calls)
+    (found,) = unfinished.all_of_them()
+    check_same(found, {**found.asked, "fields": {**found.asked["fields"], "preset": "another"}})
+    with pytest.raises(ParamError, match="fps|stride"):
+        check_same(found, {**found.asked, "fields": {**found.asked["fields"], "stride": 2}})
+
+
+def test_whatever_kind_of_picture_a_unit_has_it_is_told_from_another(tmp_path):
+    from control_videos import folder_of
+    from PIL import Image
+
+    from motion_module.webui.controlnet.digest import digest_of
+    from motion_module.webui.controlnet.lines import Lines
+    from motion_module.webui.controlnet.units import Files, Unit
+
+    black = np.zeros((8, 8, 3), np.uint8)
+    dot = black.copy()
+    dot[3, 3, 1] = 1
+
+    def of(value, name="image"):
+        return digest_of(Unit(0, 0, SimpleNamespace(**{name: value})), None)
+
+    kinds = (np.asarray, Image.fromarray, torch.from_numpy, lambda array: str(array.tolist()))
+    kinds += (lambda array: {"image": array, "mask": None}, lambda array: [{"image": black}, {"image": array}])
+    for kind in kinds:
+        assert of(kind(black.copy())) == of(kind(black.copy())) != of(kind(dot))
+        assert of(kind(black), "mask") != of(kind(dot), "mask") and of(kind(black), "mask") != of(kind(black))
+        assert of([kind(black)], "ipadapter_input") != of([kind(dot)], "ipadapter_input")
+    assert of([dot, black]) != of([black, dot])
+
+    folder = folder_of(tmp_path / "frames", 2)
+    masks = folder_of(tmp_path / "masks", 2)
+    unit = Unit(0, 0, SimpleNamespace(input_mode="batch"), Lines(folder=str(folder)))
+
+    def of_folder(*keyframes):
+        files = tuple(sorted(folder.iterdir()))
+        return digest_of(unit, Files("the batch folder", files, str(masks), keyframes or None))
+
+    before = of_folder()
+    assert of_folder() == before != of_folder(0, 2)
+    Image.fromarray(dot).save(masks / "2.png")
+    changed = of_folder()
+    Image.fromarray(dot).save(folder / "2.png")
+    assert len({before, changed, of_folder()}) == 3
+    assert digest_of(unit, Files("video_source")) != before
