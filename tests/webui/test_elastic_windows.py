@@ -140,7 +140,8 @@ def test_an_older_preset_of_ones_own_means_windows_as_long_as_it_names(pocket):
 
 def test_a_run_that_broke_off_in_an_older_version_is_the_same_without(pocket, tiny):
     from motion_module.errors import ParamError
-    from motion_module.webui.request.unfinished import Unfinished, check_same
+    from motion_module.webui.request.same_run import check_same
+    from motion_module.webui.request.unfinished import Unfinished
 
     asked = foreseen(tiny["v2"], batch_size=16, **LONG).asked
     older = {**asked, "fields": {name: value for name, value in asked["fields"].items() if name != "elastic"}}

@@ -15,6 +15,7 @@ from motion_module.errors import ParamError, UserError
 from motion_module.media.errors import ReaderError
 from motion_module.params import VideoParams
 from motion_module.patching import assign, take_out
+from motion_module.webui.controlnet.digest import digest_of
 from motion_module.webui.controlnet.hints import handed_out
 from motion_module.webui.controlnet.key_pictures import KeyPictures
 from motion_module.webui.controlnet.lines import check_frames
@@ -146,6 +147,11 @@ class Control:
     def recorded(self) -> dict[str, str]:
         """For the infotext: the lines that give each frame a weight of its own, which ControlNet does not record."""
         return {f"AnimateDiff ControlNet {unit.number}": str(unit.lines) for unit in self._units if unit.lines.weighing}
+
+    @property
+    def given(self) -> list[str]:
+        """A digest of what each unit is given, see `digest_of`; before `script_args` gives it."""
+        return [digest_of(unit, self._sources[unit.number]) for unit in self._units]
 
     def _travels(self, frames: int) -> dict[int, KeyPictures | None]:
         closed = frames > self._params.batch_size and self._params.closed_loop.closes_travel

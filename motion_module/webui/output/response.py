@@ -35,7 +35,7 @@ def publish(p: Processing, processed: Processed, params: VideoParams, saved: lis
     JSON under `extra_generation_params`; there is also what the page makes players and links from. The comments below
     the gallery say what was made.
     """
-    to_script = _serves_script(p)
+    to_script = serves_script(p)
     entries = list(_for_api(params, saved) if answers_a_client(p) else _for_gallery(params, saved, to_script))
     processed.images = [image for image, _ in entries]
     processed.infotexts = [infotext for _, infotext in entries]
@@ -61,10 +61,10 @@ def _results(p: Processing, saved: list[SavedVideo]) -> dict[str, list[Any]]:
 
 def answers_a_client(p: Processing) -> bool:
     """Whether the result goes straight to an API client."""
-    return bool(getattr(p, "is_api", False)) and not _serves_script(p)
+    return bool(getattr(p, "is_api", False)) and not serves_script(p)
 
 
-def _serves_script(p: Processing) -> bool:
+def serves_script(p: Processing) -> bool:
     """Whether the result goes to a script (X/Y/Z plot, loopback), which works on pictures."""
     script = (getattr(p, "script_args", None) or [0])[0]  # its number from 1; "None" where an infotext said so
     return script not in (0, None, "None")

@@ -143,7 +143,7 @@ class Plan:
             "prompts": {name: list(texts) for name, texts in facts.read.items() if any(texts)},
             "checkpoint": self.checkpoint,
             "source": None if self.request.source is None else str(self.request.source.path),
-            "pictures": [_hash(picture) for picture in self.pictures],
+            "pictures": [hash_of(picture) for picture in self.pictures],
             "model_calls": self.model_calls,
         }
 
@@ -181,10 +181,10 @@ class LoadedPlan(Plan):
 
 def _named(value: Any) -> Any:
     """A picture among the fields by its hash."""
-    return _hash(value) if isinstance(value, Image.Image) else str(value)
+    return hash_of(value) if isinstance(value, Image.Image) else str(value)
 
 
-def _hash(picture: Image.Image) -> str:
-    """SHA-256 of mode, size and pixels."""
+def hash_of(picture: Image.Image) -> str:
+    """A picture's SHA-256 of mode, size and pixels."""
     shape = f"{picture.mode} {picture.size}".encode()
     return hashlib.sha256(shape + picture.tobytes()).hexdigest()

@@ -100,6 +100,15 @@ def short_hash(module: ModuleFile) -> str | None:
     return full[:8] if full else None
 
 
+def identity(module: ModuleFile) -> str:
+    """What tells a file from another one of its name: its hash, or size and time where the host has none."""
+    found = short_hash(module)
+    if found is None:
+        _, (changed, _, size, *_) = _version(module.path)
+        found = f"{size} bytes of {changed}"
+    return found
+
+
 @dataclass
 class _Shelf:
     """Keeps the module that was used last, on the CPU, so that the next run with it need not read the file.

@@ -1,7 +1,8 @@
-"""Runs that broke off: where what is noted of them lies, how long, and whether a request is the same as one of them."""
+"""Runs that broke off: where what is noted of them lies, and how long."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import re
@@ -13,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules import infotext_utils, paths_internal
+from modules import paths_internal
+from motion_module.core.denoising.noted_calls import generators_of_text
 from motion_module.errors import ParamError
 from motion_module.media.placing import replace
 from motion_module.params import VideoParams
+from motion_module.webui.request import owner
 from motion_module.webui.settings import settings_of
 from motion_module.wording import for_client, mention, value_text
 
@@ -29,14 +32,6 @@ _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _ID_FORM = "%Y%m%d-%H%M%S"
 _DAY_S, _GB = 86400, 1_000_000_000
 _MOST_LISTED = 3
-# What is done with the frames, or how many windows share a call: after too little memory people set these lower.
-_AFTERWARDS = {"format", "fps", "loop_number", "reverse", "interp", "interp_x", "returned", "keep_sound"}
-_WITHOUT_EFFECT = {NAME, "enable", "windows_per_call", *_AFTERWARDS}
-_FOLLOWING = (
-    "fields",
-    "model_calls",
-)  # entries of `Plan.asked` that are compared in another way, or follow from others
-_UNHEEDED = ("AnimateDiff", "Version", "AnimateDiff unfinished")  # of an infotext
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +47,9 @@ class Unfinished:
         random: the states of torch's own random numbers when it began, see `generators_as_text`: with them the host
             encodes the pictures of img2img.
         calls: of the denoiser that a whole video takes, as far as its sampler told.
+        below_script: it was a part of what a script (X/Y/Z plot, loopback) makes.
+        interrupted: somebody has stopped it on purpose.
+        owner: the process that is sampling it, see `owner.this_process`; empty where that has put it down.
     """
 
     id: str
@@ -60,6 +58,9 @@ class Unfinished:
     seeds: Mapping[str, int] = field(default_factory=dict)
     random: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
+    below_script: bool = False
+    interrupted: bool = False
+    owner: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -74,9 +75,21 @@ class Unfinished:
     @property
     def goes_on(self) -> str:
         """How it is resumed, with mentions; "" where nothing is noted."""
-        noted = self.noted
-        said = f"the same request with {mention(NAME)}: {self.id} goes on after call {noted} of {self.all_calls}"
+        noted, same = self.noted, "the same request"
+        if self.below_script:
+            same = "the request of this one video, without the script,"
+        said = f"{same} with {mention(NAME)}: {self.id} goes on after call {noted} of {self.all_calls}"
         return said if noted else ""
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a process is making it right now."""
+        return owner.is_running(self.owner)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the answers that are noted."""
+        return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
 
     @property
     def noted(self) -> int:
@@ -101,13 +114,7 @@ def write(run: Unfinished) -> None:
         OSError: it cannot be written.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    about = {
-        "asked": run.asked,
-        "infotext": run.infotext,
-        "seeds": run.seeds,
-        "random": run.random,
-        "calls": run.calls,
-    }
+    about = {name: value for name, value in vars(run).items() if name != "id"}
     put(run.folder / _ABOUT, json.dumps(about).encode())
 
 
@@ -127,18 +134,31 @@ def remove(id_: str) -> None:
     shutil.rmtree(root() / id_, ignore_errors=True)
 
 
+def put_down(run: Unfinished, interrupted: bool) -> None:
+    """A run of which something may be noted is no longer sampled.
+
+    Raises:
+        OSError: that cannot be written.
+    """
+    if (run.folder / _ABOUT).exists():
+        write(dataclasses.replace(run, owner={}, interrupted=interrupted))
+
+
 def all_of_them() -> list[Unfinished]:
-    """Every run that broke off, the latest first."""
+    """Every run that broke off, the latest first; none that is being sampled."""
     try:
         names = sorted((entry.name for entry in root().iterdir() if _ID.fullmatch(entry.name)), reverse=True)
     except OSError:
         return []
-    return [run for run in map(_read, names) if run is not None]
+    return [run for run in map(_read, names) if run is not None and not run.is_sampled]
 
 
 def tell(*_: Any) -> None:
-    """Say in the log how the run goes on that broke off last: a process that was killed has told nobody."""
-    for run in all_of_them()[:1]:
+    """Say in the log how the run goes on that broke off last: a process that was killed has told nobody.
+
+    Of one that somebody has stopped, and that may be resumed as well, nobody has to be told.
+    """
+    for run in [run for run in all_of_them() if not run.interrupted][:1]:
         if run.goes_on:
             _log.warning("AnimateDiff: a video broke off; %s.", for_client(run.goes_on))
 
@@ -158,27 +178,6 @@ def named(params: VideoParams) -> Unfinished | None:
         there = f"those that broke off are {', '.join(others)}" if others else "none broke off"
         raise ParamError(f"{mention(NAME)} is {value_text(name)}, which is no unfinished run; {there}")
     return found
-
-
-def check_same(run: Unfinished, asked: Mapping[str, Any]) -> None:
-    """See that a request is the one that broke off.
-
-    Raises:
-        ParamError: names what differs.
-    """
-    then, now = _comparable(run.asked), _comparable(asked)
-    _refuse(run, [_difference(name, then.get(name), now.get(name)) for name in now if then.get(name) != now[name]])
-
-
-def check_same_infotext(run: Unfinished, infotext: str) -> None:
-    """The same for what the host and other extensions do for it, as far as that is in the infotext.
-
-    Raises:
-        ParamError: names what differs.
-    """
-    then, now = (infotext_utils.parse_generation_parameters(text) for text in (run.infotext, infotext))
-    names = [name for name in {**now, **then} if name not in _UNHEEDED and then.get(name) != now.get(name)]
-    _refuse(run, [_difference(name, then.get(name), now.get(name)) for name in names])
 
 
 def tidy(keep: str, coming: int) -> None:
@@ -207,34 +206,29 @@ def _sizes() -> Iterator[tuple[str, float, int]]:
 
 
 def _read(id_: str) -> Unfinished | None:
+    """The run of this name; None for none, and where what is noted of it is damaged."""
     try:
         about = json.loads((root() / id_ / _ABOUT).read_bytes())
-        asked, infotext, calls = dict(about["asked"]), str(about["infotext"]), int(about["calls"])
-        return Unfinished(id_, asked, infotext, dict(about["seeds"]), dict(about.get("random", {})), calls)
-    except (OSError, ValueError, TypeError, KeyError):
+        given = {item.name: about[item.name] for item in dataclasses.fields(Unfinished) if item.name in about}
+        run = Unfinished(**{**given, "id": id_})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    return run if _is_sound(run) else None
 
 
-def _comparable(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What the frames depend on: fields by their mentions, which an older version may not have had, and all else."""
-    own = asked.get("fields", {})
-    fields = {name: own.get(name, VideoParams.left_out(name, own)) for name in VideoParams.table()}
-    heeded = {mention(name): value for name, value in fields.items() if name not in _WITHOUT_EFFECT}
-    values = {**heeded, **{name: value for name, value in asked.items() if name not in _FOLLOWING}}
-    return {name: json.loads(json.dumps(value, default=str)) for name, value in values.items()}
+def _is_sound(run: Unfinished) -> bool:
+    """Whether everything is of its kind."""
+    kinds = ((run.infotext, str), (run.calls, int), (run.asked, dict), (run.owner, dict))
+    if not all(isinstance(value, kind) for value, kind in (*kinds, (run.seeds, dict), (run.random, dict))):
+        return False
+    parts = [(run.asked.get("fields"), dict), (run.asked.get("videos", 1), int)]
+    parts += [(seed, int) for seed in run.seeds.values()]
+    return all(isinstance(value, kind) for value, kind in parts) and _are_states(run.random)
 
 
-def _difference(name: str, then: Any, now: Any) -> str:
-    if name == "pictures":
-        return "other pictures"
-    if isinstance(now, dict) and isinstance(then, dict):
-        return f"another {next(part for part in {**now, **then} if then.get(part) != now.get(part))}"
-    return f"{name} {value_text(then)} (here {value_text(now)})"
-
-
-def _refuse(run: Unfinished, differences: list[str]) -> None:
-    if differences:
-        raise ParamError(
-            f"{mention(NAME)} is {run.id}, a run with {', '.join(differences)}; ask for the same, "
-            f"or leave {mention(NAME)} empty"
-        )
+def _are_states(texts: Mapping[str, Any]) -> bool:
+    try:
+        generators_of_text(texts)
+    except (ValueError, TypeError):
+        return False
+    return True

@@ -12,6 +12,7 @@ from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.plan.plan import Plan
 from motion_module.webui.request.checkpoints import base_of_run, later_bases
 from motion_module.webui.request.read import params_of
+from motion_module.webui.request.same_run import check_same
 from motion_module.webui.request.sources import described
 from motion_module.webui.routes.numbers import check_numbers
 from motion_module.webui.run.beginning import possible
@@ -46,9 +47,30 @@ def planned(p: Processing, script: str | None = None) -> dict[str, Any]:
         control.check_frames(request.frames)
     request, base = request.at_rate_of_source(), base_of_run(p.override_settings)
     plan = Plan.foreseen(request, base, _seeds(p, request.frames), init_images(p)[: request.frames or None])
+    _check_resumed(plan)
     later = [base.unread for base in later_bases(p) if base.unread]
     said = [*filter(None, [wanted.message]), *request.messages, *plan.messages, *later, *_left_out(plan, script)]
     return {**plan.asked, "messages": [message_for(p, message) for message in said]}
+
+
+def _check_resumed(plan: Plan) -> None:
+    """See that a run that broke off is the one that is asked for, as far as that is known before anything is read.
+
+    Raises:
+        ParamError: names what differs.
+    """
+    found, asked = plan.request.facts.resumes, plan.asked
+    if found is None:
+        return
+    unknown = {"pictures"}  # the run compares those that it has prepared
+    if len(plan.seeds) != plan.request.facts.batch_count:  # they are still to be drawn, or not all listed
+        unknown.add("seeds")
+    if not plan.checkpoint:
+        unknown.add("checkpoint")
+    if not plan.request.frames:  # only reading tells
+        unknown.add("frames")
+        asked["fields"]["video_length"] = found.asked["fields"].get("video_length")
+    check_same(found, {name: value for name, value in asked.items() if name not in unknown})
 
 
 def _seeds(p: Processing, frames: int) -> list[int]:

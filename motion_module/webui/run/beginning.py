@@ -35,6 +35,7 @@ from motion_module.webui.request.sources import Source
 from motion_module.webui.request.video_source import VideoIn
 from motion_module.webui.run import inner_runs
 from motion_module.webui.run.borrowed_p import BorrowedP
+from motion_module.webui.run.given import given_to, is_wanted
 from motion_module.webui.run.hook_errors import NAME
 from motion_module.webui.run.methods import while_decoding
 from motion_module.webui.run.module_settings import module_settings
@@ -105,6 +106,8 @@ def _open(borrowed: BorrowedP, params: VideoParams, request: Request, control: C
         host.branches_share_calls(),
         p.script_args,
     )
+    if is_wanted(request.facts.resumes):
+        work.given = given_to(p, work.pictures.masks, control, request.source)
     _prepare(borrowed, request, work, control.script_args(request.frames, pictures))
 
 

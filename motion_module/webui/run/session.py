@@ -25,7 +25,7 @@ from motion_module.webui.request.continued import check_family
 from motion_module.webui.request.module_choice import base_of
 from motion_module.webui.run import finished_videos, methods
 from motion_module.webui.run.borrowed_p import BorrowedP
-from motion_module.webui.run.resuming import is_over, record_of
+from motion_module.webui.run.resuming import is_over, put_down, record_of
 from motion_module.webui.run.work import Samples, Work
 from motion_module.webui.sampling.noise_order import order_of
 
@@ -68,7 +68,8 @@ class Session:
         self.plan = plan = LoadedPlan.of(request, shared.sd_model, seeds, pictures)
         for message in plan.messages:
             add_message(p, message)
-        work.record = record_of(p, plan)
+        work.record = record_of(p, plan, work.given)
+        self.borrowed.at_end(put_down, work)
         ours = host_saves_frames(request.params)
         self.borrowed.set_all(changes_of_plan(p, plan, ours, work.control.recorded))
         work.networks.change(plan.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -85,6 +85,7 @@ class Work:
         saved: what is saved of each video.
         latents: of each video, by its number; none where the settings do not want them kept.
         kept: the run has failed, and what was finished of it is saved.
+        given: the pictures and files that it works on, see `given_to`; nothing where nobody may resume it.
         record: what the denoiser answers, to be played back if the run breaks off; None for nothing.
     """
 
@@ -104,6 +105,7 @@ class Work:
     saved: Saved = field(default_factory=dict)
     latents: dict[int, Tensor] = field(default_factory=dict)
     kept: bool = False
+    given: Mapping[str, Any] = field(default_factory=dict)
     record: Record | None = None
 
 

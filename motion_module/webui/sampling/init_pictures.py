@@ -50,7 +50,7 @@ class Pictures:
         clip: ClipFrames | None = None,
     ) -> None:
         self._p, self._params = p, params
-        self._masks, self._of_video, self._clip = masks, of_video, clip
+        self.masks, self._of_video, self._clip = masks, of_video, clip
         self._overlays: list[Overlay] = []
         self._background = background = img2img_background(p)
         self._picture = read_picture(params.last_frame, background)
@@ -79,8 +79,8 @@ class Pictures:
     def _init_frames(self, p: Img2Img, original: Callable[..., None], prompts: Any, seeds: Any, subseeds: Any) -> None:
         pictures = self._of_video or p.init_images
         each = pictures if len(pictures) > 1 or self._of_video else list(pictures) * p.batch_size
-        if self._masks:
-            self._overlays = init_each(Frames(p, original, each, prompts, seeds, subseeds), self._masks)
+        if self.masks:
+            self._overlays = init_each(Frames(p, original, each, prompts, seeds, subseeds), self.masks)
         elif self._of_video or len(each) > BLOCK:
             init_in_blocks(Frames(p, original, each, prompts, seeds, subseeds))
         else:

@@ -16,6 +16,8 @@ from motion_module.core.denoising.noted_calls import NotedCall, call_as_file, is
 from motion_module.errors import UserError
 from motion_module.media.errors import describe
 from motion_module.webui.request import unfinished
+from motion_module.webui.request.owner import this_process
+from motion_module.webui.request.same_run import check_same_infotext
 from motion_module.webui.request.unfinished import CALL, NAME, Unfinished
 from motion_module.webui.settings import settings_of
 from motion_module.wording import mention
@@ -37,6 +39,7 @@ class Record:
     Attributes:
         video, call: of the coming call, from 0.
         is_noted: None before that is decided; then whether answers are noted.
+        is_tidied: room was made for it.
     """
 
     run: Unfinished
@@ -46,6 +49,7 @@ class Record:
     video: int = -1
     call: int = 0
     is_noted: bool | None = None
+    is_tidied: bool = False
     _size: int = 0
     _most: float = field(default_factory=lambda: settings_of().resume_gb * _GB or float("inf"))
 
@@ -53,17 +57,24 @@ class Record:
     def of(cls, run: Unfinished, resumed: bool, videos: int) -> Record | None:
         """That of a run; None where the person does not want any."""
         after_s = settings_of().resume_after
-        return cls(run, resumed, videos, after_s, is_noted=resumed or None) if resumed or after_s else None
+        if not resumed:
+            return cls(run, resumed, videos, after_s) if after_s else None
+        return cls(run, resumed, videos, after_s, is_noted=True, _size=run.size)
 
     def begin(self, video: int, infotext: str) -> None:
         """A video is about to be sampled.
+
+        Args:
+            video: its number.
+            infotext: the host's of its first frame; only that of the first video counts.
 
         Raises:
             ParamError: what the host and others do for it is not what they did for the run that broke off.
         """
         self.video, self.call = video, 0
         if video == 0 and self.resumed:
-            unfinished.check_same_infotext(self.run, infotext)
+            check_same_infotext(self.run, infotext)
+            self._note_run()
         elif video == 0:
             self.run = replace(self.run, infotext=infotext)
 
@@ -122,6 +133,18 @@ class Record:
         if self.is_noted is not None:
             unfinished.remove(self.run.id)
 
+    def put_down(self, interrupted: bool) -> None:
+        """The run has ended; where it is not over, it can be resumed from now on.
+
+        Args:
+            interrupted: somebody has stopped it on purpose.
+        """
+        if self.run.owner:
+            try:
+                unfinished.put_down(self.run, interrupted)
+            except OSError as error:
+                _log.warning("AnimateDiff: %s cannot be noted as ended: %s", self.run.id, describe(error))
+
     @property
     def _file(self) -> Any:
         return self.run.folder / CALL.format(video=self.video, call=self.call)
@@ -131,11 +154,17 @@ class Record:
         self.is_noted = seconds >= self.after_s
         self.run = replace(self.run, calls=calls)
         if self.is_noted:
-            self._guarded(lambda: unfinished.write(self.run))
+            self._note_run()
+
+    def _note_run(self) -> None:
+        """From now on it is sampled by this process."""
+        self.run = replace(self.run, owner=this_process(), interrupted=False)
+        self._guarded(lambda: unfinished.write(self.run))
 
     def _write(self, call: NotedCall) -> None:
         content = call_as_file(call)
-        if not self._size:
+        if not self.is_tidied:
+            self.is_tidied = True
             coming = len(content) * (self.run.calls * self.videos - self.call)
             self._guarded(lambda: unfinished.tidy(self.run.id, coming))
         self._size += len(content)
