@@ -102,7 +102,7 @@ class LaterParams(OwnParams):
         "Elastic windows",
         "Windows are up to an eighth longer where the video then needs one less.",
         more="Never longer than the motion module has learnt; windows that move or are overwritten stay as they are. "
-        "In the API it is off where batch_size is given and this is not.",
+        "In the API it is off where the context batch size is given and this is not.",
         group=LONG,
         line=2,
         always=True,

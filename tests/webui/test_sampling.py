@@ -70,9 +70,10 @@ def test_prompts_joined_by_and_are_counted_by_the_prompts(pocket, monkeypatch):
     from motion_module.core.module.call_frames import CallFrames
     from motion_module.params import VideoParams
     from motion_module.webui.sampling.loan import Borrower, Loan
+    from motion_module.windows import WindowPlan
 
     told, at = [], {"sampling_step": 0, "total_sampling_steps": 1}
-    loan = Loan(Borrower(VideoParams(), None, 4, CallFrames(), lambda hires: (None, None)))
+    loan = Loan(Borrower(VideoParams(), None, 4, CallFrames(), lambda hires: (None, None), WindowPlan()))
     loan._sliding = SimpleNamespace(begin=lambda step, parts, layout_of: told.append(parts))
     text = shared.sd_model.cond_stage_model_empty_prompt
     for rows, prompts in ((8, 4), (12, 4), (12, 8)):
