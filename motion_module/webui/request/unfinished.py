@@ -176,7 +176,10 @@ def named(params: VideoParams) -> Unfinished | None:
     if found is None:
         others = [run.id for run in all_of_them()[:_MOST_LISTED]]
         there = f"those that broke off are {', '.join(others)}" if others else "none broke off"
-        raise ParamError(f"{mention(NAME)} is {value_text(name)}, which is no unfinished run; {there}")
+        raise ParamError(
+            f"{mention(NAME)} is {value_text(name)}, which is no unfinished run; {there}; leave {mention(NAME)} "
+            f"empty to begin anew"
+        )
     return found
 
 
