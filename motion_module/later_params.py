@@ -19,7 +19,7 @@ class LaterParams(OwnParams):
         "",
         "text",
         "Resume",
-        "What a video that broke off is called: the same request goes on where it stopped.",
+        "The name of a run that broke off: the same request goes on where it stopped.",
         more="The messages and the log say it: after too little memory, a crash or an interrupt. Seeds may stay -1.",
         group=LONG,
         line=3,

@@ -172,7 +172,7 @@ class Settings:
     resume_after = Setting[float](
         60,
         "number",
-        "Note the sampling of videos that takes longer than these seconds, to resume them if they break off (0: never)",
+        "Note the sampling of runs that take longer than this many seconds, so that they can be resumed (0: never)",
         low=0,
         high=_MANY,
         group=_SAVING,
@@ -180,7 +180,7 @@ class Settings:
     resume_days = Setting[float](
         7,
         "number",
-        "Days to keep what is noted of videos that broke off (0: forever)",
+        "Days to keep what is noted of runs that broke off (0: forever)",
         low=0,
         high=_MANY,
         group=_SAVING,
@@ -188,7 +188,7 @@ class Settings:
     resume_gb = Setting[float](
         2,
         "number",
-        "GB to keep of what is noted of videos that broke off (0: no limit)",
+        "GB to keep of what is noted of runs that broke off (0: no limit)",
         low=0,
         high=_MANY,
         group=_SAVING,

@@ -936,3 +936,28 @@ def test_whatever_kind_of_picture_a_unit_has_it_is_told_from_another(tmp_path):
     Image.fromarray(dot).save(folder / "2.png")
     assert len({before, changed, of_folder()}) == 3
     assert digest_of(unit, Files("video_source")) != before
+
+
+def test_a_run_that_another_process_is_sampling_is_not_tidied_away(calls, monkeypatch):
+    from modules import shared
+    from motion_module.webui.request import owner
+
+    id_ = broken(calls)
+    shared.opts.data["animatediff_resume_gb"] = 1e-9
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "is_running", lambda of: True)
+        unfinished.tidy("", 1)
+        assert (unfinished.root() / id_).is_dir()
+    unfinished.tidy("", 1)
+    assert not (unfinished.root() / id_).exists()
+
+
+@pytest.mark.parametrize(("device", "told"), [("cpu", None), ("mps:0", ()), ("xpu:1", ("xpu:1",))])
+def test_a_device_is_waited_for_before_its_time_is_taken(monkeypatch, device, told):
+    from motion_module.core.denoising.noted_calls import wait_for
+
+    waited = []
+    for kind in ("mps", "xpu", "cpu"):
+        monkeypatch.setattr(getattr(torch, kind), "synchronize", lambda *of: waited.append(tuple(map(str, of))))
+    wait_for(torch.device(device))
+    assert waited == ([] if told is None else [told])

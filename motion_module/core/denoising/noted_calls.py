@@ -66,7 +66,7 @@ def wait_for(device: torch.device) -> None:
     """Until a device has done what it was told so far: a GPU answers before that."""
     wait = getattr(getattr(torch, device.type, None), "synchronize", None)
     if device.type != "cpu" and wait is not None:
-        wait()
+        wait() if device.type == "mps" else wait(device)  # of which there is one
 
 
 def generators_of(device: torch.device) -> dict[str, Tensor]:

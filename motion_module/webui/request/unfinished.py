@@ -184,7 +184,7 @@ def named(params: VideoParams) -> Unfinished | None:
 
 
 def tidy(keep: str, coming: int) -> None:
-    """Remove what is too old, and the oldest of what is too much, as the settings say.
+    """Remove what is too old, and the oldest of what is too much, as the settings say; nothing that is being sampled.
 
     Args:
         keep: id of the run that goes on, which stays.
@@ -195,7 +195,9 @@ def tidy(keep: str, coming: int) -> None:
     most = settings.resume_gb * _GB or float("inf")
     for run, used, size in sorted(_sizes(), key=lambda found: -found[1]):
         total += size
-        if run != keep and (used < oldest or total > most):
+        about = _read(run)
+        stays = run == keep or (about is not None and about.is_sampled)
+        if not stays and (used < oldest or total > most):
             remove(run)
 
 

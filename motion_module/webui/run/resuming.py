@@ -22,7 +22,7 @@ from motion_module.webui.request import motion_modules, unfinished
 from motion_module.webui.request.same_run import check_same
 from motion_module.webui.request.unfinished import Unfinished
 from motion_module.webui.run.given import is_wanted
-from motion_module.webui.run.work import Work
+from motion_module.webui.run.work import Run, Work
 from motion_module.webui.sampling.record import Record
 from motion_module.webui.settings import settings_of
 
@@ -94,7 +94,7 @@ def is_over(work: Work) -> None:
         work.record.is_over()
 
 
-def goes_on(run: Any) -> str:
+def goes_on(run: Run | None) -> str:
     """How a run that fails now is resumed, with mentions; "" where it cannot be."""
     record = run.work.record if run is not None else None
     return record.goes_on if record is not None else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
 
 from torch import Tensor
 
@@ -146,7 +146,7 @@ class Record:
                 _log.warning("AnimateDiff: %s cannot be noted as ended: %s", self.run.id, describe(error))
 
     @property
-    def _file(self) -> Any:
+    def _file(self) -> Path:
         return self.run.folder / CALL.format(video=self.video, call=self.call)
 
     def _decide(self, seconds: float, calls: int) -> None:
@@ -173,7 +173,7 @@ class Record:
             return
         self._guarded(lambda: unfinished.put(self._file, content))
 
-    def _guarded(self, do: Any) -> None:
+    def _guarded(self, do: Callable[[], None]) -> None:
         """A full disk costs the video nothing."""
         if self.is_noted:
             try:
