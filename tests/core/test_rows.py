@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from motion_module.core.denoising import conditioning
 from motion_module.core.denoising.conditioning import pad_to_same_length, waiting
 from motion_module.core.denoising.rows import RowLayout, take_rows
 from motion_module.errors import HostError
@@ -107,9 +108,25 @@ def test_padding_keeps_the_dtype_and_fills_odd_lengths():
     assert torch.equal(uncond[0, 77:], EMPTY[0, :3].half())
 
 
+def test_conditions_wait_where_all_of_them_have_room(monkeypatch):
+    """On CUDA they stay where they are, as long as they are small together; see `place_of_video`."""
+    asked = []
+
+    def place(device, size):
+        asked.append((device.type, size))
+        return torch.device("meta")
+
+    monkeypatch.setattr(conditioning, "place_of_video", place)
+    cond = Condition(crossattn=torch.ones(2, 77, 8).half(), vector=torch.ones(2, 4))
+    kept, other = waiting(cond, Condition(crossattn=torch.ones(1, 77, 8)))
+    assert asked == [("cpu", 2 * 2 * 77 * 8 + 4 * 2 * 4 + 4 * 77 * 8)]
+    assert all(value.is_meta for value in (*kept.values(), *other.values()))
+    assert all(value.is_meta for value in waiting(torch.ones(2, 77, 8), torch.ones(2, 77, 8)))
+
+
 def test_conditions_of_a_long_video_wait_on_the_cpu():
     cond = Condition(crossattn=torch.ones(2, 77, 8), vector=torch.ones(2, 4))
-    kept = waiting(cond)
-    assert isinstance(kept, Condition)
+    kept, other = waiting(cond, Condition(cond))
+    assert isinstance(kept, Condition) and isinstance(other, Condition)
     assert all(value.device.type == "cpu" and torch.equal(value, cond[key]) for key, value in kept.items())
     assert take_rows(kept, torch.tensor([1]), RowLayout(2, 1, False), torch.device("meta"))["vector"].is_meta

@@ -5,7 +5,8 @@ import torch
 
 from motion_module.core.denoising import sliding
 from motion_module.core.denoising.rows import RowLayout
-from motion_module.core.denoising.sliding import _Blend, place_of_sums
+from motion_module.core.denoising.sliding import _Blend
+from motion_module.core.module.devices import place_of_video
 from motion_module.windows import BLENDS
 
 FRAMES, CONTEXT = 9, 4
@@ -17,7 +18,7 @@ WINDOWS = [[0, 1, 2, 3], [2, 3, 4, 5], [5, 6, 7, 8]]
     [("cuda", 64, "cuda"), ("cuda", 2048, "cuda"), ("cuda", 2049, "cpu"), ("mps", 64, "cpu"), ("cpu", 64, "cpu")],
 )
 def test_where_they_are_summed_up(device, frames, place):
-    assert place_of_sums(torch.device(device), 2 * frames * 4 * 64 * 64).type == place
+    assert place_of_video(torch.device(device), 4 * 2 * frames * 4 * 64 * 64).type == place
 
 
 @pytest.mark.parametrize("blend", BLENDS)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from motion_module.core.module.devices import place_of_video
+
 _TEXT = "crossattn"  # the tokens in SDXL's condition, which is a dict
 _MARK = 1024.0
 
@@ -34,11 +36,15 @@ def all_of_one_length(conds: Sequence[Any], empty: Tensor) -> list[Any]:
     return [_padded(cond, tokens, empty) for cond in conds]
 
 
-def waiting(cond: Any) -> Any:
-    """A condition on the CPU, where the frames of a long video wait for their window; a tensor, or SDXL's dict."""
-    if isinstance(cond, dict):
-        return type(cond)({key: waiting(value) for key, value in cond.items()})
-    return cond.cpu()
+def waiting(cond: Any, uncond: Any) -> tuple[Any, Any]:
+    """Conditions where the frames of a long video wait for their window: see `place_of_video`.
+
+    Args:
+        cond, uncond: a tensor, or SDXL's dict of such; both are on the same device.
+    """
+    tensors = [*_tensors(cond), *_tensors(uncond)]
+    place = place_of_video(_text(cond).device, sum(tensor.numel() * tensor.element_size() for tensor in tensors))
+    return _moved(cond, place), _moved(uncond, place)
 
 
 def past_mark(cond: Any, change: Callable[[Any], Any]) -> Any:
@@ -58,6 +64,16 @@ def past_mark(cond: Any, change: Callable[[Any], Any]) -> Any:
         return torch.cat([mark, change(rest)], dim=1)
     changed = change(type(cond)({**cond, _TEXT: rest}))
     return type(cond)({**changed, _TEXT: torch.cat([mark, changed[_TEXT]], dim=1)})
+
+
+def _tensors(cond: Any) -> list[Tensor]:
+    return list(cond.values()) if isinstance(cond, dict) else [cond]
+
+
+def _moved(cond: Any, place: torch.device) -> Any:
+    if isinstance(cond, dict):
+        return type(cond)({key: value.to(place) for key, value in cond.items()})
+    return cond.to(place)
 
 
 def _text(cond: Any) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from motion_module.core.denoising.remembering import Memory
 from motion_module.core.denoising.rows import RowLayout, take_rows
 from motion_module.core.module.call_frames import CallFrames
+from motion_module.core.module.devices import place_of_video
 from motion_module.windows import Window, WindowPlan, resolve_overlap, window_weights
 
 _log = logging.getLogger(__name__)
@@ -72,8 +73,6 @@ class Wanted:
         self.seen = frozenset().union(*chosen)
         return chosen
 
-
-_MOST_ON_DEVICE = 256 << 20  # bytes; 128 KB a frame at 512x512 with two branches
 
 Apply = Callable[..., Tensor]
 AroundCall = Callable[[ModelCall], AbstractContextManager[None]]
@@ -201,7 +200,7 @@ class _Blend:
     def add(self, rows: list[int], frames: int, out: Tensor) -> None:
         """Take in the output `(rows, ...)` of one call, whose copies have `frames` rows each."""
         if self.total is None or self.weight is None:
-            self.dtype, place = out.dtype, place_of_sums(out.device, self.layout.rows * out[0].numel())
+            self.dtype, place = out.dtype, place_of_video(out.device, 4 * self.layout.rows * out[0].numel())
             self.total = torch.zeros(self.layout.rows, *out.shape[1:], dtype=torch.float32, device=place)
             self.weight = torch.zeros(self.layout.rows, *[1] * (out.dim() - 1), device=place)
         out = out if self.total.device.type == "cuda" else out.cpu()
@@ -225,15 +224,6 @@ class _Blend:
             raise ValueError("no window has been added")
         weight = self.weight if whole else torch.where(self.weight > 0, self.weight, 1)
         return (self.total / weight).to(self.dtype)
-
-
-def place_of_sums(device: torch.device, values: int) -> torch.device:
-    """Where so many values in float32 are summed up.
-
-    On CUDA, as long as they are few: to fetch what each window gives is to wait for it. Else on the CPU, so that the
-    accelerator's memory does not grow with the video; and where accelerators lack the operations for it.
-    """
-    return device if device.type == "cuda" and 4 * values <= _MOST_ON_DEVICE else torch.device("cpu")
 
 
 def _pieces(rows: int, size: int) -> list[slice]:

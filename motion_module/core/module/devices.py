@@ -20,6 +20,7 @@ from motion_module.memory import is_out_of_memory
 _log = logging.getLogger(__name__)
 _Made = TypeVar("_Made")
 _REFUSALS = (NotImplementedError, RuntimeError, TypeError)  # TypeError: MPS has no float64
+_MOST_ON_DEVICE = 256 << 20  # bytes; at 512x512 with two branches sums take 128 KB a frame, SD1.5's text 231 in half
 _REFUSED: ContextVar[set[tuple[str, str]] | None] = ContextVar("refused", default=None)
 
 
@@ -64,6 +65,16 @@ def tried(
         _log.warning("%s is calculated %s, because %s cannot do it (%s)", kind, where, device, _first_line(error))
         refused.add((kind, device.type))
         return made
+
+
+def place_of_video(device: torch.device, size: int) -> torch.device:
+    """Where something of so many bytes is kept that has a part for each frame: sums of windows, conditions.
+
+    On CUDA, as long as it is small: to fetch what each window gives, or to send each its own, is to wait for it. Else
+    on the CPU, so that the accelerator's memory does not grow with the video; and where accelerators lack the
+    operations for it.
+    """
+    return device if device.type == "cuda" and size <= _MOST_ON_DEVICE else torch.device("cpu")
 
 
 def cast_once(x: Tensor) -> Tensor:

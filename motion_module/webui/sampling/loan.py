@@ -212,7 +212,7 @@ class Loan:
         if not shared.opts.pad_cond_uncond_v0 and (self._long or not shared.opts.pad_cond_uncond):
             cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
         if self._long:
-            cond, uncond = waiting(cond), waiting(uncond)
+            cond, uncond = waiting(cond, uncond)
         assign(params, text_cond=cond, text_uncond=uncond)
         self._borrower.call.rest(not self._acts(params))
         self._step = step_of(params.denoiser)
