@@ -15,24 +15,12 @@ import inspect
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from motion_module.marks import mark_of, marked_as_ours
 from motion_module.stand_in import MISSING, Call, StandIn, settled
 
 _PLAIN = (bool, int, float, str, type(None))
-
-
-class Block(Protocol):
-    """What `inserted` needs of a list of layers (`torch.nn.Sequential`, a plain list behind an adapter)."""
-
-    def insert(self, index: int, module: Any) -> Any: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Any: ...
-
-    def __delitem__(self, index: int) -> None: ...
 
 
 @contextmanager
@@ -202,15 +190,19 @@ def put_right_options(options: MutableMapping[str, Any]) -> None:
 
 
 @contextmanager
-def inserted(block: Block, index: int, layer: Any) -> Iterator[None]:
+def inserted(block: Any, index: int, layer: Any, name: str | None = None) -> Iterator[None]:
     """Insert `layer` into `block` at `index` for the length of the block, and take that very layer out again.
 
     Args:
         block: an `nn.Sequential` or anything with `insert`, `len`, `[i]` and `del [i]`.
         index: as in `list.insert`, 0 <= index <= len(block).
         layer: the object to insert.
+        name: its name in an `nn.Sequential`, whose other layers keep theirs; None numbers all by their places.
     """
-    block.insert(index, layer)
+    if name is None:
+        block.insert(index, layer)
+    else:
+        _put_between(block._modules, index, name, layer)
     try:
         yield
     finally:
@@ -218,6 +210,13 @@ def inserted(block: Block, index: int, layer: Any) -> Iterator[None]:
             if block[position] is layer:
                 del block[position]
                 break
+
+
+def _put_between(items: dict[str, Any], index: int, name: str, value: Any) -> None:
+    later = list(items)[index:]
+    items[name] = value
+    for key in later:
+        items[key] = items.pop(key)
 
 
 def is_same(now: Any, put_in: Any) -> bool:

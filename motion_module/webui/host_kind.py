@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from motion_module.core.denoising.remembering import Prediction
+from motion_module.core.denoising.row_order import Snapshot
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
@@ -24,6 +26,19 @@ class Host(Protocol):
 
     def unet(self, sd_model: Checkpoint) -> nn.Module:
         """The UNet of ldm's shape (input_blocks, middle_block, output_blocks) whose layers are called."""
+
+    def is_loaded(self, sd_model: Checkpoint) -> bool:
+        """Whether there is a checkpoint that `sd_model` stands for; some hosts load theirs in the first run."""
+
+    def check_unet(self) -> None:
+        """See that the host calls the checkpoint's own UNet.
+
+        Raises:
+            UserError: another one (TensorRT) stands in its place.
+        """
+
+    def with_style(self, style: str, prompt: str) -> str:
+        """A prompt with one style, both without comments, as the host would write it."""
 
     def motion_layers(self, sd_model: Checkpoint, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
         """The motion layers in their slots, and the norms over frames where the motion module wants that.
@@ -40,6 +55,24 @@ class Host(Protocol):
             parts: k, prompts joined with AND.
             announced, moved_rows: what the host's callbacks were handed, and where they moved rows; see `RowLayout`.
         """
+
+    def moved_rows(self, before: Snapshot, after: Snapshot, frames: int, parts: int) -> tuple[int, ...]:
+        """Where callbacks have moved rows, as `find_moved_rows` tells it.
+
+        Raises:
+            UnknownRowsError: nobody can tell.
+        """
+
+    def texts_for_call(self, cond: Any, uncond: Any, in_windows: bool) -> tuple[Any, Any]:
+        """The conditions of all frames in the form, and at the place, in which the host may join them.
+
+        Args:
+            cond, uncond: of the prompts and the negative prompt; None where the host leaves that out.
+            in_windows: the video is cut into windows.
+        """
+
+    def rows_at_once(self, sd_model: Checkpoint, frames: int, context: int) -> AbstractContextManager[None]:
+        """Meanwhile the host makes room for so many frames of the video's `frames`, as its UNet never sees more."""
 
     def branches_share_calls(self) -> bool:
         """Whether prompt and negative prompt of a frame may share a call of the model; as set, or as a request says."""
@@ -59,6 +92,9 @@ class Host(Protocol):
 
     def put_schedule_right(self) -> None:
         """Take a schedule of ours off that somebody has kept, and put back when its loan was over."""
+
+    def weights_dtype(self) -> torch.dtype:
+        """In which weights of layers in its UNet are kept."""
 
     def attention(self) -> str:
         """Which of `WAYS` comes nearest to how the host's own attention is calculated."""
@@ -111,8 +147,11 @@ class Host(Protocol):
     def checkpoint_changes(self, around: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """Each change of checkpoints in the middle of sampling goes to `around(change)`."""
 
-    def change_checkpoint_in_turn(self, denoiser: Any, sigma: Tensor) -> None:
-        """What the host does before each call of a denoiser: from some step on another checkpoint (the refiner)."""
+    def change_checkpoint_in_turn(self, denoiser: Any, x: Tensor, sigma: Tensor) -> None:
+        """What the host does before each call `(x, sigma)` of a denoiser: from some step on another checkpoint."""
+
+    def predicted_x0(self, denoiser: Any) -> Callable[..., Tensor]:
+        """`(x, answer, sigma)` of a denoiser -> the latents without noise that the answer stands for."""
 
     def denoiser_callbacks(self, before: Around, after: Around) -> AbstractContextManager[Any]:
         """Other extensions' callbacks before each call of the model go to `before(callbacks)`, later to `after`."""

@@ -1,8 +1,8 @@
-"""A motion LoRA that counts differently in different frames: beside the layer's weights, not in them."""
+"""A motion LoRA beside a layer's weights, not in them: with a weight for each frame, or where the host merges none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,19 @@ def added_by_frame(layer: nn.Module, low_rank: LowRank, name: str, call: CallFra
         name: of the LoRA, whose weights `call` knows.
         call: shared with the layers.
     """
+    with _added(layer, low_rank, lambda added, x: times(added, call.weight_of(name, x))):
+        yield
+
+
+@contextmanager
+def added_always(layer: nn.Module, low_rank: LowRank, weight: float) -> Iterator[None]:
+    """Inside the block the layer adds `weight * alpha / rank * up(down(x))`; arguments as above."""
+    with _added(layer, low_rank, lambda added, x: added * weight):
+        yield
+
+
+@contextmanager
+def _added(layer: nn.Module, low_rank: LowRank, weighed: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
     down, up = low_rank.down.flatten(1), low_rank.up.flatten(1)
     up = up * (1.0 if low_rank.alpha is None else low_rank.alpha / down.shape[0])
     ready: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
@@ -34,7 +47,7 @@ def added_by_frame(layer: nn.Module, low_rank: LowRank, name: str, call: CallFra
         if key not in ready:
             ready[key] = down.to(*key), up.to(*key)
         added = functional.linear(functional.linear(x, ready[key][0]), ready[key][1])
-        return out + times(added, call.weight_of(name, x)).to(out.dtype)
+        return out + weighed(added, x).to(out.dtype)
 
     handle = layer.register_forward_hook(add)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 UNET = "lora_unet_"
+IN_HOST = "diffusion_model_"  # what the host makes of it
 MOTION = "_motion_modules_"
 _LONGEST = 512  # no layer's name is as long; a longer key is not looked at
 _BETWEEN = re.compile(r"[._](?:processor|_orig_mod)(?=[._])")  # objects that carry a layer or a block

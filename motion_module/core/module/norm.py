@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -16,6 +17,13 @@ from motion_module.patching import replaced_call
 def norms_named(unet: nn.Module, name: str) -> list[nn.Module]:
     """The layers of a UNet whose class, or a class that it is made from, has this name."""
     return [part for part in unet.modules() if any(base.__name__ == name for base in type(part).__mro__)]
+
+
+def norms_of_blocks(unet: nn.Module) -> list[nn.Module]:
+    """Those of the ResBlocks, and the one before the last layer, by their places."""
+    blocks: list[Any] = [part for part in unet.modules() if hasattr(part, "in_layers") and hasattr(part, "out_layers")]
+    last: Any = unet.out
+    return [*(norm for block in blocks for norm in (block.in_layers[0], block.out_layers[0])), last[0]]
 
 
 @contextmanager

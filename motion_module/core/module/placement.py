@@ -26,7 +26,9 @@ _LENT: weakref.WeakKeyDictionary[MotionModule, weakref.ref[LentLayer]] = weakref
 
 
 @contextmanager
-def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterable[nn.Module]) -> Iterator[None]:
+def mounted(
+    unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterable[nn.Module], name: str | None = None
+) -> Iterator[None]:
     """The UNet with the motion layers in their slots, as it was afterwards.
 
     Args:
@@ -34,6 +36,7 @@ def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterab
         model: its widths must be the UNet's.
         call: whoever calls the UNet sets `call.frames` first.
         norms: those of its ResBlocks and before its last layer, which go over frames where the kind asks for it.
+        name: of each motion layer in its block, whose own layers then keep their names; None numbers them anew.
 
     Raises:
         CheckpointError: the module is for another family of models; nothing has been changed then.
@@ -44,7 +47,7 @@ def mounted(unet: nn.Module, model: MotionModel, call: CallFrames, norms: Iterab
     with ExitStack() as stack:
         for block, index, layer in slots:
             lent = stack.enter_context(_lent(layer, call, level_of[layer]))
-            stack.enter_context(inserted(block, index, lent))
+            stack.enter_context(inserted(block, index, lent, name))
         if model.spec.kind.groupnorm_over_frames:
             stack.enter_context(norms_over_frames(norms, call))
         yield

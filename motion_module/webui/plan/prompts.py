@@ -6,10 +6,10 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from modules import shared
-from modules.styles import merge_prompts
 from motion_module.errors import ParamError
 from motion_module.travel import parse, with_style
 from motion_module.travel_lines import key_lines, looks_like_key, without_comments
+from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing
 from motion_module.wording import either
 
@@ -82,7 +82,7 @@ def styled(p: Processing, name: str, text: str) -> str:
     read = as_read(name, text, styles)
     if key_lines(read.splitlines()):
         return read
-    return functools.reduce(lambda prompt, style: merge_prompts(style, prompt), _style_texts(name, styles), text)
+    return functools.reduce(lambda prompt, style: host.with_style(style, prompt), _style_texts(name, styles), text)
 
 
 def _check_characters(name: str, text: str) -> None:
@@ -100,7 +100,7 @@ def as_read(name: str, text: str, styles: Sequence[str]) -> str:
         text: as typed.
         styles: their names.
     """
-    own_way = functools.partial(with_style, merge=merge_prompts)
+    own_way = functools.partial(with_style, merge=host.with_style)
     return functools.reduce(own_way, map(_without_comments, _style_texts(name, styles)), _without_comments(text))
 
 

@@ -103,7 +103,7 @@ def base_of(sd_model: Checkpoint) -> Base:
     Raises:
         CheckpointError: nothing is.
     """
-    if sd_model is None:  # the host could not load it, and said so in its log only
+    if not host.is_loaded(sd_model):  # the host could not load it, and said so in its log only; or not yet
         raise CheckpointError("no checkpoint is loaded; choose an SD1.5 or SDXL checkpoint first")
     title = str(getattr(getattr(sd_model, "sd_checkpoint_info", None), "title", ""))
     return Base(family_of(sd_model), unet_widths(host.unet(sd_model)), title)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 
-from modules import devices, hashes, paths_internal, shared
+from modules import hashes, paths_internal, shared
 from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.model import MotionModel, inspect_motion_file, load_motion_model
 from motion_module.errors import CheckpointError, as_text
 from motion_module.settings import DEFAULT_FOLDER, Settings
+from motion_module.webui.host import host
 from motion_module.webui.settings import usable
 
 _ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
@@ -187,7 +188,7 @@ def load(module: ModuleFile) -> MotionModel:
     Raises:
         CheckpointError: the file is damaged; from then on it is none of those that can be used.
     """
-    return _SHELF.take(module.path, devices.dtype_unet)
+    return _SHELF.take(module.path, host.weights_dtype())
 
 
 def _version(path: Path) -> tuple[Path, tuple[int, ...]]:
@@ -209,7 +210,7 @@ def spec_of(path: Path) -> ModuleSpec:
     Raises:
         CheckpointError: it is no motion module, or was found to be damaged when it was loaded.
     """
-    _SHELF.check(path, devices.dtype_unet)
+    _SHELF.check(path, host.weights_dtype())
     spec = spec_by_header(path)
     if isinstance(spec, str):
         raise CheckpointError(spec)

@@ -15,6 +15,7 @@ from motion_module.core.denoising.frozen import FrozenFrames
 from motion_module.core.denoising.sliding import Wanted
 from motion_module.patching import assign, replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing
 from motion_module.webui.sampling.denoiser_steps import step_of
 from motion_module.webui.sampling.samplers import SAMPLE, each_pass
@@ -67,7 +68,7 @@ class _Pass:
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
-        predict_x0, step = self.denoiser.get_pred_x0, step_of(self.denoiser)
+        predict_x0, step = host.predicted_x0(self.denoiser), step_of(self.denoiser)
         if self.from_noise and not self.denoiser.step:
             frozen.put_into_noise(x, sigma, predict_x0)
         with self._left_out(frozen, len(x), step), self._shown(frozen, step):

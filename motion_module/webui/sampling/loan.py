@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from modules import sd_samplers_common, shared
-from motion_module.core.denoising.conditioning import pad_to_same_length, past_mark, waiting
+from motion_module.core.denoising.conditioning import past_mark
 from motion_module.core.denoising.remembering import Memory
-from motion_module.core.denoising.row_order import Snapshot, find_moved_rows
+from motion_module.core.denoising.row_order import Snapshot
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel, Wanted, nothing_around
 from motion_module.core.module.call_frames import CallFrames
@@ -145,7 +145,7 @@ class Loan:
             with neighbours.failures_raised(self._long):
                 callbacks(params)
             after = Snapshot.of(params.x, params.text_cond)
-            moved_rows = neighbours.with_neighbour_named(find_moved_rows, before, after, self._borrower.frames, parts)
+            moved_rows = neighbours.with_neighbour_named(host.moved_rows, before, after, self._borrower.frames, parts)
             self._announce(params, parts, moved_rows)
 
         return call
@@ -202,17 +202,12 @@ class Loan:
         cond, uncond = params.text_cond, params.text_uncond
         if way:
             assign(params, text_cond=past_mark(cond, lambda text: travelled(text, way, parts)))
-        if negative_way:
+        if negative_way and uncond is not None:
             assign(params, text_uncond=past_mark(uncond, lambda text: travelled(text, negative_way)))
 
     def _announce(self, params: DenoiserCall, parts: int, moved_rows: tuple[int, ...]) -> None:
         """Make the rows of the coming model call known."""
-        cond, uncond = params.text_cond, params.text_uncond
-        # Else the host pads: in another way, or in ours but with the empty prompt on its device.
-        if not shared.opts.pad_cond_uncond_v0 and (self._long or not shared.opts.pad_cond_uncond):
-            cond, uncond = pad_to_same_length(cond, uncond, shared.sd_model.cond_stage_model_empty_prompt)
-        if self._long:
-            cond, uncond = waiting(cond, uncond)
+        cond, uncond = host.texts_for_call(params.text_cond, params.text_uncond, self._long)
         assign(params, text_cond=cond, text_uncond=uncond)
         self._borrower.call.rest(not self._acts(params))
         self._step = step_of(params.denoiser)

@@ -24,7 +24,7 @@ from motion_module.core.module.lora import (
     linear_layers,
     motion_low_ranks,
 )
-from motion_module.core.module.lora_names import UNET
+from motion_module.core.module.lora_names import IN_HOST, UNET
 from motion_module.core.module.model import MotionModel
 from motion_module.errors import CheckpointError
 from motion_module.memory import is_out_of_memory
@@ -36,7 +36,6 @@ from motion_module.webui.sampling import lora_travel
 from motion_module.webui.sampling.lora_faults import misfit, unused_tag
 from motion_module.webui.sampling.lora_files import known_beside_modules
 
-_IN_HOST = "diffusion_model_"  # what the host makes of it
 _MOTION = "motion_modules"
 
 
@@ -66,7 +65,7 @@ class Networks:
     def change(self, model: MotionModel) -> None:
         """This is the motion module of the run; its weights are the same again after `sampling`."""
         self._model = model
-        self._layers = {_IN_HOST + name: layer for name, layer in linear_layers(model).items()}
+        self._layers = {IN_HOST + name: layer for name, layer in linear_layers(model).items()}
 
     def expect(self, first: lora_travel.Travels | None = None, hires: lora_travel.Travels | None = None) -> None:
         """The prompts of a batch are there: from now on until `end` the host may load networks for it.
@@ -177,7 +176,7 @@ class Networks:
     def _read(self, original: Callable[..., Any], filename: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The host's reading of a network's file, under the names that the host knows; errors wait as in `_load`."""
         name = Path(filename).stem
-        if name != self._asked:  # by an alias
+        if self._asked and name != self._asked:  # by an alias
             name = f"{self._asked} ({name})"
         try:
             check_archive(filename, name)
@@ -216,7 +215,7 @@ class Networks:
         check_fits(low_ranks, self._model, name)
         self._low_ranks[filename] = low_ranks
         for key in host_keys(state):
-            layer = _IN_HOST + key.partition(".")[0].removeprefix(UNET)
+            layer = IN_HOST + key.partition(".")[0].removeprefix(UNET)
             if _MOTION in key and layer not in self._layers:
                 raise CheckpointError(
                     f"{name} is not a LoRA for {self._model.name} ({self._model.spec.kind.name}), "
@@ -227,5 +226,5 @@ class Networks:
         changed = {name for net in host.lora_in_use() for name in net.modules} & self._layers.keys()
         for name in sorted(changed):
             self._names.enter_context(host.lora_changes(self._layers[name], name))
-        added = lora_travel.adding(self._changing, self._of_pass, self._low_ranks, self._layers, _IN_HOST, call)
+        added = lora_travel.adding(self._changing, self._of_pass, self._low_ranks, self._layers, IN_HOST, call)
         self._names.enter_context(added)

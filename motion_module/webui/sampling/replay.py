@@ -66,11 +66,11 @@ class _Pass:
         if is_stopped(shared.state):
             raise sd_samplers_common.InterruptedException
         denoiser = self.denoiser
-        host.change_checkpoint_in_turn(denoiser, sigma)
+        host.change_checkpoint_in_turn(denoiser, x, sigma)
         out = noted.answer.to(x.device)
         if noted.negative is not None:
             assign(denoiser, last_noise_uncond=noted.negative.to(x.device))
-        assign(denoiser.sampler, last_latent=denoiser.get_pred_x0(x, out, sigma))
+        assign(denoiser.sampler, last_latent=host.predicted_x0(denoiser)(x, out, sigma))
         set_generators(noted.generators, x.device)
         assign_items(self.p.extra_generation_params, {name: json.loads(value) for name, value in noted.notes.items()})
         progress_of(self.p).played_back(denoiser.step, calls_of(denoiser))

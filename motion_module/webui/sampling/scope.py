@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from modules import sd_unet, shared
+from modules import shared
 from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
 from motion_module.core.module.attention import stretching
 from motion_module.core.module.attention_ways import attending_by
-from motion_module.errors import UserError
 from motion_module.patching import put_right_options
 from motion_module.settings import AS_HOST, AS_TRAINED
 from motion_module.webui.host import host
@@ -48,7 +47,7 @@ def around_sample(
     Raises:
         UserError: another UNet (TensorRT) stands in the place of the model's own.
     """
-    _check_unet()
+    host.check_unet()
     put_right()
     b, kind, from_noise = borrower, borrower.model.spec.kind, not is_img2img(p)
     with (
@@ -57,6 +56,7 @@ def around_sample(
         _in_memory(b),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
+        loan.of_each_checkpoint(lambda sd_model: host.rows_at_once(sd_model, b.frames, b.options.context)),
         loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
         loan.of_each_checkpoint(lambda sd_model: host.noise_schedule(sd_model, chosen_schedule(kind))),
         loan.of_each_checkpoint(lambda sd_model: host.model_calls(sd_model, loan.sliding)),
@@ -115,15 +115,6 @@ def chosen_schedule(kind: MotionKind) -> str:
     """The noise schedule of the settings, else the one that the motion module was trained with."""
     chosen = settings_of().alpha_schedule
     return kind.schedule if chosen == AS_TRAINED else chosen
-
-
-def _check_unet() -> None:
-    if sd_unet.current_unet is not None:  # it would be called past the layers, and make unrelated pictures
-        label = getattr(sd_unet.current_unet_option, "label", "another one")
-        raise UserError(
-            f"AnimateDiff needs the checkpoint's own UNet, but {label} stands in for it; "
-            f'set "SD Unet" to None in the settings'
-        )
 
 
 def _negatives_of_one_length(borrower: Borrower) -> AbstractContextManager[Any]:

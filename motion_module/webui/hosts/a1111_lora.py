@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import nn
 
-from modules import extra_networks, sd_models, shared
+from modules import sd_models, shared
 from motion_module.patching import assign, drop_items, preserved, replaced, replaced_call, replaced_item
 from motion_module.stand_in import given_original
-from motion_module.webui.host_types import Loads, Wrapped
+from motion_module.webui.host_types import Wrapped
+from motion_module.webui.hosts.lora_tables import LoraTables
 
 _OUT_OF_DATE = ("AnimateDiff",)  # no value of the host's, whose entries are tuples of names and weights
 _OF_LORA = ("network_layer_name", "network_current_names", "network_weights_backup", "network_bias_backup")
 
 
-class A1111Lora:
+class A1111Lora(LoraTables):
     """The part of the host that networks are."""
-
-    def lora_loads(self, wrap: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
-        """It loads networks of all kinds by this function."""
-        return replaced_call(extra_networks, "activate", wrap)
 
     @contextmanager
     def lora_files(
         self, layers: Mapping[str, nn.Module], read: Wrapped, build: Wrapped, anew: Callable[[Any], bool]
     ) -> Iterator[Mapping[str, nn.Module]]:
         """A network that is older than its file is read again."""
-        networks = _networks()
+        networks = self.networks()
         if networks is None:
             yield {}
             return
@@ -45,41 +40,6 @@ class A1111Lora:
                     stack.enter_context(replaced(net, "mtime", 0.0))
             yield known
 
-    def lora_in_use(self) -> list[Any]:
-        """Its list of networks for the prompt of the moment."""
-        networks = _networks()
-        return list(networks.loaded_networks) if networks is not None else []
-
-    def lora_exists(self, name: str) -> bool:
-        """By the name of its file, or one that its file holds."""
-        networks = _networks()
-        return networks is not None and (
-            name in networks.available_network_aliases or name in networks.available_networks
-        )
-
-    def unknown_lora(self, data: dict[str, Any] | None) -> set[str]:
-        """Of all kinds of networks, it looks for those that have no kind of their own among LoRA."""
-        networks = _networks()
-        if networks is None:
-            return set()
-        tags = extra_networks.lookup_extra_networks(data or {}).get(extra_networks.extra_network_registry["lora"], [])
-        return {str(tag.positional[0]) for tag in tags if tag.positional} - networks.available_network_aliases.keys()
-
-    @contextmanager
-    def more_lora(self, files: Mapping[str, Path]) -> Iterator[None]:
-        """It lists its files anew where a prompt names one that it does not know."""
-        networks = _networks()
-        with ExitStack() as stack:
-
-            def list_with_ours(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-                original(*args, **kwargs)
-                _add_files(networks, files, stack)
-
-            if files and networks is not None:
-                stack.enter_context(replaced_call(networks, "list_available_networks", given_original(list_with_ours)))
-                networks.list_available_networks()  # its own may be new
-            yield
-
     def forget_lora(self, net: Any, layers: Iterable[str]) -> None:
         """It goes on with a network as long as that is as new as its file."""
         assign(net, mtime=0.0)
@@ -89,7 +49,7 @@ class A1111Lora:
     @contextmanager
     def lora_changes(self, layer: nn.Module, name: str) -> Iterator[None]:
         """The host changes weights when it calls a layer, by the name that the layer bears."""
-        networks = _networks()
+        networks = self.networks()
         with preserved(layer, *_OF_LORA), ExitStack() as stack:
             assign(layer, network_layer_name=name)
             if networks is not None:
@@ -102,23 +62,6 @@ class A1111Lora:
         for layer in (table[key] for key in net.modules if key in table):
             if getattr(layer, "network_current_names", ()):
                 assign(layer, network_current_names=_OUT_OF_DATE)
-
-
-def _networks() -> Any | None:
-    """The module of the LoRA extension that holds the networks; None where there is none. Extensions are not
-    importable by name, but the kind of network that this one registers knows it."""
-    kind = extra_networks.extra_network_registry.get("lora")
-    networks = getattr(sys.modules.get(type(kind).__module__), "networks", None)
-    needed = ("loaded_networks", "networks_in_memory", "load_network", "network_restore_weights_from_backup")
-    return networks if all(hasattr(networks, name) for name in needed) else None
-
-
-def _add_files(networks: Any, files: Mapping[str, Path], stack: ExitStack) -> None:
-    for name, path in files.items():
-        if name not in networks.available_network_aliases:
-            known = networks.network.NetworkOnDisk(name, str(path))
-            for table in (networks.available_networks, networks.available_network_aliases):
-                stack.enter_context(replaced_item(table, name, known))
 
 
 @contextmanager

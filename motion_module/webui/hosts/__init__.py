@@ -1,0 +1,1 @@
+"""The kinds of WebUI, one class each, behind the `Host` protocol."""

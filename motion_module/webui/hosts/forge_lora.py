@@ -1,0 +1,103 @@
+"""What Forge's built-in LoRA extension is for a video; see `Host` for what each method is for.
+
+Forge matches the keys of a file with the weights of UNet and text encoder while it loads it, and merges them when it
+moves the UNet to where it samples. So it is given the file without what is for motion layers, and they add that
+themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from modules import shared
+from motion_module.core.module.frame_lora import added_always
+from motion_module.core.module.lora import LowRank, motion_low_ranks
+from motion_module.core.module.lora_names import IN_HOST, MOTION
+from motion_module.errors import CheckpointError
+from motion_module.patching import assign, replaced_call
+from motion_module.stand_in import given_original
+from motion_module.webui.host_types import Wrapped
+from motion_module.webui.hosts.lora_tables import LoraTables
+
+_OUT_OF_DATE = "AnimateDiff"  # no list of files and weights, as Forge's own values are
+
+
+class ForgeLora(LoraTables):
+    """The part of the host that networks are."""
+
+    @contextmanager
+    def lora_files(
+        self, layers: Mapping[str, nn.Module], read: Wrapped, build: Wrapped, anew: Callable[[Any], bool]
+    ) -> Iterator[Mapping[str, nn.Module]]:
+        """Forge keeps what it has read, and reads nothing where files and weights are those of the last time."""
+        networks = self.networks()
+        if networks is None:
+            yield {}
+            return
+        motion: dict[str, dict[str, LowRank]] = {}
+
+        def read_rest(original: Wrapped, filename: str) -> dict[str, Tensor]:
+            state: dict[str, Tensor] = read(original, filename)
+            motion[filename] = motion_low_ranks(state, Path(filename).stem)
+            return {key: value for key, value in state.items() if MOTION not in key}
+
+        def load(original: Wrapped, names: list[str], te: list[float], unet: list[float], *of: Any) -> None:
+            assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
+            with _hash_of_what_is_loaded():
+                original(names, te, unet, *of)
+            weights = dict(zip(names, zip(te, unet, strict=True), strict=True))
+            for net in networks.loaded_networks:
+                _note(net, weights[net.mentioned_name], motion.get(net.network_on_disk.filename, {}))
+                with suppress(CheckpointError):  # which is kept, as it is where networks are built one by one
+                    build(lambda name, net=net: net, net.mentioned_name)
+
+        with ExitStack() as stack:
+            stack.enter_context(replaced_call(networks, "load_lora_state_dict", given_original(read_rest)))
+            stack.enter_context(replaced_call(networks, "load_networks", given_original(load)))
+            yield {}
+
+    def forget_lora(self, net: Any, layers: Iterable[str]) -> None:
+        """By the list of files and weights it knows what it has loaded."""
+        assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
+        self.apply_lora_anew(net)
+
+    @contextmanager
+    def lora_changes(self, layer: nn.Module, name: str) -> Iterator[None]:
+        """What is for this layer in each network."""
+        with ExitStack() as stack:
+            for net in self.lora_in_use():
+                low_rank = net.modules.get(name)
+                if low_rank is not None and net.unet_multiplier:
+                    stack.enter_context(added_always(layer, low_rank, net.unet_multiplier))
+            yield
+
+    def apply_lora_anew(self, net: Any) -> None:
+        """It merges anew where the list of files and weights is another one than the last time."""
+        objects = shared.sd_model.forge_objects
+        for patcher in (objects.unet, objects.clip.patcher):
+            assign(patcher.lora_loader, loaded_hash=_OUT_OF_DATE)
+
+
+def _note(net: Any, weights: tuple[float, float], motion: Mapping[str, LowRank]) -> None:
+    """What Forge itself does not note on a network: its weights, and what it has for which layer."""
+    objects, file = shared.sd_model.forge_objects_after_applying_lora, net.network_on_disk.filename
+    patches = [*objects.unet.lora_patches.items(), *objects.clip.patcher.lora_patches.items()]
+    own = {key: None for (filename, *_), of_file in patches if filename == file for key in of_file}
+    te, unet = weights
+    assign(net, te_multiplier=te, unet_multiplier=unet)
+    assign(net, modules={**own, **{IN_HOST + layer: low_rank for layer, low_rank in motion.items()}})
+
+
+@contextmanager
+def _hash_of_what_is_loaded() -> Iterator[None]:
+    """Forge notes what it will load before it does; where that fails, nothing is loaded."""
+    try:
+        yield
+    except Exception:
+        assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
+        raise
