@@ -1,9 +1,10 @@
 """What ControlNet holds for the frames of a video, handed out to each call of the model.
 
 ControlNet (1.1.455) makes its hints for the whole batch before sampling, and keeps those of a video on the CPU. Here
-the originals stay where they are; a call gets copies of its own rows, and only they go to the accelerator. As long as
-the rows stay the same (a video that fits into one window), the copies stay too, with what ControlNet keeps beside
-them. Facts of its `forward` that this rests on:
+the originals stay where they are; a call gets copies of its own rows, and only they go to the accelerator, in few
+bytes (`hint_store.py`). As long as the rows stay the same (a video that fits into one window, or the two branches of a
+window one after the other), the copies stay too, with what ControlNet keeps beside them. Facts of its `forward` that
+this rests on:
 
 - Which rows are the prompt's it reads from the text conditions, whose first token it marks. They are cut with the
   rows of a call, so control modes find their rows in a cut call as in a whole one; an adapter's embeddings likewise.
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from modules import devices
 from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
+from motion_module.core.denoising.hint_store import HintStore
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.attention import stretching
@@ -112,24 +114,32 @@ class _Hint:
         self._p, self._param = p, param
         self._whole = {name: getattr(param, name) for name in ("hint_cond", "hr_hint_cond")}
         self._put = {name: loan.enter_context(changing(param, name)) for name in self._whole}
+        self._stores: dict[str, HintStore] = {}  # of the pass that runs
+        loan.callback(self._stores.clear)
         self._last: Any = None
 
     def give(self, call: ModelCall) -> None:
         name = self._used_in_this_pass()
         # Of a hint that counts for all ControlNet makes as many latents as the call has rows, and keeps them.
         cut = _are_pictures(self._whole[name])
-        now = (name, tuple(call.rows) if cut else len(call.rows))
+        rows = rows_of_call(call, self._whole[name].shape[0]) if cut else []
+        now = (name, tuple(rows) if cut else len(call.rows))
         if now == self._last:
             return
         self._last = now
         for each, whole in self._whole.items():
             self._put[each](whole)
         if cut:
-            rows = rows_of_call(call, self._whole[name].shape[0])
-            self._put[name](picked(self._whole[name], rows, devices.get_device_for("controlnet")))
+            self._put[name](self._store(name, call.layout.frames).rows(rows))
         reset = getattr(self._param.control_model, "reset", None)
         if reset is not None and self._param.control_model_type.name == "T2I_Adapter":
             reset()  # it keeps what it made of the first hint
+
+    def _store(self, name: str, frames: int) -> HintStore:
+        if name not in self._stores:
+            self._stores.clear()
+            self._stores[name] = HintStore(self._whole[name], frames, devices.get_device_for("controlnet"))
+        return self._stores[name]
 
     def _used_in_this_pass(self) -> str:
         low, high = self._whole["hint_cond"], self._whole["hr_hint_cond"]
