@@ -94,7 +94,7 @@ def _held(whole: Tensor, device: torch.device) -> tuple[Tensor, _Code | None]:
 
 def _codes(dtype: torch.dtype, device: torch.device) -> Iterator[_Code]:
     """Ways to hold values of a floating dtype, the smallest first."""
-    if not dtype.is_floating_point:
+    if not dtype.is_floating_point or itemsize(dtype) < 2:
         return
     parts = torch.arange(256, dtype=torch.float32) / 255.0
     for levels in (parts, parts * 2.0 - 1.0):
@@ -141,7 +141,7 @@ def _reads_alike(code: _Code, device: torch.device) -> bool:
     def there() -> Tensor | None:
         return code.read(code.all_codes.to(device)).cpu()
 
-    read = tried("What ControlNet's pictures are sent as", device, there, lambda: None)
+    read = tried("Unpacking ControlNet's pictures", device, there, lambda: None)
     return read is not None and _same_bits(read, code.read(code.all_codes))
 
 

@@ -130,15 +130,15 @@ class _Hint:
         for each, whole in self._whole.items():
             self._put[each](whole)
         if cut:
-            self._put[name](self._store(name, call.layout.frames).rows(rows))
+            self._put[name](self._store(name, call).rows(rows))
         reset = getattr(self._param.control_model, "reset", None)
         if reset is not None and self._param.control_model_type.name == "T2I_Adapter":
             reset()  # it keeps what it made of the first hint
 
-    def _store(self, name: str, frames: int) -> HintStore:
+    def _store(self, name: str, call: ModelCall) -> HintStore:
         if name not in self._stores:
             self._stores.clear()
-            self._stores[name] = HintStore(self._whole[name], frames, devices.get_device_for("controlnet"))
+            self._stores[name] = _store_of(self._whole[name], call)
         return self._stores[name]
 
     def _used_in_this_pass(self) -> str:
@@ -154,11 +154,20 @@ def _are_pictures(hint: Any) -> bool:
     return isinstance(hint, Tensor) and hint.dim() == 4 and not counts_for_all(hint)
 
 
+def _store_of(whole: Tensor, call: ModelCall) -> HintStore:
+    return HintStore(whole, call.layout.frames, devices.get_device_for("controlnet"))
+
+
 class _LiteImages:
-    """The pictures in the modules of a Control-LLLite, which all hold the same one."""
+    """The pictures in the modules of a Control-LLLite, which all hold the same one.
+
+    Each module fetches its picture from where it is; so they go to the accelerator once, and not for each module.
+    """
 
     def __init__(self, modules: Sequence[Any], loan: ExitStack) -> None:
         self._whole = [module.cond_image for module in modules]
+        self._stores: dict[int, HintStore] = {}
+        loan.callback(self._stores.clear)
         # The setter makes it forget what it made of the last one.
         self._put = [loan.enter_context(changing(module, "cond_image", module.set_cond_image)) for module in modules]
         self._rows: list[int] | None = None
@@ -171,7 +180,8 @@ class _LiteImages:
         for index, whole in enumerate(self._whole):
             if not counts_for_all(whole):
                 if id(whole) not in cut:
-                    cut[id(whole)] = picked(whole, rows_of_call(call, whole.shape[0]))
+                    store = self._stores.setdefault(id(whole), _store_of(whole, call))
+                    cut[id(whole)] = store.rows(rows_of_call(call, whole.shape[0]))
                 self._put[index](cut[id(whole)])
 
 
