@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from motion_module.core.denoising import hint_store
 from motion_module.core.denoising.frame_rows import picked
 from motion_module.core.denoising.hint_store import HintStore
+from motion_module.core.module.devices import refusals_of_run
 from tests.core.copying_device import COPYING, Transfers
 from tests.core.weak_device import DEVICE, REFUSED, Present, Weak
 
@@ -181,15 +182,19 @@ def test_what_is_on_the_device_already_is_only_picked():
 @pytest.mark.parametrize("refused", [(), ("index_select",)], ids=["can", "cannot"])
 def test_a_weak_device_gets_the_same(kind, refused, monkeypatch, caplog):
     monkeypatch.setattr("tests.core.weak_device.REFUSED", REFUSED | set(refused))
+    send, sizes = hint_store._sent, []
+    monkeypatch.setattr(hint_store, "_sent", lambda held, *to: sizes.append(held.element_size()) or send(held, *to))
     store = HintStore(kind[0], FRAMES, DEVICE)
     if kind[0].dtype == torch.float64:
         with Present(), pytest.raises(TypeError, match="doesn't support float64"):
             store.rows([3, 1, 3])
         return
-    with Present(), caplog.at_level(logging.WARNING):
+    with Present(), refusals_of_run(set()), caplog.at_level(logging.WARNING):
         found = store.rows([3, 1, 3])
     assert isinstance(found, Weak) and torch.equal(bits(found.cpu()), bits(kind[0][[3, 1, 3]]))
     assert bool(caplog.messages) == (bool(refused) and kind[0].is_floating_point())
+    in_halves = kind[0].is_floating_point() and torch.equal(kind[0].half().to(kind[0].dtype), kind[0])
+    assert sizes == [(2 if in_halves else kind[0].element_size()) if refused else kind[1]], "halves need only a cast"
 
 
 def test_a_device_that_reads_another_bit_gets_them_as_they_are(monkeypatch):

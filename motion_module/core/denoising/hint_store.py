@@ -15,7 +15,7 @@ from torch import Tensor
 
 from motion_module.core.denoising.frame_rows import picked
 from motion_module.core.module.devices import tried
-from motion_module.core.module.stored import itemsize
+from motion_module.core.module.stored import itemsize, name_of
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the bytes of a value
 
@@ -141,7 +141,8 @@ def _reads_alike(code: _Code, device: torch.device) -> bool:
     def there() -> Tensor | None:
         return code.read(code.all_codes.to(device)).cpu()
 
-    read = tried("Unpacking ControlNet's pictures", device, there, lambda: None)
+    kind = f"Unpacking ControlNet's pictures from {name_of(code.all_codes.dtype)}"
+    read = tried(kind, device, there, lambda: None)
     return read is not None and _same_bits(read, code.read(code.all_codes))
 
 
