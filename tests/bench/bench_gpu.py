@@ -3,7 +3,8 @@
     python tests/bench/bench_gpu.py [--json FILE] [--webui URL] [--tiny]
 
 Random weights in half precision, 512x512: one layer for each width and way of attention, then steps of the UNet with both
-branches: SD1.5 with 16 frames and with 64 in windows, SDXL with 16. It needs torch, einops, safetensors and the folder
+branches: SD1.5 with 16 frames and with 64 in windows, SDXL with 16; and the pictures of a ControlNet unit for one window
+of 64 frames, sent as they are held and as they are sent now. It needs torch, einops, safetensors and the folder
 motion_module/core; a row that needs ldm or diffusers says "not here" where they are missing. `--webui` also asks a running
 WebUI for a video, to be compared between starts with --medvram, --lowvram or FP8. `--tiny` runs small sizes on a CPU.
 
@@ -30,6 +31,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "pocket")]
 import torch  # noqa: E402 - the repository is on the path now
 from torch import Tensor, nn  # noqa: E402
 
+from motion_module.core.denoising.frame_rows import picked  # noqa: E402
+from motion_module.core.denoising.hint_store import HintStore  # noqa: E402
 from motion_module.core.denoising.sliding import SlidingModel  # noqa: E402
 from motion_module.core.module.arch import SDXL, V2, ModuleSpec  # noqa: E402
 from motion_module.core.module.attention_ways import WAYS, XFORMERS, attending_by  # noqa: E402
@@ -260,6 +263,19 @@ def _theirs(device: Device) -> Callable[[], object]:
     return steps
 
 
+def hint_rows(device: Device) -> Iterator[Row]:
+    """A window's rows of a hint, with both branches, on their way from the CPU."""
+    frames, size = (20, 64) if device.tiny else (64, 512)
+    maps = torch.randint(0, 256, (frames, 3, size, size), dtype=torch.uint8).float() / 255.0
+    rows = [*range(FRAMES), *range(frames, frames + FRAMES)]
+    for kind, whole in (("8 bits", maps), ("halves", maps.half().float()), ("floats", torch.rand_like(maps))):
+        whole = torch.cat([whole, whole])
+        store = HintStore(whole, frames, device.place)
+        what = f"hint of {kind}, {size}x{size}, {FRAMES} of {frames} frames"
+        yield {"what": what, "by": "as held", **device.measured(lambda w=whole: picked(w, rows, device.place), 10)}
+        yield {"what": what, "by": "ours", **device.measured(lambda s=store: s.rows(rows), 10)}
+
+
 def webui_row(url: str) -> Row:
     """16 frames of 512x512 in 20 steps from a running WebUI, the second of two videos; memory as it tells."""
     args = {"enable": True, "video_length": FRAMES, "format": ["TXT"]}
@@ -296,7 +312,7 @@ def main() -> None:
     device = Device(asked.tiny)
     print(f"{device.name}, torch {torch.__version__}\n\n| what | by | ms | MB |\n|---|---|---|---|")
     rows, of_webui = [], (webui_row(url) for url in [asked.webui] if url)
-    for found in chain(layer_rows(device), step_rows(device), of_webui):
+    for found in chain(layer_rows(device), step_rows(device), hint_rows(device), of_webui):
         rows.append(found)
         shown = found.get("MB")
         print(

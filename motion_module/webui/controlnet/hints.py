@@ -1,9 +1,10 @@
 """What ControlNet holds for the frames of a video, handed out to each call of the model.
 
 ControlNet (1.1.455) makes its hints for the whole batch before sampling, and keeps those of a video on the CPU. Here
-the originals stay where they are; a call gets copies of its own rows, and only they go to the accelerator. As long as
-the rows stay the same (a video that fits into one window), the copies stay too, with what ControlNet keeps beside
-them. Facts of its `forward` that this rests on:
+the originals stay where they are; a call gets copies of its own rows, and only they go to the accelerator, in few
+bytes (`hint_store.py`). As long as the rows stay the same (a video that fits into one window, or the two branches of a
+window one after the other), the copies stay too, with what ControlNet keeps beside them. Facts of its `forward` that
+this rests on:
 
 - Which rows are the prompt's it reads from the text conditions, whose first token it marks. They are cut with the
   rows of a call, so control modes find their rows in a cut call as in a whole one; an adapter's embeddings likewise.
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from modules import devices
 from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
+from motion_module.core.denoising.hint_store import HintStore
 from motion_module.core.denoising.slerp import travelled
 from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.attention import stretching
@@ -112,24 +114,32 @@ class _Hint:
         self._p, self._param = p, param
         self._whole = {name: getattr(param, name) for name in ("hint_cond", "hr_hint_cond")}
         self._put = {name: loan.enter_context(changing(param, name)) for name in self._whole}
+        self._stores: dict[str, HintStore] = {}  # of the pass that runs
+        loan.callback(self._stores.clear)
         self._last: Any = None
 
     def give(self, call: ModelCall) -> None:
         name = self._used_in_this_pass()
         # Of a hint that counts for all ControlNet makes as many latents as the call has rows, and keeps them.
         cut = _are_pictures(self._whole[name])
-        now = (name, tuple(call.rows) if cut else len(call.rows))
+        rows = rows_of_call(call, self._whole[name].shape[0]) if cut else []
+        now = (name, tuple(rows) if cut else len(call.rows))
         if now == self._last:
             return
         self._last = now
         for each, whole in self._whole.items():
             self._put[each](whole)
         if cut:
-            rows = rows_of_call(call, self._whole[name].shape[0])
-            self._put[name](picked(self._whole[name], rows, devices.get_device_for("controlnet")))
+            self._put[name](self._store(name, call).rows(rows))
         reset = getattr(self._param.control_model, "reset", None)
         if reset is not None and self._param.control_model_type.name == "T2I_Adapter":
             reset()  # it keeps what it made of the first hint
+
+    def _store(self, name: str, call: ModelCall) -> HintStore:
+        if name not in self._stores:
+            self._stores.clear()
+            self._stores[name] = _store_of(self._whole[name], call)
+        return self._stores[name]
 
     def _used_in_this_pass(self) -> str:
         low, high = self._whole["hint_cond"], self._whole["hr_hint_cond"]
@@ -144,11 +154,20 @@ def _are_pictures(hint: Any) -> bool:
     return isinstance(hint, Tensor) and hint.dim() == 4 and not counts_for_all(hint)
 
 
+def _store_of(whole: Tensor, call: ModelCall) -> HintStore:
+    return HintStore(whole, call.layout.frames, devices.get_device_for("controlnet"))
+
+
 class _LiteImages:
-    """The pictures in the modules of a Control-LLLite, which all hold the same one."""
+    """The pictures in the modules of a Control-LLLite, which all hold the same one.
+
+    Each module fetches its picture from where it is; so they go to the accelerator once, and not for each module.
+    """
 
     def __init__(self, modules: Sequence[Any], loan: ExitStack) -> None:
         self._whole = [module.cond_image for module in modules]
+        self._stores: dict[int, HintStore] = {}
+        loan.callback(self._stores.clear)
         # The setter makes it forget what it made of the last one.
         self._put = [loan.enter_context(changing(module, "cond_image", module.set_cond_image)) for module in modules]
         self._rows: list[int] | None = None
@@ -161,7 +180,8 @@ class _LiteImages:
         for index, whole in enumerate(self._whole):
             if not counts_for_all(whole):
                 if id(whole) not in cut:
-                    cut[id(whole)] = picked(whole, rows_of_call(call, whole.shape[0]))
+                    store = self._stores.setdefault(id(whole), _store_of(whole, call))
+                    cut[id(whole)] = store.rows(rows_of_call(call, whole.shape[0]))
                 self._put[index](cut[id(whole)])
 
 
