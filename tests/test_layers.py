@@ -22,6 +22,7 @@ ALLOWED = {
 }
 _BELOW = {*ALLOWED, "webui"}
 ALLOWED["webui"] = (HOST, {""})
+ALLOWED["webui/hosts"] = (HOST | {"backend"}, {"", "core/module", "core/denoising", "webui"})
 ALLOWED["webui/request"] = (HOST, _BELOW)
 ALLOWED["webui/plan"] = (HOST, _BELOW | {"webui/request"})
 for _room in ("page", "sampling", "controlnet", "output"):
@@ -35,7 +36,7 @@ ALLOWED["scripts"] = (
 ALLOWED["aside"] = ({"gradio", "modules"}, set())
 OPEN = {
     "compat": {"webui/run", "webui/request", "core/denoising", "core/module"},
-    "host": {"core/denoising", "core/module"},
+    "host": {"webui/hosts"},
     "host_kind": {"core/denoising", "core/module"},
 }  # files whose door is wider than their room's
 KEPT_CHANGES = {"assign", "assign_items", "refill", "drop_items", "take_out"}
@@ -119,13 +120,21 @@ OF_ONE_HOST = {
     "GroupNorm32",
     "combine_denoised",
     "cond_scale_miltiplier",
+    *(
+        "forge_objects",
+        "forge_objects_after_applying_lora",
+        "current_lora_hash",
+        "forge_model_reload",
+        "memory_required",
+    ),
+    *("load_lora_state_dict", "sampling_function_inner", "transformer_options"),
 }
 MATHS = {"core/denoising/schedule.py": {"alphas_cumprod"}}  # where it is a number of the field's, and no host's
 
 
-@pytest.mark.parametrize("path", [file for file in FILES if file.name not in ("host.py", "host_lora.py")], ids=str)
+@pytest.mark.parametrize("path", [file for file in FILES if file.parent.name != "hosts"], ids=str)
 def test_only_the_host_knows_what_one_kind_of_host_has(path):
-    """A file for another kind of host beside these two is then all that this one needs."""
+    """Files for another kind of host beside these are then all that it needs."""
     own = MATHS.get(path.relative_to(ROOT / "motion_module").as_posix(), set()) if PACKAGE in path.parents else set()
     assert (OF_ONE_HOST - own).isdisjoint(words(ast.parse(path.read_text("utf8"))))
 
@@ -209,9 +218,16 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
     **dict.fromkeys([("asked_p", "p"), ("planned", "p")], "made here, and never run"),
     ("control", "script"): "ControlNet's own last act, which it has not come to",
     ("script_runs", "processed"): "the result of the run",
-    ("host_lora", "layer"): "inside of `preserved`, or for the host to apply its networks anew",
+    ("forge", "sd_model"): "inside of `preserved`",
+    ("forge_control", "controlnet"): "inside of `preserved`",
     **dict.fromkeys(
-        [("host_lora", "table"), ("host_lora", "net"), ("host_lora", "net.modules")], "clears up what is ours"
+        [("forge_lora", "shared.sd_model"), ("forge_lora", "patcher.lora_loader")],
+        "out of date, so that Forge loads and merges its networks anew",
+    ),
+    ("forge_lora", "net"): "what Forge makes anew whenever it loads networks",
+    ("a1111_lora", "layer"): "inside of `preserved`, or for the host to apply its networks anew",
+    **dict.fromkeys(
+        [("a1111_lora", "table"), ("a1111_lora", "net"), ("a1111_lora", "net.modules")], "clears up what is ours"
     ),
     **dict.fromkeys(
         [("prompt_travel", "p"), ("host_init", "p"), ("init_pictures", "self._p")],

@@ -19,7 +19,7 @@ def names_of(protocol):
 
 
 def test_a_video_asks_the_host_for_each_of_its_verbs(pocket, monkeypatch):
-    from motion_module.webui.host import A1111
+    from motion_module.webui.hosts.a1111 import A1111
 
     plain, asked = frames(), []
     for name in VERBS:
@@ -38,7 +38,7 @@ def test_a_video_asks_the_host_for_each_of_its_verbs(pocket, monkeypatch):
 
 def test_another_kind_of_host_is_another_object(pocket, monkeypatch):
     """Each module of ours goes through the one object, not past it."""
-    from motion_module.webui.host import A1111
+    from motion_module.webui.hosts.a1111 import A1111
 
     moving = frames()
     monkeypatch.setattr(A1111, "motion_layers", lambda self, sd_model, model, call: nullcontext())

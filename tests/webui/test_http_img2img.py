@@ -63,7 +63,7 @@ def test_two_first_pictures_are_no_video_of_eight_frames(client):
 def test_a_picture_for_each_frame(client, monkeypatch):
     """Without the module's effect and its noise schedule they are the host's own pictures."""
     keep = lambda self, sd_model, schedule: contextlib.nullcontext()  # noqa: E731
-    monkeypatch.setattr("motion_module.webui.host.A1111.noise_schedule", keep)
+    monkeypatch.setattr("motion_module.webui.hosts.a1111.A1111.noise_schedule", keep)
     pictures = [gradient(), gradient()[:, ::-1], gradient()[::-1]]
     request = {"init_images": [png_base64(picture) for picture in pictures], "denoising_strength": 0.3, "steps": 4}
     still = {"model": "mm_tiny_v3.safetensors", "effect": 0.0, "video_length": 3}

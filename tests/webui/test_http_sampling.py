@@ -25,7 +25,7 @@ def client(pocket):
 def own_schedule(monkeypatch):
     """Keep the noise schedule of the checkpoint: with effect 0 the frames are the plain pictures then."""
     keep = lambda self, sd_model, schedule: contextlib.nullcontext()  # noqa: E731
-    monkeypatch.setattr("motion_module.webui.host.A1111.noise_schedule", keep)
+    monkeypatch.setattr("motion_module.webui.hosts.a1111.A1111.noise_schedule", keep)
 
 
 @pytest.mark.parametrize(

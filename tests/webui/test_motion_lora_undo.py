@@ -111,7 +111,7 @@ def test_a_failure_at_every_change(host, monkeypatch):
     fields = {"prompt": "a cat <lora:zoom:1>", "steps": 1}
 
     def of_lora(patch, hook):
-        for module in ("webui.sampling.motion_lora", "webui.host", "webui.host_lora"):
+        for module in ("webui.sampling.motion_lora", "hosts.a1111", "hosts.a1111_lora", "hosts.lora_tables"):
             on_every_change(patch, hook, module)
 
     with monkeypatch.context() as patch:

@@ -156,7 +156,9 @@ def test_without_effect_every_sampler_makes_the_plain_pictures(pocket, sampler):
 def own_schedule():
     """The host keeps its own noise schedule."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("motion_module.webui.host.A1111.noise_schedule", lambda self, sd_model, schedule: nullcontext())
+        patch.setattr(
+            "motion_module.webui.hosts.a1111.A1111.noise_schedule", lambda self, sd_model, schedule: nullcontext()
+        )
         yield
 
 

@@ -99,7 +99,7 @@ def texts(patch, error=CUDA):
 
 
 def moving_to_the_device(patch, error=CUDA):
-    from motion_module.webui import host
+    from motion_module.webui.hosts import a1111 as host
 
     patch.setattr(host, "on_device", failing := Failing(host.on_device, 1, error))
     return failing

@@ -18,9 +18,9 @@ from motion_module.patching import assign, take_out
 from motion_module.webui.controlnet.digest import digest_of
 from motion_module.webui.controlnet.hints import handed_out
 from motion_module.webui.controlnet.key_pictures import KeyPictures
+from motion_module.webui.controlnet.known_units import units_of
 from motion_module.webui.controlnet.lines import check_frames
-from motion_module.webui.controlnet.row_weights import check_kind
-from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed, units_of
+from motion_module.webui.controlnet.units import Files, Unit, controlnet_of, listed
 from motion_module.webui.host_types import Processing, init_images
 from motion_module.webui.request.picture_files import PictureFiles
 from motion_module.webui.request.sources import Source
@@ -90,7 +90,7 @@ class Control:
         for unit in self._units:
             source = self._sources[unit.number]
             if source is not None:
-                unit.give(_readable(unit, source, frames, pictures), frames, self._p)
+                unit.give(_readable(unit, source, frames, pictures), frames, self._p, pictures)
             else:
                 unit.leave_to_controlnet()
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
@@ -120,9 +120,9 @@ class Control:
             why = f": {text}" if text else ""
             raise UserError(f"ControlNet could not prepare its units{why} (the log has more)")
         params, indexes = self._params_of_units(), self._indexes()
-        for unit in (unit for unit in self._units if unit.lines.weighing):
+        for unit in self._units:
             index = indexes.get(unit.number)
-            check_kind(unit.number, unit.lines.weighing, None if index is None else params[index])
+            unit.check_taken(None if index is None else params[index], self._sources[unit.number])
 
     def let_go(self) -> None:
         """A run that fails never comes to the hook in which ControlNet gives back the UNet; have it do so now."""
@@ -135,7 +135,7 @@ class Control:
     @contextmanager
     def handing_out(self, frames: int) -> Iterator[AroundCall]:
         """Around `p.sample`: what goes around each call of the model."""
-        if not self._units:
+        if all(unit.hands_out_by_itself for unit in self._units):
             yield nothing_around
             return
         travels, stretch = self._travels(frames), self._params.pe_stretch
@@ -179,12 +179,18 @@ class Control:
 
     def _indexes(self) -> dict[int, int]:
         """Number of a unit -> which of ControlNet's parameters are its."""
-        taken = getattr(controlnet_of(self._p), "enabled_units", [])  # as many as there are control_params
+        script = controlnet_of(self._p)
+        if hasattr(script, "current_params"):  # Forge's, in the order of the units that are on
+            return {unit.number: index for index, unit in enumerate(self._units)}
+        taken = getattr(script, "enabled_units", [])  # as many as there are control_params
         indexes = {id(settings): index for index, settings in enumerate(taken)}
         return {unit.number: indexes[id(unit.settings)] for unit in self._units if id(unit.settings) in indexes}
 
     def _params_of_units(self) -> Sequence[Any]:
-        network = getattr(controlnet_of(self._p), "latest_network", None)
+        script = controlnet_of(self._p)
+        if hasattr(script, "current_params"):
+            return list(script.current_params.values())
+        network = getattr(script, "latest_network", None)
         return getattr(network, "control_params", None) or ()
 
 

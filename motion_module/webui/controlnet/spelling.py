@@ -37,9 +37,9 @@ def read_unit(external: Any, number: int, value: Any) -> Any:
     if not isinstance(value, dict) and not hasattr(value, "enabled"):
         return None  # sparing ControlNet's warning about arguments that are no units
     default = external.ControlNetUnit()
-    fields = _spelled_out(default, value) if isinstance(value, dict) else value
-    _check_paths(fields, number)
-    with _faults_named(f"ControlNet unit {number} is not understood", default, fields):
+    fields = spelled_out(default, value) if isinstance(value, dict) else value
+    check_paths(fields, number)
+    with faults_named(f"ControlNet unit {number} is not understood", default, fields):
         units = external.get_all_units_from([fields])
     if not units:
         return None
@@ -71,7 +71,7 @@ def says_mode(unit: Any) -> bool:
     return names is None or "input_mode" in names
 
 
-def _spelled_out(default: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+def spelled_out(default: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a client wrote, in ControlNet's words as far as they are known."""
     values = {name: _choice(getattr(default, name, None), value) for name, value in fields.items() if value is not None}
     merges = getattr(values.get("input_mode"), "value", "") == _MERGE
@@ -119,13 +119,13 @@ def _settle_pictures(unit: Any, number: int) -> None:
             f"for one in each frame put them into a folder, and name it in batch_images"
         )
     try:
-        with _faults_named(f"image of ControlNet unit {number} cannot be read"):
+        with faults_named(f"image of ControlNet unit {number} cannot be read"):
             unit.get_input_images_rgba()
     except ParamError as error:
         raise (_no_picture(number) if is_limited() else error) from None
 
 
-def _check_paths(fields: Any, number: int) -> None:
+def check_paths(fields: Any, number: int) -> None:
     """ControlNet opens a text that is the path of a file, and a folder of masks: both only where that is allowed."""
     if not is_limited():
         return
@@ -175,9 +175,13 @@ def _check_model(external: Any, unit: Any, number: int) -> None:
     module = external.Preprocessor.get_preprocessor(unit.module)
     if state is None or getattr(module, "do_not_need_model", False) or _finds(state, str(unit.model)):
         return
-    names = list(state.cn_models_names.values())
+    raise refused_model(number, str(unit.model), list(state.cn_models_names.values()))
+
+
+def refused_model(number: int, model: str, names: list[str]) -> ParamError:
+    """What to say of a model that is not among these names."""
     allowed = f"allowed is one of {names_text(names)}" if names else "its folder of models is empty"
-    raise ParamError(f"ControlNet unit {number} cannot be used: its model is {str(unit.model)[:80]!r}; {allowed}")
+    return ParamError(f"ControlNet unit {number} cannot be used: its model is {model[:80]!r}; {allowed}")
 
 
 def _finds(state: Any, model: str) -> bool:
@@ -188,7 +192,7 @@ def _finds(state: Any, model: str) -> bool:
 
 
 @contextmanager
-def _faults_named(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
+def faults_named(what: str, default: Any = None, fields: Any = None) -> Iterator[None]:
     """Say in a sentence what ControlNet makes of a client's words."""
     try:
         yield

@@ -8,25 +8,24 @@ as `batch_modifiers` change them. Lines `mask:` and `keyframe:` may follow; `lin
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from motion_module.errors import ParamError
-from motion_module.webui.controlnet.lines import Lines, names_folder, read_lines
-from motion_module.webui.controlnet.row_weights import check_preprocessor
-from motion_module.webui.controlnet.spelling import folder_of, is_batch, read_unit, says_mode, set_mode
+from motion_module.webui.controlnet.lines import Lines
+from motion_module.webui.controlnet.row_weights import check_kind, check_preprocessor
+from motion_module.webui.controlnet.spelling import folder_of, is_batch, set_mode
 from motion_module.webui.host_types import Processing, is_img2img
 from motion_module.webui.request.allowed_paths import permitted
 from motion_module.webui.request.mask_matching import masks_in_order
+from motion_module.webui.request.picture_files import PictureFiles
 from motion_module.webui.request.picture_lists import pictures_listed
-from motion_module.webui.request.read import script_of, values_of
+from motion_module.webui.request.read import script_of
 
-_EXTERNAL_CODE = ("internal_controlnet.external_code", "scripts.external_code")  # by which others reach it
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _OWN = "the batch folder"
 
@@ -77,6 +76,9 @@ class Unit:
     arg_index: int
     settings: Any
     lines: Lines = field(default_factory=Lines)
+
+    hands_out_by_itself: ClassVar[bool] = False
+    """Whether ControlNet gives each call of the model what is for its frames."""
 
     @property
     def is_on(self) -> bool:
@@ -134,15 +136,16 @@ class Unit:
         Raises:
             ParamError: their folder has none.
         """
-        if not source.masks or not self._takes_masks(source):
+        if not source.masks or not self.takes_masks(source):
             return []
         return masks_in_order(listed(source.masks, f"mask: of ControlNet unit {self.number}"), pictures)
 
-    def _takes_masks(self, source: Files) -> bool:
+    def takes_masks(self, source: Files) -> bool:
+        """Whether masks of this source are for it."""
         return source.name.startswith(_OWN) or bool(getattr(self.settings, "is_inpaint", False))
 
-    def give(self, source: Files, frames: int, p: Processing) -> None:
-        """Hand the unit its pictures.
+    def give(self, source: Files, frames: int, p: Processing, pictures: PictureFiles) -> None:
+        """Hand the unit its pictures; `pictures` makes files of those that have to be.
 
         An IP-Adapter gets them as several pictures of one unit: what ControlNet 1.1.455 does with a batch of them
         ends in a TypeError (`ImageEmbed` is called with one argument too many).
@@ -152,15 +155,14 @@ class Unit:
         files = source.taken(frames)
         if len(files) == 1 and keyframes is not None and not (self.places_pictures or self.takes_several):
             files, keyframes = files * 2, keyframes * 2  # of one alone it forgets that it was for one frame
-        pictures = [_for_controlnet(file) for file in files]
-        masks = source.masks if self._takes_masks(source) else ""
+        given = [_for_controlnet(file) for file in files]
+        masks = source.masks if self.takes_masks(source) else ""
         if isinstance(files[0], Image.Image) and is_img2img(p):
             _resize_as_img2img(settings, p.resize_mode)
         if self.takes_several:
             set_mode(settings, batch=False)
             settings.image = [
-                {"image": picture, "mask": mask}
-                for picture, mask in zip(pictures, _masks(masks, len(pictures)), strict=True)
+                {"image": picture, "mask": mask} for picture, mask in zip(given, _masks(masks, len(given)), strict=True)
             ]
             return
         folder = files[0].parent if isinstance(files[0], Path) else Path(__file__).parent  # any folder that is there
@@ -168,30 +170,41 @@ class Unit:
         lines += [f"keyframe:{','.join(map(str, keyframes))}"] if keyframes is not None else []
         set_mode(settings, batch=True)
         settings.batch_images = "\n".join(lines)
-        settings.batch_modifiers = [lambda files, p: pictures, *settings.batch_modifiers]
+        settings.batch_modifiers = [lambda files, p: given, *settings.batch_modifiers]
         settings.animatediff_batch = True
+
+    def check_lines(self) -> None:
+        """See that ControlNet can do what the lines ask for, as far as the unit's preprocessor tells.
+
+        Raises:
+            ParamError: it cannot.
+        """
+        if self.lines.weighing:
+            check_preprocessor(self.number, self.lines.weighing, str(self.settings.module))
+        if self.lines.falloff is not None and not self.takes_several:
+            raise ParamError(
+                f"falloff: of ControlNet unit {self.number} is for the key pictures of an IP-Adapter, and its "
+                f"preprocessor is {str(self.settings.module)[:80]}; leave the line out, or choose an IP-Adapter"
+            )
+
+    def check_taken(self, params: Any, source: Files | None) -> None:
+        """See that ControlNet can do that with the model which it has loaded for the unit.
+
+        Args:
+            params: its `ControlParams`; None where it has none.
+            source: the pictures that change from frame to frame.
+
+        Raises:
+            ParamError: it cannot.
+        """
+        if self.lines.weighing:
+            check_kind(self.number, self.lines.weighing, params)
 
     def leave_to_controlnet(self) -> None:
         """Have ControlNet look for a picture by itself: at img2img's, and not at that of a tab which is not open."""
         settings = self.settings
         if is_batch(settings):
             settings.image = None
-
-
-def units_of(p: Processing) -> list[Unit]:
-    """The units of a run, as copies; none where ControlNet is not installed.
-
-    Raises:
-        ParamError: as `read_unit`; or a unit that is on has a line that is not allowed, or none for it.
-    """
-    external, script = _external_code(), controlnet_of(p)
-    if external is None or script is None:
-        return []
-    return [
-        Unit(number, script.args_from + number, unit, _lines_of(number, unit))
-        for number, value in enumerate(values_of(p, script))
-        if (unit := read_unit(external, number, value)) is not None
-    ]
 
 
 def controlnet_of(p: Processing) -> Any:
@@ -216,26 +229,6 @@ def listed(folder: str, name: str) -> tuple[Path, ...]:
     if not files:
         raise ParamError(f"{name} is {folder[:200]!r}, and there is no picture in it")
     return files
-
-
-def _lines_of(number: int, unit: Any) -> Lines:
-    """The lines that count: on its *Batch* tab, or where an API client has chosen no mode and named no folder."""
-    text = folder_of(unit)
-    if not unit.enabled or not (is_batch(unit) or not (says_mode(unit) or names_folder(text))):
-        return Lines()
-    lines = read_lines(number, text)
-    if lines.weighing:
-        check_preprocessor(number, lines.weighing, str(unit.module))
-    if lines.falloff is not None and not getattr(unit, "accepts_multiple_inputs", False):
-        raise ParamError(
-            f"falloff: of ControlNet unit {number} is for the key pictures of an IP-Adapter, and its preprocessor is "
-            f"{str(unit.module)[:80]}; leave the line out, or choose an IP-Adapter"
-        )
-    return lines
-
-
-def _external_code() -> Any:
-    return next((sys.modules[name] for name in _EXTERNAL_CODE if name in sys.modules), None)
 
 
 def _for_controlnet(file: Path | Image.Image) -> str | np.ndarray:

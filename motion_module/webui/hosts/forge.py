@@ -32,12 +32,14 @@ from motion_module.settings import KEEP
 from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Checkpoint, DenoiserCall, Loads, Model, Wrapped
 from motion_module.webui.hosts.common import CommonHost, negatives_stacked
+from motion_module.webui.hosts.forge_control import LazyControl, lazily
 from motion_module.webui.hosts.forge_lora import ForgeLora
 from motion_module.wording import mention
 
 _LAYER = "motion"  # Forge merges LoRA by the names of layers while they are in the UNet; those of its own stay the same
 _SCHEDULE = ("sigmas", "log_sigmas")
 _OPTIONS, _ROWS, _WHOLE = "transformer_options", "rows of the whole call", "how many those are"
+_CONTROL = "control"
 _COND = 0  # in Forge's lists of sides
 
 
@@ -98,7 +100,8 @@ class Forge(CommonHost, ForgeLora):
         def required(original: Wrapped, input_shape: Sequence[int]) -> Any:
             return original([math.ceil(input_shape[0] * share), *input_shape[1:]])
 
-        with replaced_call(_model_of(sd_model), "memory_required", given_original(required)):
+        asked_by_call = lazily() if share < 1 else nullcontext()
+        with replaced_call(_model_of(sd_model), "memory_required", given_original(required)), asked_by_call:
             yield
 
     @contextmanager
@@ -248,7 +251,11 @@ def _told_rows(conds: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the UNet for the rows that are left in a call."""
     rows, options = conds[_ROWS], conds[_OPTIONS]
     own = {name: value for name, value in conds.items() if name not in (_ROWS, _WHOLE)}
-    return {**own, _OPTIONS: options.of_rows(rows.tolist(), conds[_WHOLE])}
+    told = options.of_rows(rows.tolist(), conds[_WHOLE])
+    control = conds.get(_CONTROL)
+    if isinstance(control, LazyControl):
+        own[_CONTROL] = control.of_rows(rows.tolist(), told)
+    return {**own, _OPTIONS: told}
 
 
 def _repeated(conds: list[Any]) -> list[Any]:

@@ -63,6 +63,16 @@ class PictureFiles:
         """The same for a picture that may be in memory already."""
         return self.plain(picture) if isinstance(picture, Path) else as_rgb(picture, self.background)
 
+    def written(self, picture: Path | Image.Image) -> Path:
+        """A copy as a PNG file of a picture that is plain, for those who read few kinds of files.
+
+        Raises:
+            As `plain`.
+        """
+        if isinstance(picture, Path):
+            return self._copy(picture, lambda: read_rgb(picture, self.background))
+        return self._copy(Path(), lambda: picture)
+
     def plain_masks(self, masks: Sequence[Path]) -> Path:
         """A folder of which ControlNet takes these masks, as it may read them: their own, or one of copies.
 

@@ -15,7 +15,7 @@ from motion_module.patching import put_right_options
 from motion_module.settings import AS_HOST, AS_TRAINED
 from motion_module.webui.host import host
 from motion_module.webui.host_counters import show_nothing
-from motion_module.webui.host_types import Processing, is_img2img
+from motion_module.webui.host_types import Checkpoint, Processing, is_img2img
 from motion_module.webui.progress import progress_of
 from motion_module.webui.sampling.frame_guidance import guiding
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
@@ -56,8 +56,7 @@ def around_sample(
         _in_memory(b),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
-        loan.of_each_checkpoint(lambda sd_model: host.rows_at_once(sd_model, b.frames, b.options.context)),
-        loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
+        loan.of_each_checkpoint(lambda sd_model: _layers(sd_model, b)),
         loan.of_each_checkpoint(lambda sd_model: host.noise_schedule(sd_model, chosen_schedule(kind))),
         loan.of_each_checkpoint(lambda sd_model: host.model_calls(sd_model, loan.sliding)),
         host.checkpoint_changes(loan.around_reload),  # the refiner, the hires checkpoint
@@ -69,6 +68,16 @@ def around_sample(
         _passes(p, b),
         progress_of(p).sampling(p.iteration, from_noise=from_noise),
         noted,
+    ):
+        yield
+
+
+@contextmanager
+def _layers(sd_model: Checkpoint, b: Borrower) -> Iterator[None]:
+    """The motion layers in the UNet, which never sees more rows than those of a window."""
+    with (
+        host.rows_at_once(sd_model, b.frames, b.options.context),
+        host.motion_layers(sd_model, b.model, b.call),
     ):
         yield
 
