@@ -87,3 +87,13 @@ def norms_of(net):
     """Those that go over frames."""
     norm = of_the_pocket("ldm.modules.diffusionmodules.util").GroupNorm32
     return [part for part in net.modules() if isinstance(part, norm)]
+
+
+def photograph(module):
+    """Everything that a loan may touch, by identity."""
+    found = {}
+    for name, part in module.named_modules():
+        found[name] = (id(part), [(key, id(value)) for key, value in part.__dict__.items() if not key.startswith("_")])
+        for store in ("_modules", "_parameters", "_buffers"):
+            found[name, store] = [(key, id(value)) for key, value in getattr(part, store).items()]
+    return found

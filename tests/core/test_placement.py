@@ -11,19 +11,9 @@ from motion_module.core.module.layers import MotionModule
 from motion_module.core.module.norm import norms_over_frames
 from motion_module.core.module.placement import layer_slots, mounted, unet_widths
 from motion_module.errors import CheckpointError, HostError
-from tests.core.builders import motion_model, norms_of, of_the_pocket, unet, unet_inputs
+from tests.core.builders import motion_model, norms_of, of_the_pocket, photograph, unet, unet_inputs
 
 GroupNorm32 = of_the_pocket("ldm.modules.diffusionmodules.util").GroupNorm32
-
-
-def photograph(module):
-    """Everything that a loan may touch, by identity."""
-    found = {}
-    for name, part in module.named_modules():
-        found[name] = (id(part), [(key, id(value)) for key, value in part.__dict__.items() if not key.startswith("_")])
-        for store in ("_modules", "_parameters", "_buffers"):
-            found[name, store] = [(key, id(value)) for key, value in getattr(part, store).items()]
-    return found
 
 
 def layers_at(net):

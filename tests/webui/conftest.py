@@ -52,3 +52,12 @@ def film(pocket, tmp_path, monkeypatch):
         return put(folder, *name)
 
     return put_into
+
+
+@pytest.fixture
+def forge(tmp_path):
+    """The Forge host over the stand-in for Forge, with a tiny checkpoint; LoRA lie in `lora` of `tmp_path`."""
+    from forge_stand_in.installed import forge_installed
+
+    with forge_installed(tmp_path / "lora") as installed:
+        yield installed

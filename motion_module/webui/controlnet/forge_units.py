@@ -40,7 +40,7 @@ _OTHER_NAMES = {
     "threshold_B": "threshold_b",
 }
 _READ = (".png", ".jpg", ".jpeg", ".bmp")
-_MERGE = "merge"
+_MERGE, _RESIZE = "merge", "resize_mode"
 _LINES = "batch_images"  # the folder with its lines, as ControlNet's own extension has them in one field
 
 
@@ -129,6 +129,8 @@ def read_forge_unit(external: Any, number: int, value: Any) -> Any:
         return _settled(copy.copy(value), "", number) if hasattr(value, "enabled") else None
     default = external.ControlNetUnit()
     fields = {_OTHER_NAMES.get(name, name): item for name, item in spelled_out(default, value).items()}
+    if _RESIZE in fields:
+        fields[_RESIZE] = _resize_mode(external, fields[_RESIZE])
     check_paths(fields, number)
     lines = fields.pop(_LINES, "")
     _check_choices(default, fields, number)
@@ -158,6 +160,14 @@ def _check_choices(default: Any, fields: Mapping[str, Any], number: int) -> None
         if isinstance(own, Enum) and not isinstance(value, type(own)):
             allowed = ", ".join(str(choice.value) for choice in type(own))
             raise ParamError(f"{name} of ControlNet unit {number} is {value_text(value)}; allowed is one of {allowed}")
+
+
+def _resize_mode(external: Any, value: Any) -> Any:
+    """By the names that older clients have for it, and img2img's numbers; what means none stays as it is."""
+    try:
+        return external.resize_mode_from_value(value)
+    except (ValueError, AssertionError):
+        return value
 
 
 def _names(unit: Any, number: int) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ _SCHEDULE = ("sigmas", "log_sigmas")
 _OPTIONS, _ROWS, _WHOLE = "transformer_options", "rows of the whole call", "how many those are"
 _CONTROL = "control"
 _COND = 0  # in Forge's lists of sides
+_PARTS = 4  # which of the arguments of a step the prompts are that AND joins
 
 
 class Forge(CommonHost, ForgeLora):
@@ -207,12 +209,9 @@ class Forge(CommonHost, ForgeLora):
                 "prompt out of the whole run; set another CFG scale"
             )
 
-        def weigh(args: Mapping[str, Any]) -> Tensor:
-            each = torch.tensor(scales, device=args["cond"].device)[:, None, None, None]
-            return args["uncond"] + (args["cond"] - args["uncond"]) * each
-
         def inner(original: Wrapped, *of: Any, **how: Any) -> Any:
             *others, scale, options, seed = of
+            weigh = partial(_guided, scales, sum(part.get("strength", 1) for part in others[_PARTS]))
             chosen = options if math.isclose(scale, 1.0) else {**options, "sampler_cfg_function": weigh}
             return original(*others, scale, chosen, seed, **how)
 
@@ -232,7 +231,7 @@ class _Options:
     def of_rows(self, rows: Sequence[int], whole: int) -> dict[str, Any]:
         """The same for some rows of `whole`: frames of one branch, then of another."""
         sides, sigmas = self._options.get("cond_or_uncond"), self._options.get("sigmas")
-        if not sides or sigmas is None or len(rows) == whole:
+        if not sides or sigmas is None or list(rows) == list(range(whole)):
             return self._options
         frames = len(sigmas)
         branches = [number for number, _ in itertools.groupby(rows, lambda row: row // frames)]
@@ -256,6 +255,12 @@ def _told_rows(conds: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(control, LazyControl):
         own[_CONTROL] = control.of_rows(rows.tolist(), told)
     return {**own, _OPTIONS: told}
+
+
+def _guided(scales: Sequence[float], strength: float, args: Mapping[str, Any]) -> Tensor:
+    """The noise of all frames; whoever weighs in Forge's place is not told how strong all prompts are together."""
+    each = torch.tensor(scales, device=args["cond"].device)[:, None, None, None] * strength
+    return args["uncond"] + (args["cond"] - args["uncond"]) * each
 
 
 def _repeated(conds: list[Any]) -> list[Any]:
