@@ -17,7 +17,7 @@ class ControlModel(nn.Module):
         self.gains = [torch.randn(width, generator=generator) for width, _ in self.places]
         self.rows = []
 
-    def forward(self, x, hint, timesteps, context):
+    def forward(self, x, hint, timesteps, context, y=None):
         assert len(x) == len(hint) or len(hint) == 1
         self.rows.append(len(x))
         signal = functional.adaptive_avg_pool2d(hint.mean(1, keepdim=True), x.shape[2:]) + x.mean(1, keepdim=True)
