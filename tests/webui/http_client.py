@@ -41,7 +41,7 @@ class Reply:
     @property
     def sentence(self) -> str:
         """What a person reads when something was wrong."""
-        return self.body["detail"] or self.body["errors"]
+        return self.body["detail"] or self.body.get("errors") or self.body["message"]
 
     @property
     def info(self) -> dict[str, Any]:

@@ -80,17 +80,24 @@ class ForgeLora(LoraTables):
         """It merges anew where the list of files and weights is another one than the last time."""
         objects = shared.sd_model.forge_objects
         for patcher in (objects.unet, objects.clip.patcher):
-            assign(patcher.lora_loader, loaded_hash=_OUT_OF_DATE)
+            if hasattr(patcher, "lora_loader"):  # Neo merges anew whatever it loads
+                assign(patcher.lora_loader, loaded_hash=_OUT_OF_DATE)
 
 
 def _note(net: Any, weights: tuple[float, float], motion: Mapping[str, LowRank]) -> None:
     """What Forge itself does not note on a network: its weights, and what it has for which layer."""
     objects, file = shared.sd_model.forge_objects_after_applying_lora, net.network_on_disk.filename
-    patches = [*objects.unet.lora_patches.items(), *objects.clip.patcher.lora_patches.items()]
-    own = {key: None for (filename, *_), of_file in patches if filename == file for key in of_file}
+    own = {key: None for patcher in (objects.unet, objects.clip.patcher) for key in _merged_by(patcher, file)}
     te, unet = weights
     assign(net, te_multiplier=te, unet_multiplier=unet)
     assign(net, modules={**own, **{IN_HOST + layer: low_rank for layer, low_rank in motion.items()}})
+
+
+def _merged_by(patcher: Any, file: str) -> list[Any]:
+    """The weights that a patcher changes for a file; Neo does not know for which."""
+    if not hasattr(patcher, "lora_patches"):
+        return list(patcher.patches)
+    return [key for (name, *_), of_file in patcher.lora_patches.items() if name == file for key in of_file]
 
 
 @contextmanager
