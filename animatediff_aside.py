@@ -1,9 +1,8 @@
-"""Whether another AnimateDiff extension is enabled beside this one, or the WebUI is of a kind that it does not serve: then
-this one stands aside.
+"""Whether this extension stands aside: beside another AnimateDiff extension, and in a WebUI that it does not serve.
 
-Two of them would answer to the same title, have the same settings, and load the same `scripts.animatediff_*`, of which Python
-keeps the first. This file lies outside of the package and imports nothing of it, because the other extension may have
-its own module under the package's name.
+Two of them would answer to the same title, have the same settings, and load the same `scripts.animatediff_*`, of which
+Python keeps the first. This file lies outside of the package and imports nothing of it, because the other extension may
+have its own module under the package's name.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ _OLD_FORGE = (
     "ldm_patched"  # the package that Forge had before August 2024, and that has lived on in Classic and reForge
 )
 _NOT_SERVED = (
-    "AnimateDiff in {own} does nothing, because this WebUI is a kind of Forge that it does not serve (Forge before August "
-    "2024, Forge Classic, reForge); it works in AUTOMATIC1111's WebUI, in Forge and in Forge Neo."
+    "AnimateDiff in {own} does nothing, because this WebUI is a kind of Forge that it does not serve (Forge before "
+    "August 2024, Forge Classic, reForge); it works in AUTOMATIC1111's WebUI, in Forge and in Forge Neo."
 )
 _log = logging.getLogger("AnimateDiff")
 
