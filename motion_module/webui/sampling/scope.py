@@ -11,12 +11,13 @@ from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
 from motion_module.core.module.attention import stretching
 from motion_module.core.module.attention_ways import attending_by
+from motion_module.core.module.pieces import small_pieces
 from motion_module.errors import UserError
 from motion_module.patching import put_right_options
 from motion_module.settings import AS_HOST, AS_TRAINED
 from motion_module.webui.host import host
 from motion_module.webui.host_counters import show_nothing
-from motion_module.webui.host_types import Processing, is_img2img
+from motion_module.webui.host_types import Checkpoint, Processing, is_img2img
 from motion_module.webui.progress import progress_of
 from motion_module.webui.sampling.frame_guidance import guiding
 from motion_module.webui.sampling.freeinit_passes import freeinit_passes
@@ -57,7 +58,7 @@ def around_sample(
         _in_memory(b),
         Loan(borrower, around) as loan,
         loan.of_each_checkpoint(loan.counting),  # what others hold for each row is cut with the rows
-        loan.of_each_checkpoint(lambda sd_model: host.motion_layers(sd_model, b.model, b.call)),
+        loan.of_each_checkpoint(lambda sd_model: _layers(sd_model, b)),
         loan.of_each_checkpoint(lambda sd_model: host.noise_schedule(sd_model, chosen_schedule(kind))),
         loan.of_each_checkpoint(lambda sd_model: host.model_calls(sd_model, loan.sliding)),
         host.checkpoint_changes(loan.around_reload),  # the refiner, the hires checkpoint
@@ -74,12 +75,24 @@ def around_sample(
 
 
 @contextmanager
+def _layers(sd_model: Checkpoint, b: Borrower) -> Iterator[None]:
+    """The motion layers in the UNet, whose own layers see a few rows at a time where memory is to be saved."""
+    over_frames = b.model.spec.kind.groupnorm_over_frames
+    with (
+        host.motion_layers(sd_model, b.model, b.call),
+        host.rows_in_turn(sd_model, over_frames) if b.least_memory else nullcontext(),
+    ):
+        yield
+
+
+@contextmanager
 def _in_memory(b: Borrower) -> Iterator[None]:
     """The motion module on the host's device, with its positions spread over more frames where that is asked for, and
     with attention as the person has chosen it for videos, or for all pictures."""
     chosen = settings_of().attention
     with (
-        host.in_memory(b.model),
+        host.in_memory(b.model, b.least_memory),
+        small_pieces() if b.least_memory else nullcontext(),
         stretching(b.model.layers(), b.params.pe_stretch),
         attending_by(host.attention() if chosen == AS_HOST else chosen),
     ):
