@@ -1,10 +1,12 @@
 """What one call of SD1.5's UNet with a motion module, and the decoding of a frame, have alive at once, counted on "meta"."""
 
+import io
 import os
 import sys
 import weakref
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -180,6 +182,7 @@ def motion_model(on_card: bool, kind=V2) -> MotionModel:
     return model.half().requires_grad_(False).eval()
 
 
+@cache
 def sampling(way: Way, frames: int, width: int, height: int, kind=V2) -> float:
     """GB that one call of the UNet takes: weights that are there, and everything else at its largest."""
     net, motion = unet(way.fp8), motion_model(not way.in_turn or way.kept == "lowvram", kind)
@@ -224,7 +227,13 @@ def _blocks_in_turn(net, alive: Alive):
 
 def decoding(way: Way, width: int, height: int) -> float:
     """GB that it takes to decode a frame, as the host does after sampling, one by one."""
-    with META:
+    others = TEXT + _bytes(stored(unet(way.fp8))) / GB if way.kept == "all" else 0
+    return _decoding(width, height) + VAE + others + REST
+
+
+@cache
+def _decoding(width: int, height: int) -> float:
+    with META, redirect_stdout(io.StringIO()):  # it says what it is made of
         decoder = Decoder(
             ch=128,
             out_ch=3,
@@ -238,10 +247,9 @@ def decoding(way: Way, width: int, height: int) -> float:
         )
     decoder = decoder.half().requires_grad_(False).eval()
     z = torch.empty(1, 4, height // 8, width // 8, device=META, dtype=torch.float16)
-    with as_on_a_card(way), Alive([*stored(decoder), z]) as alive, Autocast():
+    with as_on_a_card(Way()), Alive([*stored(decoder), z]) as alive, Autocast():
         decoder(z)
-    others = TEXT + _bytes(stored(unet(way.fp8))) / GB if way.kept == "all" else 0
-    return alive.most / GB + VAE + others + REST
+    return alive.most / GB
 
 
 def stored(model: nn.Module) -> list[torch.Tensor]:
