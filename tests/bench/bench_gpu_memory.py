@@ -43,15 +43,17 @@ LEAST_WORDS = "*Use as little graphics memory as possible*"
 CARDS = (  # GB of the card, size, way, what README calls it
     (4, (512, 512), LEAST_MEDVRAM, f"`--medvram`; {LEAST_WORDS}"),
     (4, (512, 768), LEAST_MEDVRAM, "the same"),
-    (6, (512, 512), LEAST, LEAST_WORDS),
     (6, (512, 512), MEDVRAM, "`--medvram`"),
+    (6, (512, 512), LEAST, LEAST_WORDS),
     (6, (768, 768), LEAST_MEDVRAM, f"`--medvram`; {LEAST_WORDS}"),
+    (6, (1024, 1024), LEAST_MEDVRAM, "the same; by hires fix, too"),
     (8, (512, 512), PLAIN, ""),
     (8, (512, 768), PLAIN, ""),
     (8, (768, 768), LEAST, LEAST_WORDS),
+    (8, (1024, 1024), LEAST, "the same; by hires fix, too"),
     (12, (512, 512), replace(PLAIN, windows=2), ""),
     (12, (768, 768), PLAIN, ""),
-    (12, (1024, 1024), LEAST, f"{LEAST_WORDS}; by hires fix, too"),
+    (12, (1024, 1024), APART, "*Batch cond/uncond* off (Settings, Optimizations)"),
 )
 
 

@@ -199,7 +199,8 @@ def sampling(way: Way, frames: int, width: int, height: int, kind=V2) -> float:
         stack.enter_context(on_device_in_turn(motion, transformers, META) if in_turn else ExitStack())
         stack.enter_context(mounted(net, motion, call, layers_named(net, "GroupNorm32")))
         if way.pieces:
-            stack.enter_context(in_pieces([*layers_named(net, "FeedForward"), *layers_named(net, "ResBlock")]))
+            by_row = ["FeedForward"] if kind.groupnorm_over_frames else ["FeedForward", "ResBlock"]
+            stack.enter_context(in_pieces([layer for name in by_row for layer in layers_named(net, name)]))
         alive = stack.enter_context(Alive([*stored(net), x]))
         alive.held = _bytes(value for value in stored(net) if value.device == META)  # the motion layers are in it
         if way.kept == "lowvram":
