@@ -99,8 +99,13 @@ class Host(Protocol):
     def attention(self) -> str:
         """Which of `WAYS` comes nearest to how the host's own attention is calculated."""
 
-    def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
-        """The motion module where the host samples; afterwards it is on the CPU again."""
+    def in_memory(self, model: MotionModel, in_turn: bool) -> AbstractContextManager[Any]:
+        """The motion module where the host samples, or each layer only while it is called (`in_turn`); afterwards it is
+        on the CPU again."""
+
+    def rows_in_turn(self, sd_model: Checkpoint, over_frames: bool) -> AbstractContextManager[None]:
+        """Meanwhile those layers of the UNet that take much memory, and see each row by itself, are called with a few
+        rows at a time; `over_frames`: norms go over all frames."""
 
     def lora_loads(self, wrap: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """The host's loading of the networks (LoRA) for `p` and what its prompts name goes to `wrap(loading)`."""

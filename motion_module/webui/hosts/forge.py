@@ -22,9 +22,10 @@ from motion_module.core.denoising.schedule import alphas_cumprod
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.attention_ways import SDP, SPLIT, XFORMERS
 from motion_module.core.module.call_frames import CallFrames
-from motion_module.core.module.lent_weights import on_device
+from motion_module.core.module.lent_weights import on_device, on_device_in_turn
 from motion_module.core.module.model import MotionModel
-from motion_module.core.module.norm import norms_of_blocks
+from motion_module.core.module.norm import layers_named, norms_of_blocks
+from motion_module.core.module.pieces import in_pieces
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
 from motion_module.patching import assign, preserved, put_right, replaced_call, replaced_value
@@ -37,6 +38,7 @@ from motion_module.webui.hosts.forge_lora import ForgeLora
 from motion_module.wording import mention
 
 _LAYER = "motion"  # Forge merges LoRA by the names of layers while they are in the UNet; those of its own stay the same
+_FEED_FORWARD = "FeedForward"
 _SCHEDULE = ("sigmas", "log_sigmas")
 _OPTIONS, _ROWS, _WHOLE = "transformer_options", "rows of the whole call", "how many those are"
 _CONTROL = "control"
@@ -148,14 +150,18 @@ class Forge(CommonHost, ForgeLora):
         return SDP if function is attention.attention_pytorch else SPLIT
 
     @contextmanager
-    def in_memory(self, model: MotionModel) -> Iterator[Any]:
+    def in_memory(self, model: MotionModel, in_turn: bool) -> Iterator[Any]:
         """Forge makes room first: it leaves models on the card after a run as long as there is any."""
-        device = memory_management.get_torch_device()
-        if device.type != "cpu":
+        device, layers = memory_management.get_torch_device(), [layer.temporal_transformer for layer in model.layers()]
+        if device.type != "cpu" and not in_turn:
             size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
             memory_management.free_memory(size + memory_management.minimum_inference_memory(), device)
-        with on_device(model, device):
+        with on_device_in_turn(model, layers, device) if in_turn else on_device(model, device):
             yield model
+
+    def rows_in_turn(self, sd_model: Checkpoint, over_frames: bool) -> AbstractContextManager[None]:
+        """Only feed-forwards: what Forge tells ResBlocks besides is about all rows of a call."""
+        return in_pieces(layers_named(self.unet(sd_model), _FEED_FORWARD))
 
     def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """Below whatever cuts the picture into tiles; scaled latents and timesteps go in, the answer comes out."""
