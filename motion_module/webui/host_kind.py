@@ -170,8 +170,8 @@ class Host(Protocol):
     def guidance_of_others(self, sampler: Any) -> Callable[..., Any] | None:
         """What weighs the branches in a sampler in the place of the host's own way; None where that is still there."""
 
-    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
-        """Frame i is guided by `scales[i]` in the place of the CFG scale, but not in steps without negative prompt.
+    def guidance(self, sampler: Any, scales: Sequence[float], scale: float) -> AbstractContextManager[Any]:
+        """Frame i is guided by `scales[i]` in the place of the CFG `scale`, but not in steps without negative prompt.
 
         Raises:
             UserError: this checkpoint is guided in a way that has no scale for each frame.

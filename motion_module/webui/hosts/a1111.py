@@ -165,7 +165,7 @@ class A1111(CommonHost, A1111Lora):
         function = getattr(combine, "__func__", combine)
         return None if getattr(function, "__globals__", None) is vars(sd_samplers_cfg_denoiser) else combine
 
-    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
+    def guidance(self, sampler: Any, scales: Sequence[float], scale: float) -> AbstractContextManager[Any]:
         """All samplers weigh in this method of their denoiser, but for InstructPix2Pix, which has two scales."""
         if getattr(shared.sd_model, "cond_stage_key", "") == "edit":
             raise UserError(

@@ -157,7 +157,11 @@ class Forge(CommonHost, ForgeLora):
             size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
             memory_management.free_memory(size + memory_management.minimum_inference_memory(), device)
         with on_device_in_turn(model, layers, device) if in_turn else on_device(model, device):
-            yield model
+            try:
+                yield model
+            except Exception:
+                self.merge_anew()
+                raise
 
     def rows_in_turn(self, sd_model: Checkpoint, over_frames: bool) -> AbstractContextManager[None]:
         """Only feed-forwards: what Forge tells ResBlocks besides is about all rows of a call."""
@@ -205,9 +209,9 @@ class Forge(CommonHost, ForgeLora):
         """They leave a function in the options of the UNet."""
         return shared.sd_model.forge_objects.unet.model_options.get("sampler_cfg_function")
 
-    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
+    def guidance(self, sampler: Any, scales: Sequence[float], scale: float) -> AbstractContextManager[Any]:
         """Where the negative prompt is left out, there is nothing to weigh."""
-        if sampler.model_wrap_cfg.p.cfg_scale == 1:
+        if scale == 1:
             raise UserError(
                 f"{mention('cfg_travel')} does not work with a CFG scale of 1, with which Forge leaves the negative "
                 "prompt out of the whole run; set another CFG scale"

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from backend.patcher import lora
 from torch import Tensor, nn
 
 from modules import shared
@@ -59,7 +62,7 @@ class ForgeLora(LoraTables):
         with ExitStack() as stack:
             stack.enter_context(replaced_call(networks, "load_lora_state_dict", given_original(read_rest)))
             stack.enter_context(replaced_call(networks, "load_networks", given_original(load)))
-            yield {}
+            yield _Weights()
 
     def forget_lora(self, net: Any, layers: Iterable[str]) -> None:
         """By the list of files and weights it knows what it has loaded."""
@@ -72,12 +75,17 @@ class ForgeLora(LoraTables):
         with ExitStack() as stack:
             for net in self.lora_in_use():
                 low_rank = net.modules.get(name)
-                if low_rank is not None and net.unet_multiplier:
+                if isinstance(low_rank, LowRank) and net.unet_multiplier:
                     stack.enter_context(added_always(layer, low_rank, net.unet_multiplier))
             yield
 
     def apply_lora_anew(self, net: Any) -> None:
         """It merges anew where the list of files and weights is another one than the last time."""
+        self.merge_anew()
+
+    def merge_anew(self) -> None:
+        """Have Forge put its weights back, and merge what is to be merged, the next time it loads its models; a merge
+        that fails in the middle leaves weights of the one before."""
         objects = shared.sd_model.forge_objects
         for patcher in (objects.unet, objects.clip.patcher):
             if hasattr(patcher, "lora_loader"):  # Neo merges anew whatever it loads
@@ -87,17 +95,50 @@ class ForgeLora(LoraTables):
 def _note(net: Any, weights: tuple[float, float], motion: Mapping[str, LowRank]) -> None:
     """What Forge itself does not note on a network: its weights, and what it has for which layer."""
     objects, file = shared.sd_model.forge_objects_after_applying_lora, net.network_on_disk.filename
-    own = {key: None for patcher in (objects.unet, objects.clip.patcher) for key in _merged_by(patcher, file)}
+    own = {key: part for patcher in (objects.unet, objects.clip.patcher) for key, part in _merged_by(patcher, file)}
     te, unet = weights
     assign(net, te_multiplier=te, unet_multiplier=unet)
     assign(net, modules={**own, **{IN_HOST + layer: low_rank for layer, low_rank in motion.items()}})
 
 
-def _merged_by(patcher: Any, file: str) -> list[Any]:
-    """The weights that a patcher changes for a file; Neo does not know for which."""
+@dataclass(frozen=True)
+class _Merged:
+    """What Forge would add to one of its own weights."""
+
+    patches: Any
+
+    def calc_updown(self, weight: Tensor) -> tuple[Tensor]:
+        """The weight with it; fails where sizes do not fit, which Forge finds out in the middle of merging, and then
+        does not put right."""
+        return (lora.merge_lora_to_weight(self.patches, weight),)
+
+
+class _Weights(Mapping[str, Any]):
+    """Forge's own weights, by the names of its tables; each as a layer with that one weight."""
+
+    def __getitem__(self, name: str) -> Any:
+        objects = shared.sd_model.forge_objects
+        for patcher in (objects.unet, objects.clip.patcher):
+            layer, _, last = name.rpartition(".")
+            try:
+                return SimpleNamespace(weight=getattr(patcher.model.get_submodule(layer), last))
+            except AttributeError:
+                continue
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _merged_by(patcher: Any, file: str) -> list[tuple[Any, Any]]:
+    """The weights that a patcher changes for a file, and how; Neo does not know for which."""
     if not hasattr(patcher, "lora_patches"):
-        return list(patcher.patches)
-    return [key for (name, *_), of_file in patcher.lora_patches.items() if name == file for key in of_file]
+        return [(key, None) for key in patcher.patches]
+    of_file = [patches for (name, *_), patches in patcher.lora_patches.items() if name == file]
+    return [(key, _Merged(parts)) for patches in of_file for key, parts in patches.items()]
 
 
 @contextmanager
