@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 URL = os.environ.get("WEBUI_URL", "").rstrip("/")
-DATA = os.environ.get("WEBUI_DATA", "")  # its data folder, where it does not tell, as Forge
+DATA = os.environ.get("WEBUI_DATA", "")  # its data folder; Forge fails to tell
+FORGE = bool(DATA)
 IN_PROCESS = "in-process"
 TESTS = str(Path(__file__).resolve().parents[1])
 HOST = ("modules", "scripts", "networks", "internal_controlnet", "motion_module.webui")

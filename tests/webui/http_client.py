@@ -88,6 +88,8 @@ class Client:
     def _posted(self, path: str, body: Any) -> Reply:
         if isinstance(body, dict) and "ControlNet" in (body.get("alwayson_scripts") or {}):
             webui.leave_out_without_controlnet(self.pocket)
+        if webui.FORGE and isinstance(body, dict) and body.get("enable_hr"):  # without these it fails, or has no CFG
+            body = {"hr_additional_modules": ["Use same choices"], "hr_cfg": body.get("cfg_scale", 7), **body}
         answer = self.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
         return Reply(answer.status_code, answer.json())
 
