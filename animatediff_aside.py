@@ -96,7 +96,11 @@ def reason(script: str) -> str | None:
 
 
 def _is_served() -> bool:
-    return importlib.util.find_spec(_OLD_FORGE) is None
+    found = importlib.util.find_spec(_OLD_FORGE)
+    if found is None or not found.submodule_search_locations:
+        return True
+    own = Path(scripts.__file__).resolve().parents[1]  # another extension may bring the package along
+    return not any(Path(folder).resolve().parent == own for folder in found.submodule_search_locations)
 
 
 def _folder_of(script: str) -> Path:

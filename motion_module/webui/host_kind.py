@@ -155,6 +155,9 @@ class Host(Protocol):
     def change_checkpoint_in_turn(self, denoiser: Any, x: Tensor, sigma: Tensor) -> None:
         """What the host does before each call `(x, sigma)` of a denoiser: from some step on another checkpoint."""
 
+    def telling_rows(self, rows: Sequence[int], whole: int) -> AbstractContextManager[None]:
+        """The call of the model inside the block has these rows of `whole`, in this order."""
+
     def predicted_x0(self, denoiser: Any) -> Callable[..., Tensor]:
         """`(x, answer, sigma)` of a denoiser -> the latents without noise that the answer stands for."""
 

@@ -228,9 +228,11 @@ def test_a_kind_of_forge_that_is_not_served_gets_a_sentence(enabled, tmp_path, m
     enabled(ours)
     script = str(ours / "scripts" / "animatediff.py")
     assert not animatediff_aside.stands_aside(script) and reason_of(ours) is None
-    (tmp_path / "path" / "ldm_patched").mkdir(parents=True)
-    (tmp_path / "path" / "ldm_patched" / "__init__.py").write_text("raise RuntimeError('loaded')")
-    monkeypatch.syspath_prepend(tmp_path / "path")
+    (tmp_path / "webui" / "ldm_patched").mkdir(parents=True)
+    (tmp_path / "webui" / "ldm_patched" / "__init__.py").write_text("raise RuntimeError('loaded')")
+    monkeypatch.syspath_prepend(tmp_path / "webui")
+    assert reason_of(ours) is None, "another extension has brought it along"
+    monkeypatch.setattr(animatediff_aside.scripts, "__file__", str(tmp_path / "webui" / "modules" / "scripts.py"))
     assert animatediff_aside.stands_aside(script)
     assert "reForge" in reason_of(ours) and "Forge Neo" in reason_of(ours)
 

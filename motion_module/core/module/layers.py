@@ -7,6 +7,7 @@ temporaries stay in the processor's cache, and their size does not grow with the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -130,13 +131,18 @@ class LentLayer(MotionModule):
         layer: whose weights it shares.
         call: what the layer must know about each call of the UNet.
         level: of the UNet.
+        stays: its weights stay where they are when the UNet is moved.
     """
 
-    def __init__(self, layer: MotionModule, call: CallFrames, level: int | None = None) -> None:
+    def __init__(self, layer: MotionModule, call: CallFrames, level: int | None = None, stays: bool = False) -> None:
         nn.Module.__init__(self)  # no weights of its own
         self.width = layer.width
         self.level = level
+        self.stays = stays
         self.lend(layer, call)
+
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> LentLayer:
+        return self if self.stays else super()._apply(fn, *args, **kwargs)
 
     @property
     def empty(self) -> bool:

@@ -80,6 +80,10 @@ def _tensors(model: nn.Module) -> list[tuple[_Table, str, Tensor]]:
 
 
 def _lent(master: Tensor, device: torch.device | None) -> Tensor:
-    """Another object with the same values."""
-    values = master.detach() if device is None else master.detach().to(device)
-    return nn.Parameter(values, requires_grad=False) if isinstance(master, nn.Parameter) else values
+    """Another object with the same values, of which torch counts the changes: it does not of what a host makes while it
+    samples in inference mode."""
+    with torch.inference_mode(False):
+        values = master.detach() if device is None else master.detach().to(device)
+        if values.is_inference():
+            values = values.clone()
+        return nn.Parameter(values, requires_grad=False) if isinstance(master, nn.Parameter) else values

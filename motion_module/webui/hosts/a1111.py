@@ -78,6 +78,10 @@ class A1111(CommonHost, A1111Lora):
         """The host asks for no room."""
         return nullcontext()
 
+    def telling_rows(self, rows: Sequence[int], whole: int) -> AbstractContextManager[None]:
+        """All that it tells has rows of its own."""
+        return nullcontext()
+
     def predicted_x0(self, denoiser: Any) -> Callable[..., Tensor]:
         """Its denoisers know."""
         predict_x0: Callable[..., Tensor] = denoiser.get_pred_x0

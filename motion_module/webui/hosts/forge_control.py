@@ -41,11 +41,11 @@ class LazyControl:
         """What is added to these rows, as the UNet takes it.
 
         Args:
-            rows: frames of one branch, then of another.
+            rows: frames of one branch, then of another; none for all rows in their order.
             options: what Forge tells the layers about them.
         """
         branches, frames = len(options["cond_or_uncond"]), len(self._sigmas) // len(self._sides())
-        if len(rows) == len(self._x):
+        if not rows:
             return self._get_control(self._x, self._sigmas, dict(self._cond), branches)
         of_branch = [row % frames for row in rows[: len(rows) // branches]]
         index = torch.tensor(rows, device=self._x.device)
@@ -64,19 +64,23 @@ class LazyControl:
 def lazily() -> AbstractContextManager[Any]:
     """Inside the block Forge's ControlNets are asked when the UNet is called."""
 
-    def calculated(original: Wrapped, model: Any, cond: Any, uncond: Any, *args: Any) -> Any:
+    def calculated(original: Wrapped, model: Any, cond: Any, uncond: Any, x: Tensor, *args: Any) -> Any:
         heads = {id(part["control"]): part["control"] for part in [*cond, *(uncond or [])] if "control" in part}
         with ExitStack() as stack:
             for head in heads.values():
-                stack.enter_context(replaced_call(head, "get_control", _standing_for(head)))
-            return original(model, cond, uncond, *args)
+                stack.enter_context(replaced_call(head, "get_control", _standing_for(head, x.shape)))
+            return original(model, cond, uncond, x, *args)
 
     return replaced_call(sampling_function, "calc_cond_uncond_batch", given_original(calculated))
 
 
-def _standing_for(head: Any) -> Callable[[Wrapped], Wrapped]:
+def _standing_for(head: Any, whole: torch.Size) -> Callable[[Wrapped], Wrapped]:
+    """Another extension that works on tiles gives it those of their pictures, and wants its part at once."""
+
     def of(get_control: Wrapped) -> Wrapped:
-        def lazy(x: Tensor, sigmas: Tensor, cond: Mapping[str, Any], batched_number: int) -> LazyControl:
+        def lazy(x: Tensor, sigmas: Tensor, cond: Mapping[str, Any], batched_number: int) -> Any:
+            if x.shape[1:] != whole[1:]:
+                return get_control(x, sigmas, cond, batched_number)
             return LazyControl(get_control, head, x, sigmas, cond)
 
         return lazy

@@ -7,7 +7,7 @@ themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from backend.patcher import lora
 from torch import Tensor, nn
 
-from modules import shared
+from modules import sd_models, shared
 from motion_module.core.module.frame_lora import added_always
 from motion_module.core.module.lora import LowRank, motion_low_ranks
 from motion_module.core.module.lora_names import IN_HOST, MOTION
@@ -27,6 +27,7 @@ from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Wrapped
 from motion_module.webui.hosts.lora_tables import LoraTables
 
+_PACKED = ("bnb_quantized", "gguf_cls")  # by which Forge knows weights in few bits, whose sizes are others
 _OUT_OF_DATE = "AnimateDiff"  # no list of files and weights, as Forge's own values are
 
 
@@ -53,14 +54,20 @@ class ForgeLora(LoraTables):
             assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
             with _hash_of_what_is_loaded():
                 original(names, te, unet, *of)
-            weights = dict(zip(names, zip(te, unet, strict=True), strict=True))
+            of_tags = list(zip(names, te, unet, strict=True))
             for net in networks.loaded_networks:
-                _note(net, weights[net.mentioned_name], motion.get(net.network_on_disk.filename, {}))
+                place = next(i for i, (name, *_) in enumerate(of_tags) if name == net.mentioned_name)
+                _, *weights = of_tags.pop(place)  # a network that could not be loaded is not among them
+                _note(net, weights, motion.get(net.network_on_disk.filename, {}))
                 with suppress(CheckpointError):  # which is kept, as it is where networks are built one by one
                     build(lambda name, net=net: net, net.mentioned_name)
 
+        def add(original: Wrapped, model: Any, clip: Any, state: Mapping[str, Any], *of: Any, **how: Any) -> Any:
+            return original(model, clip, state, *of, **how) if state else (model, clip)
+
         with ExitStack() as stack:
             stack.enter_context(replaced_call(networks, "load_lora_state_dict", given_original(read_rest)))
+            stack.enter_context(replaced_call(networks, "load_lora_for_models", given_original(add)))
             stack.enter_context(replaced_call(networks, "load_networks", given_original(load)))
             yield _Weights()
 
@@ -86,13 +93,13 @@ class ForgeLora(LoraTables):
     def merge_anew(self) -> None:
         """Have Forge put its weights back, and merge what is to be merged, the next time it loads its models; a merge
         that fails in the middle leaves weights of the one before."""
-        objects = shared.sd_model.forge_objects
-        for patcher in (objects.unet, objects.clip.patcher):
+        objects = getattr(sd_models.model_data.sd_model, "forge_objects", None)
+        for patcher in (objects.unet, objects.clip.patcher) if objects is not None else ():
             if hasattr(patcher, "lora_loader"):  # Neo merges anew whatever it loads
                 assign(patcher.lora_loader, loaded_hash=_OUT_OF_DATE)
 
 
-def _note(net: Any, weights: tuple[float, float], motion: Mapping[str, LowRank]) -> None:
+def _note(net: Any, weights: Sequence[float], motion: Mapping[str, LowRank]) -> None:
     """What Forge itself does not note on a network: its weights, and what it has for which layer."""
     objects, file = shared.sd_model.forge_objects_after_applying_lora, net.network_on_disk.filename
     own = {key: part for patcher in (objects.unet, objects.clip.patcher) for key, part in _merged_by(patcher, file)}
@@ -121,9 +128,12 @@ class _Weights(Mapping[str, Any]):
         for patcher in (objects.unet, objects.clip.patcher):
             layer, _, last = name.rpartition(".")
             try:
-                return SimpleNamespace(weight=getattr(patcher.model.get_submodule(layer), last))
+                weight = getattr(patcher.model.get_submodule(layer), last)
             except AttributeError:
                 continue
+            if any(hasattr(weight, name) for name in _PACKED) or not weight.is_floating_point():
+                break
+            return SimpleNamespace(weight=weight)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:

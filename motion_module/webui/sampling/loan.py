@@ -225,6 +225,7 @@ class Loan:
         with (
             _watched(model_call, self._step, self._progress),
             self._given_out(model_call),
+            host.telling_rows(model_call.rows, model_call.layout.rows),
             neighbours.failing_in_windows(model_call),
             self._counted(model_call),
             self._kept.during(model_call) if self._kept is not None else nullcontext(),

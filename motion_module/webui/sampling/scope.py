@@ -79,7 +79,7 @@ def _layers(sd_model: Checkpoint, b: Borrower) -> Iterator[None]:
     time where memory is to be saved."""
     over_frames = b.model.spec.kind.groupnorm_over_frames
     with (
-        host.rows_at_once(sd_model, b.frames, b.options.context),
+        host.rows_at_once(sd_model, b.frames, b.options.context * b.options.windows_per_call),
         host.motion_layers(sd_model, b.model, b.call),
         host.rows_in_turn(sd_model, over_frames) if b.least_memory else nullcontext(),
     ):
