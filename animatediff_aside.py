@@ -1,14 +1,15 @@
-"""Whether another AnimateDiff extension is enabled beside this one: then this one stands aside.
+"""Whether this extension stands aside: beside another AnimateDiff extension, and in a WebUI that it does not serve.
 
-Both would answer to the same title, have the same settings, and load the same `scripts.animatediff_*`, of which Python
-keeps the first. This file lies outside of the package and imports nothing of it, because the other extension may have
-its own module under the package's name.
+Two of them would answer to the same title, have the same settings, and load the same `scripts.animatediff_*`, of which
+Python keeps the first. This file lies outside of the package and imports nothing of it, because the other extension may
+have its own module under the package's name.
 """
 
 from __future__ import annotations
 
 import functools
 import html
+import importlib.util
 import logging
 import os
 import sys
@@ -22,6 +23,13 @@ from modules import extensions, scripts
 _SCRIPTS = ("animatediff", "animatediff_mm", "animatediff_utils", "animatediff_i2ibatch")
 _PACKAGE = "motion_module"
 _MARK = Path(__file__).name  # who has this file is a copy of this extension
+_OLD_FORGE = (
+    "ldm_patched"  # the package that Forge had before August 2024, and that has lived on in Classic and reForge
+)
+_NOT_SERVED = (
+    "AnimateDiff in {own} does nothing, because this WebUI is a kind of Forge that it does not serve (Forge before "
+    "August 2024, Forge Classic, reForge); it works in AUTOMATIC1111's WebUI, in Forge and in Forge Neo."
+)
 _log = logging.getLogger("AnimateDiff")
 
 
@@ -56,7 +64,7 @@ def stands_aside(script: str) -> bool:
         _forget(ours=False, own=own)
     elif not all(map(_is_copy, rivals)):
         _forget(ours=True, own=own)
-    return bool(rivals)
+    return bool(rivals) or not _is_served()
 
 
 def warn(script: str) -> None:
@@ -73,7 +81,7 @@ def reason(script: str) -> str | None:
     own = _folder_of(script)
     rivals = list(_rivals(own))
     if not rivals:
-        return None
+        return None if _is_served() else _NOT_SERVED.format(own=own.name)
     if all(map(_is_copy, rivals)):
         return (
             f"AnimateDiff is installed twice, in {rivals[0]} and in {own}, so the one in {own.name} does nothing; "
@@ -85,6 +93,14 @@ def reason(script: str) -> str | None:
         f'work; to use {own.name}, turn {rival.name} off under "Extensions" and restart the WebUI (motion modules in '
         f"its folder are still found)."
     )
+
+
+def _is_served() -> bool:
+    found = importlib.util.find_spec(_OLD_FORGE)
+    if found is None or not found.submodule_search_locations:
+        return True
+    own = Path(scripts.__file__).resolve().parents[1]  # another extension may bring the package along
+    return not any(Path(folder).resolve().parent == own for folder in found.submodule_search_locations)
 
 
 def _folder_of(script: str) -> Path:

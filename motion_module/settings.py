@@ -140,6 +140,12 @@ class Settings:
         choices=(AS_HOST, *WAYS),
         group=_MAKING,
     )
+    least_memory = Setting(
+        False,
+        "bool",
+        "Use as little graphics memory as possible (slower; --medvram, --lowvram and FP8 weight add to it)",
+        group=_MAKING,
+    )
     interp_slow = Setting(
         False,
         "bool",

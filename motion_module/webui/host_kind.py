@@ -99,8 +99,13 @@ class Host(Protocol):
     def attention(self) -> str:
         """Which of `WAYS` comes nearest to how the host's own attention is calculated."""
 
-    def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
-        """The motion module where the host samples; afterwards it is on the CPU again."""
+    def in_memory(self, model: MotionModel, in_turn: bool) -> AbstractContextManager[Any]:
+        """The motion module where the host samples, or each layer only while it is called (`in_turn`); afterwards it is
+        on the CPU again."""
+
+    def rows_in_turn(self, sd_model: Checkpoint, over_frames: bool) -> AbstractContextManager[None]:
+        """Meanwhile those layers of the UNet that take much memory, and see each row by itself, are called with a few
+        rows at a time; `over_frames`: norms go over all frames."""
 
     def lora_loads(self, wrap: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """The host's loading of the networks (LoRA) for `p` and what its prompts name goes to `wrap(loading)`."""
@@ -150,6 +155,9 @@ class Host(Protocol):
     def change_checkpoint_in_turn(self, denoiser: Any, x: Tensor, sigma: Tensor) -> None:
         """What the host does before each call `(x, sigma)` of a denoiser: from some step on another checkpoint."""
 
+    def telling_rows(self, rows: Sequence[int], whole: int) -> AbstractContextManager[None]:
+        """The call of the model inside the block has these rows of `whole`, in this order."""
+
     def predicted_x0(self, denoiser: Any) -> Callable[..., Tensor]:
         """`(x, answer, sigma)` of a denoiser -> the latents without noise that the answer stands for."""
 
@@ -165,8 +173,8 @@ class Host(Protocol):
     def guidance_of_others(self, sampler: Any) -> Callable[..., Any] | None:
         """What weighs the branches in a sampler in the place of the host's own way; None where that is still there."""
 
-    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
-        """Frame i is guided by `scales[i]` in the place of the CFG scale, but not in steps without negative prompt.
+    def guidance(self, sampler: Any, scales: Sequence[float], scale: float) -> AbstractContextManager[Any]:
+        """Frame i is guided by `scales[i]` in the place of the CFG `scale`, but not in steps without negative prompt.
 
         Raises:
             UserError: this checkpoint is guided in a way that has no scale for each frame.

@@ -13,7 +13,7 @@ from motion_module.core.module.attention import Positions
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.layers import TemporalTransformer
 from motion_module.core.module.model import MotionModel
-from motion_module.core.module.norm import norms_named
+from motion_module.core.module.norm import layers_named
 from motion_module.core.module.placement import mounted
 from motion_module.patching import replaced
 from train.unet import WIDTHS, hold_out_rows
@@ -47,7 +47,7 @@ def on_clips(unet: nn.Module, model: MotionModel, places: Tensor) -> Iterator[No
     with ExitStack() as stack:
         stack.enter_context(replaced(TemporalTransformer, "forward", _whole))
         stack.enter_context(_positions(model, places))
-        stack.enter_context(mounted(unet, model, call, norms_named(unet, "GroupNorm32")))
+        stack.enter_context(mounted(unet, model, call, layers_named(unet, "GroupNorm32")))
         yield
 
 

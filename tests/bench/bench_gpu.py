@@ -1,12 +1,13 @@
 """The motion layers and whole steps on this machine's GPU, beside diffusers on the same card.
 
-    python tests/bench/bench_gpu.py [--json FILE] [--webui URL] [--tiny]
+    python tests/bench/bench_gpu.py [--json FILE] [--webui URL [--control-model NAME]] [--tiny]
 
 Random weights in half precision, 512x512: one layer for each width and way of attention, then steps of the UNet with both
 branches: SD1.5 with 16 frames and with 64 in windows, SDXL with 16; and the pictures of a ControlNet unit for one window
 of 64 frames, sent as they are held and as they are sent now. It needs torch, einops, safetensors and the folder
 motion_module/core; a row that needs ldm or diffusers says "not here" where they are missing. `--webui` also asks a running
-WebUI for a video, to be compared between starts with --medvram, --lowvram or FP8. `--tiny` runs small sizes on a CPU.
+WebUI for videos, to be compared between its starts with --medvram and --lowvram: a plain one, one with weights in 8 bits, one
+with ControlNet. `--tiny` runs small sizes on a CPU.
 
 A table and JSON: milliseconds are medians; MB are the most that torch had allotted at once, above the weights.
 """
@@ -14,6 +15,8 @@ A table and JSON: milliseconds are medians; MB are the most that torch had allot
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import json
 import statistics
 import sys
@@ -29,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "pocket")]
 
 import torch  # noqa: E402 - the repository is on the path now
+from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from motion_module.core.denoising.frame_rows import picked  # noqa: E402
@@ -276,11 +280,24 @@ def hint_rows(device: Device) -> Iterator[Row]:
         yield {"what": what, "by": "ours", **device.measured(lambda s=store: s.rows(rows), 10)}
 
 
-def webui_row(url: str) -> Row:
-    """16 frames of 512x512 in 20 steps from a running WebUI, the second of two videos; memory as it tells."""
+def webui_rows(url: str, control_model: str | None, tiny: bool) -> Iterator[Row]:
+    """Videos of a running WebUI: as it was started, with weights in 8 bits, with a ControlNet unit."""
+    yield _webui_row(url, "a video", {}, {}, tiny)
+    yield _webui_row(url, "weights in 8 bits", {"override_settings": {"fp8_storage": "Enable"}}, {}, tiny)
+    if control_model is not None:
+        grey = io.BytesIO()
+        Image.new("RGB", (512, 512), "grey").save(grey, "PNG")
+        unit = {"enabled": True, "module": "none", "model": control_model}
+        unit["image"] = base64.b64encode(grey.getvalue()).decode()
+        yield _webui_row(url, "with ControlNet", {}, {"ControlNet": {"args": [unit]}}, tiny)
+
+
+def _webui_row(url: str, what: str, fields: Row, scripts: Row, tiny: bool) -> Row:
+    """16 frames of 512x512 in 20 steps, the second of two videos; memory as the WebUI tells it."""
     args = {"enable": True, "video_length": FRAMES, "format": ["TXT"]}
-    body = {"prompt": "a cat", "steps": 20, "width": 512, "height": 512, "seed": 1}
-    body["alwayson_scripts"] = {"AnimateDiff": {"args": [args]}}
+    steps, size = (2, 64) if tiny else (20, 512)
+    body = {"prompt": "a cat", "steps": steps, "width": size, "height": size, "seed": 1, **fields}
+    body["alwayson_scripts"] = {"AnimateDiff": {"args": [args]}, **scripts}
     for _ in range(2):
         start = time.perf_counter()
         _asked(f"{url}/sdapi/v1/txt2img", body)
@@ -288,7 +305,7 @@ def webui_row(url: str) -> Row:
     memory = _asked(f"{url}/sdapi/v1/memory").get("cuda", {})
     peak = memory.get("allocated", {}).get("peak") if isinstance(memory, dict) else None
     return {
-        "what": "a WebUI, 16 frames, 20 steps",
+        "what": f"a WebUI, {what}, {FRAMES} frames of {size}x{size}, {steps} steps",
         "by": url,
         "ms": round(1000 * seconds),
         "MB": peak and round(peak / MB),
@@ -306,12 +323,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--webui")
+    parser.add_argument("--webui", help="the address of a running WebUI")
+    parser.add_argument("--control-model", help="as that WebUI calls it, for a row with ControlNet")
     parser.add_argument("--tiny", action="store_true")
     asked = parser.parse_args()
     device = Device(asked.tiny)
     print(f"{device.name}, torch {torch.__version__}\n\n| what | by | ms | MB |\n|---|---|---|---|")
-    rows, of_webui = [], (webui_row(url) for url in [asked.webui] if url)
+    rows, of_webui = [], webui_rows(asked.webui, asked.control_model, asked.tiny) if asked.webui else ()
     for found in chain(layer_rows(device), step_rows(device), hint_rows(device), of_webui):
         rows.append(found)
         shown = found.get("MB")

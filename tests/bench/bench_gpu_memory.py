@@ -1,139 +1,107 @@
 """What a video takes of a graphics card's memory, calculated: `python tests/bench/bench_gpu_memory.py`.
 
-No card is needed, and none is measured. One call of SD1.5's own UNet with a motion module runs on torch's device "meta",
-which has shapes and no values, and what is alive at once is counted. Attention is counted as the WebUI's `--opt-sdp-attention`
-and `--xformers` do it, with nothing but its result. To that come the weights in half precision, and what CUDA, the driver and
-a torch that keeps freed blocks take (`REST`, a guess).
+No card is needed, and none is measured. One call of SD1.5's own UNet with a v2 motion module, and the decoding of a frame, run on
+torch's device "meta", which has shapes and no values, and what is alive at once is counted. Attention is counted as the WebUI's
+`--opt-sdp-attention` and `--xformers` do it, with nothing but its result; weights are in half precision, and casts are those of
+torch's autocast. To that comes what CUDA, the driver and a torch that keeps freed blocks take (`REST`, a guess).
+
+Three tables: a call at several sizes; 16 frames from everything at once down to the floor; README's table of cards.
 """
 
 import argparse
-import os
 import sys
-import weakref
+from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent))
 
-import torch  # noqa: E402 - the number of threads is read at import
-from ldm.modules.attention import CrossAttention  # noqa: E402
-from ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-from torch.utils._pytree import tree_leaves  # noqa: E402
+from gpu_memory import Way, decoding, sampling
 
-from motion_module.core.module import attention_ways  # noqa: E402
-from motion_module.core.module.arch import V2, ModuleSpec  # noqa: E402
-from motion_module.core.module.call_frames import CallFrames  # noqa: E402
-from motion_module.core.module.model import MotionModel  # noqa: E402
-from motion_module.core.module.norm import norms_named  # noqa: E402
-from motion_module.core.module.placement import mounted  # noqa: E402
-
-GB = 1 << 30
-WIDTHS = (320, 640, 1280, 1280)
-VAE_AND_TEXT = 0.17 + 0.25  # GB in half precision, which --medvram keeps off the card while it samples
-REST = 0.8  # GB
-
-
-class Alive(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made and alive; `most` is the largest sum there was.
-
-    Args:
-        there: tensors that there are already.
-    """
-
-    def __init__(self, there) -> None:
-        super().__init__()
-        self.now = self.most = 0
-        self._there = [tensor.untyped_storage() for tensor in there]
-        self._seen = dict.fromkeys(storage._cdata for storage in self._there)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        return made
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key not in self._seen:
-            size = storage.nbytes()
-            self.now += size
-            self.most = max(self.most, self.now)
-            self._seen[key] = weakref.finalize(storage, self._gone, key, size)
-
-    def _gone(self, key: int, size: int) -> None:
-        self._seen.pop(key, None)
-        self.now -= size
+FRAMES = 16
+SIZES = ((512, 512), (512, 768), (768, 768), (1024, 1024))
+PLAIN = Way()
+APART = replace(PLAIN, rows_of_frame=1)
+LEAST = PLAIN.least()
+MEDVRAM, LEAST_MEDVRAM = replace(PLAIN, kept="medvram"), replace(LEAST, kept="medvram")
+STEPS = {  # each of the setting's parts beside those before it, then the WebUI's own ways beside the setting
+    "two windows in a call": replace(PLAIN, windows=2),
+    "one window in a call": PLAIN,
+    "prompt and negative prompt in two calls": APART,
+    "motion layers on the card in turn": replace(APART, in_turn=True),
+    "their work in small pieces": replace(APART, in_turn=True, small=True),
+    "the UNet's, too: the setting": LEAST,
+    "the setting, and attention *split*": replace(LEAST, split=True),
+    "the setting, FP8 weight": replace(LEAST, fp8=True),
+    "`--medvram` alone": MEDVRAM,
+    "the setting, `--medvram`": LEAST_MEDVRAM,
+    "the setting, `--medvram`, FP8 weight": replace(LEAST_MEDVRAM, fp8=True),
+    "`--lowvram` alone": replace(PLAIN, kept="lowvram"),
+    "the setting, `--lowvram`": replace(LEAST, kept="lowvram"),
+    "the setting, `--lowvram`, FP8 weight": replace(LEAST, kept="lowvram", fp8=True),
+}
+LEAST_WORDS = "*Use as little graphics memory as possible*"
+CARDS = (  # GB of the card, size, way, what README calls it
+    (4, (512, 512), LEAST_MEDVRAM, f"`--medvram`; {LEAST_WORDS}"),
+    (4, (512, 768), LEAST_MEDVRAM, "the same"),
+    (6, (512, 512), MEDVRAM, "`--medvram`"),
+    (6, (512, 512), LEAST, LEAST_WORDS),
+    (6, (768, 768), LEAST_MEDVRAM, f"`--medvram`; {LEAST_WORDS}"),
+    (6, (1024, 1024), LEAST_MEDVRAM, "the same; by hires fix, too"),
+    (8, (512, 512), PLAIN, ""),
+    (8, (512, 768), PLAIN, ""),
+    (8, (768, 768), LEAST, LEAST_WORDS),
+    (8, (1024, 1024), LEAST, "the same; by hires fix, too"),
+    (12, (512, 512), replace(PLAIN, windows=2), ""),
+    (12, (768, 768), PLAIN, ""),
+    (12, (1024, 1024), APART, "*Batch cond/uncond* off (Settings, Optimizations)"),
+)
 
 
-def result_alone(q, k, v, **kwargs):
-    """Attention as far as its memory goes."""
-    return torch.empty_like(q)
+def largest(way: Way, width: int, height: int) -> float:
+    """GB that are needed, while it samples or while it decodes."""
+    return max(sampling(way, FRAMES, width, height), decoding(way, width, height))
 
 
-def host_attention(self, x, context=None, mask=None):
-    """Spatial attention as the WebUI does it."""
-    sources = x, *[x if context is None else context] * 2
-    parts = (self.to_q, self.to_k, self.to_v)
-    q, k, v = (part(s).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part, s in zip(parts, sources, strict=True))
-    return self.to_out(result_alone(q, k, v).transpose(1, 2).flatten(2))
+def of_sizes():
+    """A call with so many frames, by what shares it."""
+    yield "size", "frames in a call", "in one call GB", "apart GB", "the setting GB"
+    for size in SIZES:
+        for frames in (8, 16, 32):
+            yield f"{size[0]}x{size[1]}", frames, *(sampling(way, frames, *size) for way in (PLAIN, APART, LEAST))
 
 
-def unet() -> UNetModel:
-    """SD1.5's, without values, in half precision."""
-    with torch.device("meta"):
-        net = UNetModel(
-            image_size=32,
-            in_channels=4,
-            out_channels=4,
-            model_channels=320,
-            attention_resolutions=[4, 2, 1],
-            num_res_blocks=2,
-            channel_mult=[1, 2, 4, 4],
-            num_heads=8,
-            use_spatial_transformer=True,
-            transformer_depth=1,
-            context_dim=768,
-            use_checkpoint=False,
-            legacy=False,
-        )
-    net.dtype = torch.float16
-    net.time_embed.register_forward_pre_hook(lambda layer, args: args[0].half())
-    return net.half().requires_grad_(False).eval()
+def of_steps():
+    """16 frames: what each way to save memory does."""
+    sizes = SIZES[:2]
+    yield "16 frames", *(f"{what} {size[0]}x{size[1]} GB" for what in ("sampling", "decoding") for size in sizes)
+    for words, way in STEPS.items():
+        yield words, *(sampling(way, FRAMES, *size) for size in sizes), *(decoding(way, *size) for size in sizes)
 
 
-def gigabytes(kind, frames: int, width: int, height: int, rows_of_frame: int = 2) -> tuple[float, float]:
-    """What one call takes: (weights of UNet and motion module, everything else at its largest)."""
-    CrossAttention.forward = host_attention
-    attention_ways.functional.scaled_dot_product_attention = result_alone
-    net = unet()
-    with torch.device("meta"):
-        motion = MotionModel(ModuleSpec(kind, WIDTHS, 32, has_mid=kind is V2), "calculated")
-    motion = motion.to("meta").half().requires_grad_(False).eval()
-    call, rows = CallFrames(frames), rows_of_frame * frames
-    x = torch.empty(rows, 4, height // 8, width // 8, device="meta", dtype=torch.float16)
-    t, text = torch.empty(rows, device="meta"), torch.empty(rows, 77, 768, device="meta", dtype=torch.float16)
-    stored = [value for model in (net, motion) for value in model.state_dict().values()]
-    with mounted(net, motion, call, norms_named(net, "GroupNorm32")), torch.no_grad(), Alive([*stored, x]) as alive:
-        net(x, t, context=text)
-    weights = sum(value.nbytes for value in stored)
-    return weights / GB, alive.most / GB
+def of_cards():
+    """README's, with what fits."""
+    yield "card", "size", "Context batch size", "Windows per call", "besides", "takes"
+    before = 0
+    for card, size, way, words in CARDS:
+        takes = f"{largest(way, *size):.1f} GB"
+        yield "" if card == before else f"{card} GB", f"{size[0]}x{size[1]}", FRAMES, way.windows, words, takes
+        before = card
+
+
+def line(cells) -> str:
+    """Of a table."""
+    return (
+        "".join(f"| {f'{cell:.2f}' if isinstance(cell, float) else cell} ".replace("|  ", "| ") for cell in cells) + "|"
+    )
 
 
 def main() -> None:
-    """Print the table; a window's frames times windows per call are the frames in a call."""
+    """Print the tables; a window's frames times windows per call are the frames in a call."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    print("| size | frames in a call | in one call GB | apart GB |")
-    print("|---|---|---|---|")
-    for width, height in ((512, 512), (512, 768), (768, 768), (1024, 1024)):
-        for frames in (8, 16, 32):
-            sums = []
-            for rows in (2, 1):
-                weights, beside = gigabytes(V2, frames, width, height, rows)
-                sums.append(weights + VAE_AND_TEXT + beside + REST)
-            print(f"| {width}x{height} | {frames} | {sums[0]:.1f} | {sums[1]:.1f} |", flush=True)
+    for table in (of_sizes, of_steps, of_cards):
+        print(f"\n{table.__doc__}\n")
+        for number, cells in enumerate(table()):
+            print(line(cells), *(["|" + "---|" * len(cells)] if number == 0 else []), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from motion_module.core.module.arch import V2, ModuleSpec  # noqa: E402
+from motion_module.core.module.attention_ways import SDP, SPLIT, attending_by  # noqa: E402
 from motion_module.core.module.call_frames import CallFrames  # noqa: E402
 from motion_module.core.module.layers import MotionModule  # noqa: E402
 from motion_module.core.module.model import MotionModel  # noqa: E402
@@ -163,12 +164,33 @@ def _resident(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
+def ways() -> None:
+    """Print what other ways of attention between frames take, in one layer, against torch's own."""
+    case = CASES[0]
+    step = module_step(case, "ours")
+    spent: dict[str, list[float]] = {way: [] for way in (SDP, SPLIT)}
+    with torch.inference_mode():
+        for turn in range(TURNS + 1):
+            for way, times in spent.items():
+                with attending_by(way):
+                    start = time.process_time()
+                    step()
+                if turn:
+                    times.append(time.process_time() - start)
+    slower = statistics.median(other / sdp for other, sdp in zip(spent[SPLIT], spent[SDP], strict=True))
+    print(f"| attention | {case.name}, against {SDP} |\n|---|---|\n| {SPLIT} | {slower:.2f} |")
+
+
 def main() -> None:
     """Print the table, or answer for one line of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two turns instead of nine")
     parser.add_argument("--memory", nargs=2, metavar=("CASE", "SIDE"), help=argparse.SUPPRESS)
+    parser.add_argument("--ways", action="store_true", help="ways of attention instead")
     arguments = parser.parse_args()
+    if arguments.ways:
+        ways()
+        return
     if arguments.memory:
         print(json.dumps(measure_memory(CASES[int(arguments.memory[0])], arguments.memory[1])))
         return

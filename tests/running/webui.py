@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 URL = os.environ.get("WEBUI_URL", "").rstrip("/")
+DATA = os.environ.get("WEBUI_DATA", "")  # its data folder; Forge fails to tell
+FORGE = bool(DATA)
 IN_PROCESS = "in-process"
 TESTS = str(Path(__file__).resolve().parents[1])
 HOST = ("modules", "scripts", "networks", "internal_controlnet", "motion_module.webui")
@@ -29,9 +31,8 @@ class Running:
         import httpx  # only here: tests without a host do without it, too
 
         self.http = httpx.Client(base_url=url, timeout=600)
-        flags = self._get("cmd-flags")
-        self.data = Path(flags["data_dir"])
-        self.lora = Path(flags["lora_dir"])
+        told = {"data_dir": DATA, "lora_dir": f"{DATA}/models/Lora"} if DATA else self._get("cmd-flags")
+        self.data, self.lora = Path(told["data_dir"]), Path(told["lora_dir"])
         if not (self.data / "motion" / "mm_tiny_v1.safetensors").is_file():
             raise RuntimeError(f"{url} was not started with a folder of `python tests/running/data.py`: {self.data}")
         self._set(self._get("options"))  # the WebUI only puts back what it has in its settings file

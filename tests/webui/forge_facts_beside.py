@@ -31,6 +31,7 @@ def check_lora(of):
     """Merged, and put back, by the names that weights have at that time; a list of patches with its own keys is known."""
     patcher, key = of.sd_model.forge_objects.unet.clone(), "diffusion_model.output_blocks.2.1.conv.weight"
     layer = kmodel_of(of).diffusion_model.output_blocks[2][1].conv
+    bits = layer.weight.clone()
     own, up, down = layer.weight, torch.randn(layer.weight.shape[0], 2), torch.randn(2, layer.weight[0].numel())
     known = patcher.add_patches(
         filename="a", patches={key: of.patch(up, down, 2.0), "no such key": 1}, strength_patch=0.5
@@ -48,7 +49,7 @@ def check_lora(of):
         assert layer.weight is not before
     finally:
         of.sd_model.forge_objects_original.unet.refresh_loras()
-    assert torch.equal(layer.weight, own)
+    assert torch.equal(layer.weight, bits)
 
 
 def check_networks(of):

@@ -37,8 +37,11 @@ def video(forge, model, windows=None, parts=1, together=True, frames=FRAMES, ste
     """The motion module in the stand-in, as a run puts it there; yields the `CallFrames` of its layers."""
     call, windows = CallFrames(), windows or plan(context=frames)
 
+    def told(model_call):
+        return forge.host.telling_rows(model_call.rows, model_call.layout.rows)
+
     def sliding(call_model):
-        made = SlidingModel(call_model, call, frames, windows, together)
+        made = SlidingModel(call_model, call, frames, windows, together, told)
         made.begin(step, parts, forge.host.row_layout(frames, parts, None, ()))
         return made
 

@@ -41,7 +41,7 @@ class Reply:
     @property
     def sentence(self) -> str:
         """What a person reads when something was wrong."""
-        return self.body["detail"] or self.body["errors"]
+        return self.body["detail"] or self.body.get("errors") or self.body["message"]
 
     @property
     def info(self) -> dict[str, Any]:
@@ -88,6 +88,8 @@ class Client:
     def _posted(self, path: str, body: Any) -> Reply:
         if isinstance(body, dict) and "ControlNet" in (body.get("alwayson_scripts") or {}):
             webui.leave_out_without_controlnet(self.pocket)
+        if webui.FORGE and isinstance(body, dict) and body.get("enable_hr"):  # without these it fails, or has no CFG
+            body = {"hr_additional_modules": ["Use same choices"], "hr_cfg": body.get("cfg_scale", 7), **body}
         answer = self.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
         return Reply(answer.status_code, answer.json())
 

@@ -25,7 +25,7 @@ def facts(forge, tmp_path):
         folder=tmp_path,
         controlnet=control.ControlNet,
         new_controlnet=_controlnet_of,
-        patch=lambda up, down, alpha: (up, down, alpha),
+        patch=lambda up, down, alpha: ("lora", (up, down, alpha, None, None, None)),
         kind_of_network=extra_networks.extra_network_registry["lora"].name,
     )
 

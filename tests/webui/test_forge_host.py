@@ -83,10 +83,11 @@ def test_lora_is_merged_into_the_layer_of_that_name(forge, key, when):
     """Forge merges by the names of the moment; a layer of ours stands right before these."""
     layer = forge.unet.get_submodule(key)
     weight, others = layer.weight, photograph(forge.unet)
-    patch = torch.randn(weight.shape[0], 2), torch.randn(2, weight[0].numel()), 2.0
+    up, down = torch.randn(weight.shape[0], 2), torch.randn(2, weight[0].numel())
+    patch = "lora", (up, down, 2.0, None, None, None)
     patcher, plain = forge.sd_model.forge_objects.unet.clone(), forge.sd_model.forge_objects.unet
     patcher.add_patches(filename="a", patches={f"{PREFIX}{key}.weight": patch}, strength_patch=0.5)
-    merged = weight + 0.5 * (patch[0] @ patch[1]).reshape(weight.shape)
+    merged = weight + 0.5 * (up @ down).reshape(weight.shape)
     if when == "before":
         patcher.refresh_loras()
     with video(forge, motion_model("v2")):

@@ -120,7 +120,7 @@ def test_a_motion_lora_is_added_by_the_layers_themselves(lora):
     lora.patch.setattr(lora.networks, "load_lora_for_models", note)
     with run_with(lora, "a cat <lora:motion:0.5>"):
         made = denoised(lora)
-        assert handed == [{}]
+        assert handed == []
         assert lora.sd_model.forge_objects.unet.lora_patches == {}
     torch.testing.assert_close(made, expected, **CLOSE)
     assert (made - plain).abs().max() > 1e-3
@@ -215,6 +215,13 @@ def state_with(up=None, down=None):
 
 FAULTS = {
     "another width": (state_with(up=torch.ones(48, 4)), "has one of another size"),
+    "another UNet": (
+        {
+            f"lora_unet_{SPATIAL}.lora_up.weight": torch.ones(64, 2),
+            f"lora_unet_{SPATIAL}.lora_down.weight": torch.ones(2, 9),
+        },
+        "does not fit the layer diffusion_model.output_blocks.2.1.conv.weight of tiny",
+    ),
     "not finite": (state_with(up=torch.full((32, 4), torch.nan)), "not finite"),
     "no weights": ({"emb_params": torch.ones(2, 8)}, "has nothing for any layer of tiny"),
     "half": (dict([*state_with().items()][:1]), "is not whole"),

@@ -1,6 +1,5 @@
 """Noise schedule, memory, guidance and checkpoints on Forge, over the stand-in."""
 
-import importlib
 import math
 import sys
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from forge_videos import FRAMES, denoised, denoiser_of, each_frame, noise, plan,
 
 from motion_module.core.denoising.schedule import SCHEDULES, alphas_cumprod
 from motion_module.core.module.attention_ways import SDP, SPLIT, XFORMERS
+from motion_module.core.module.call_frames import CallFrames
 from motion_module.errors import UserError
 from motion_module.settings import KEEP
 from tests.core.builders import motion_model
@@ -43,17 +43,25 @@ def test_what_a_sampler_has_noted_before_comes_back(forge):
     assert forge.sd_model.alphas_cumprod is noted
 
 
-def test_a_lent_schedule_that_somebody_puts_back_is_taken_off(forge):
-    """Forge itself does so with a rescaled one, which it makes of what it finds."""
+def test_the_predictor_may_move_meanwhile(forge):
+    """Forge moves it with the UNet, to the card and back; what stands in it then are other tensors."""
     predictor = forge.kmodel.predictor
-    own = predictor.sigmas, predictor.log_sigmas
+    own = predictor.sigmas.clone(), predictor.log_sigmas.clone()
     with forge.host.noise_schedule(forge.sd_model, "linear"):
-        kept = predictor.sigmas, predictor.log_sigmas
-    predictor.sigmas, predictor.log_sigmas = kept
+        for name in ("sigmas", "log_sigmas"):
+            setattr(predictor, name, getattr(predictor, name).clone())
+        assert forge.host.last_alpha(forge.sd_model) < 1 / (float(own[0][-1]) ** 2 + 1) * 0.9
+    assert torch.equal(predictor.sigmas, own[0])
+    assert torch.equal(predictor.log_sigmas, own[1])
+
+
+def test_what_others_make_of_the_schedule_stays(forge):
+    predictor, theirs = forge.kmodel.predictor, torch.linspace(0.1, 9.0, 1000)
+    with forge.host.noise_schedule(forge.sd_model, "linear"):
+        predictor.set_sigmas(theirs)
+    assert torch.equal(predictor.sigmas, theirs)
     forge.host.put_schedule_right()
-    assert (predictor.sigmas, predictor.log_sigmas) == own or all(
-        one is other for one, other in zip((predictor.sigmas, predictor.log_sigmas), own, strict=True)
-    )
+    assert torch.equal(predictor.sigmas, theirs)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
@@ -80,13 +88,14 @@ def test_what_the_latents_of_an_answer_are(forge):
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0), (0.4, 0.3)])
 def test_each_frame_is_guided_by_its_own_scale(forge, weights):
     """As a whole video with that scale would be, with prompts joined by AND, too."""
-    scales = [1.5, 2.0, 3.0, 4.0, 5.0, 7.0]
+    scales = [1.5, 1.5, 4.0, 4.0, 7.0, 7.0]
     call = {"cond": texts(FRAMES * len(weights)), "composition": each_frame(weights)}
     sampler = SimpleNamespace(model_wrap_cfg=denoiser_of(forge, 5.0))
-    with forge.host.guidance(sampler, scales):
+    with forge.host.guidance(sampler, scales, 5.0):
         travelled = denoised(forge, scale=5.0, **call)
         unguided = denoised(forge, scale=1.0, **call)
-    each = torch.stack([denoised(forge, scale=scale, **call)[frame] for frame, scale in enumerate(scales)])
+    whole = {scale: denoised(forge, scale=scale, **call) for scale in {*scales}}
+    each = torch.stack([whole[scale][frame] for frame, scale in enumerate(scales)])
     torch.testing.assert_close(travelled, each, atol=1e-4, rtol=1e-4)
     assert torch.equal(unguided, denoised(forge, scale=1.0, **call))
 
@@ -94,7 +103,7 @@ def test_each_frame_is_guided_by_its_own_scale(forge, weights):
 def test_guidance_of_others_is_found_and_a_scale_of_one_refused(forge):
     sampler = SimpleNamespace(model_wrap_cfg=denoiser_of(forge, 1))
     with pytest.raises(UserError, match="CFG scale of 1"):
-        forge.host.guidance(sampler, [1.0] * FRAMES)
+        forge.host.guidance(sampler, [1.0] * FRAMES, 1)
     assert forge.host.guidance_of_others(sampler) is None
     forge.sd_model.forge_objects.unet.model_options["sampler_cfg_function"] = max
     assert forge.host.guidance_of_others(sampler) is max
@@ -111,18 +120,50 @@ def test_memory_is_asked_for_the_rows_of_windows(forge, windows, asked):
     assert patcher.memory_required([12, 4, 16, 16]) == 12
 
 
-def test_room_is_made_for_the_motion_module(forge):
-    """Forge leaves models on the card after a run as long as there is any room."""
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_room_is_made_for_the_motion_module(forge, in_turn):
+    """Forge leaves models on the card after a run as long as there is any room; what goes there in turn needs little."""
     model = motion_model("v2")
     own = {name: id(value) for name, value in model.named_parameters()}
-    with forge.host.in_memory(model):
+    with forge.host.in_memory(model, in_turn):
         assert forge.memory.asked == []
     forge.patch.setattr(forge.memory, "device", torch.device("meta"))
-    with forge.host.in_memory(model):
-        assert {value.device.type for value in model.parameters()} == {"meta"}
+    with forge.host.in_memory(model, in_turn):
+        assert ({value.device.type for value in model.parameters()} == {"meta"}) == (not in_turn)
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    assert forge.memory.asked == [(size + 1000, torch.device("meta"))]
+    assert forge.memory.asked == [(size + 1000, torch.device("meta"))] * (not in_turn)
     assert {name: id(value) for name, value in model.named_parameters()} == own
+
+
+def test_an_error_has_forge_merge_its_lora_anew(forge):
+    """One that comes in the middle of merging leaves weights half merged."""
+    loaders = [forge.kmodel.lora_loader, forge.sd_model.forge_objects.clip.patcher.lora_loader]
+    before = [loader.loaded_hash for loader in loaders]
+    with forge.host.in_memory(motion_model("v2"), False):
+        pass
+    assert [loader.loaded_hash for loader in loaders] == before
+    with pytest.raises(MemoryError), forge.host.in_memory(motion_model("v2"), False):
+        raise MemoryError
+    assert all(loader.loaded_hash not in before for loader in loaders)
+
+
+def test_least_memory_takes_feed_forwards_in_pieces(forge):
+    own = {part for part in forge.unet.modules() if "forward" in vars(part)}
+    with forge.host.rows_in_turn(forge.sd_model, False):
+        changed = {type(part).__name__ for part in forge.unet.modules() if "forward" in vars(part)}
+    assert changed == {"FeedForward"}
+    assert {part for part in forge.unet.modules() if "forward" in vars(part)} == own
+
+
+@pytest.mark.parametrize("takes_sigma", [False, True])
+def test_the_refiner_is_asked_for_as_the_host_asks(forge, takes_sigma):
+    from modules import sd_samplers_common
+
+    asked = []
+    of_forge, of_neo = (lambda denoiser, x: asked.append(2)), (lambda denoiser, x, sigma: asked.append(3))
+    forge.patch.setattr(sd_samplers_common, "apply_refiner", of_neo if takes_sigma else of_forge)
+    forge.host.change_checkpoint_in_turn(None, noise(), sigma_of(forge))
+    assert asked == [2 + takes_sigma]
 
 
 def test_types_of_weights_and_of_attention(forge):
@@ -159,9 +200,9 @@ def test_the_loan_follows_the_host_to_another_checkpoint(forge):
 
     forge.patch.setattr(sd_models, "forge_model_reload", reload)
     forge.patch.setattr(loan, "host", forge.host)
-    borrower = SimpleNamespace(frames=FRAMES)
+    borrower = SimpleNamespace(frames=FRAMES, least_memory=False)
     layers = forge.host.motion_layers
-    call = importlib.import_module("motion_module.core.module.call_frames").CallFrames()
+    call = CallFrames()
     with (
         loan.Loan(borrower) as lent,
         lent.of_each_checkpoint(lambda sd_model: layers(sd_model, model, call)),

@@ -15,7 +15,7 @@ from motion_module.errors import ParamError
 
 CANNY, DEPTH = external.MODELS[1:]
 MODES, INPUT = external.ControlMode, external.InputMode
-SHOWN = png_base64(picture(1))
+SHOWN, MASK = png_base64(picture(1)), png_base64(picture(4))
 
 
 @pytest.fixture(autouse=True)
@@ -219,18 +219,51 @@ def test_a_choice_that_is_none_is_refused(field, value):
         ("Envelope (Outer Fit)", "OUTER_FIT"),
         ("resize and fill", "OUTER_FIT"),
         (0, "RESIZE"),
-        (3, "RESIZE"),
         (None, "INNER_FIT"),
     ],
 )
 def test_resize_modes_by_all_names_that_forge_knows(value, mode):
-    assert read(resize_mode=value).resize_mode is external.ResizeMode[mode]
+    assert external.resize_mode_from_value(read(resize_mode=value).resize_mode) is external.ResizeMode[mode]
 
 
 def test_names_of_fields_that_others_use():
     unit = read(input_image=SHOWN, mask=SHOWN, threshold_A=3, threshold_B=4, lowvram=True, guidance_end=None)
     assert (unit.image, unit.mask_image) == (SHOWN, SHOWN)
     assert (unit.threshold_a, unit.threshold_b, unit.guidance_end) == (3, 4, 1.0)
+
+
+@pytest.mark.parametrize("image", [{"image": SHOWN, "mask": MASK}, [SHOWN, MASK]])
+def test_a_picture_with_its_mask(image):
+    """Forge has a field for each."""
+    unit = read(image=image)
+    assert (unit.image, unit.mask_image) == (SHOWN, MASK)
+
+
+def test_a_field_that_forge_does_not_know_is_told(caplog):
+    read(1, image=SHOWN, low_vram=True)
+    assert "Forge's ControlNet knows nothing of low_vram of unit 1" in caplog.text
+
+
+def test_masks_of_a_video_are_for_inpainting_alone(tmp_path):
+    from motion_module.webui.controlnet.units import Files
+
+    source = Files("video_path", (tmp_path / "a.png",), masks="masks")
+    assert not unit_of({"model": CANNY}).takes_masks(source)
+    assert unit_of({"model": CANNY, "module": "inpaint_only"}).takes_masks(source)
+
+
+def test_neo_has_one_picture_a_unit(pictures):
+    """Its units have no input mode, and no folder."""
+    from motion_module.webui.controlnet.units import Files
+
+    own = external.ControlNetUnit(model=CANNY)
+    for name in ("input_mode", "batch_image_dir", "batch_mask_dir", "batch_input_gallery"):
+        delattr(own, name)
+    unit = unit_of(SimpleNamespace(**vars(own)))
+    assert not unit.has_picture
+    files = Files("video_path", (Image.fromarray(picture(0)),) * 2)
+    with pytest.raises(ParamError, match="takes one picture for all frames in Forge Neo"):
+        unit.give(files, 2, processing(), pictures)
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ def refused(client, case):
     assert "\n" not in sentence.strip() and "Traceback" not in sentence
     assert 10 < len(sentence) < 700, f"{len(sentence)} characters"
     if case.status == 422:
-        assert reply.body["errors"] in (sentence, "")
+        assert reply.body.get("errors", "") in (sentence, "")  # Forge has no such key
     assert "images" not in reply.body and "info" not in reply.body
     planned = client.plan(case.request)
     assert (planned.status, planned.body) == (reply.status, reply.body)

@@ -30,9 +30,10 @@ def _tensors():
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-@pytest.fixture(params=["a device", "--medvram", "--lowvram"])
+@pytest.fixture(params=["a device", "--medvram", "--lowvram", "least", "least, --lowvram"])
 def device(request, host, monkeypatch):
-    """The host samples on another device; with the two options it moves the UNet, or its blocks, there when called."""
+    """The host samples on another device; with the two options it moves the UNet, or its blocks, there when called. With
+    the setting for least memory we move one motion layer at a time, where the host does not."""
     from modules import devices, shared
 
     frames({"model": MODULE})  # the module is loaded
@@ -46,7 +47,8 @@ def device(request, host, monkeypatch):
             module.to(devices.device)
             there.append(module)
 
-    if request.param == "--lowvram":
+    monkeypatch.setitem(shared.opts.data, "animatediff_least_memory", "least" in request.param)
+    if "--lowvram" in request.param:
         monkeypatch.setattr(shared.cmd_opts, "lowvram", True)
         for block in (*unet.input_blocks, unet.middle_block, *unet.output_blocks):
             hooks.append(block.register_forward_pre_hook(send_me_to_gpu))

@@ -247,7 +247,8 @@ def test_too_little_memory_says_how_it_goes_on(calls):
     (found,) = unfinished.all_of_them()
     assert f"the same request with resume: {found.id} goes on after call 3 of {STEPS}" in error.value.detail
     calls.crash = None
-    assert np.array_equal(resumed(found.id, fields={"windows_per_call": 2, "fps": 12}), whole)
+    less = {"fields": {"windows_per_call": 2, "fps": 12}, "override_settings": {"animatediff_least_memory": True}}
+    assert np.abs(resumed(found.id, **less).astype(int) - whole).max() <= 1
 
 
 def test_a_fault_of_another_is_told_in_the_log(calls, caplog):

@@ -26,6 +26,7 @@ WRONG = [
     ("save_to_custom", "", {"format": ["PNG"]}, "''; allowed is true or false."),
     ("interp_slow", "no", {"format": ["PNG"], "interp": "FFMPEG"}, "'no'; allowed is true or false."),
     ("alpha_schedule", "cosine", {"format": ["PNG"]}, "'cosine'; allowed is one of as the motion module was trained"),
+    ("least_memory", "yes", {"format": ["PNG"]}, "'yes'; allowed is true or false."),
 ]
 EACH = pytest.mark.parametrize(
     ("key", "value", "fields", "sentence"), WRONG, ids=[f"{key}={value!r}" for key, value, *_ in WRONG]

@@ -220,6 +220,23 @@ def test_the_panel_says_it_and_has_nothing_else(enabled, tmp_path):
     assert "because &lt;b&gt;other is enabled" in shown.value
 
 
+def test_a_kind_of_forge_that_is_not_served_gets_a_sentence(enabled, tmp_path, monkeypatch):
+    """Those have a package of their own; what is on the path is found without being loaded."""
+    import animatediff_aside
+
+    ours = copy_at(tmp_path / "ours")
+    enabled(ours)
+    script = str(ours / "scripts" / "animatediff.py")
+    assert not animatediff_aside.stands_aside(script) and reason_of(ours) is None
+    (tmp_path / "webui" / "ldm_patched").mkdir(parents=True)
+    (tmp_path / "webui" / "ldm_patched" / "__init__.py").write_text("raise RuntimeError('loaded')")
+    monkeypatch.syspath_prepend(tmp_path / "webui")
+    assert reason_of(ours) is None, "another extension has brought it along"
+    monkeypatch.setattr(animatediff_aside.scripts, "__file__", str(tmp_path / "webui" / "modules" / "scripts.py"))
+    assert animatediff_aside.stands_aside(script)
+    assert "reForge" in reason_of(ours) and "Forge Neo" in reason_of(ours)
+
+
 def test_links_are_followed_once_for_each_folder(pocket, monkeypatch):
     """The host waits for it at each of our scripts, and there are some 200 modules in some 20 folders."""
     import animatediff_aside

@@ -15,6 +15,7 @@ from snapshot import differences, of_host, of_p
 CUDA = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 MPS = RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB, max allowed: 18.13 GB). Tried to allocate 1 GB")
 DIRECTML = RuntimeError("Could not allocate tensor with 48 bytes. There is not enough GPU video memory available!")
+SETTING = "switch the setting animatediff_least_memory on"
 RAM = RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: can't allocate memory: you tried 9")
 
 
@@ -116,8 +117,14 @@ def sentence_of(p, kind=Exception):
 STAGES = {
     "loading": (loading, "the GPU ran out of memory while loading the motion module; start the WebUI with --medvram."),
     "texts": (texts, "the GPU ran out of memory; start the WebUI with --medvram (nothing of the video is kept)."),
-    "moving": (moving_to_the_device, "while sampling; set batch_size below 4, or start the WebUI with --medvram"),
-    "sampling": (sampling, "while sampling; set batch_size below 4, or start the WebUI with --medvram (nothing"),
+    "moving": (
+        moving_to_the_device,
+        f"while sampling; {SETTING}, then set batch_size below 4, or start the WebUI with --medvram",
+    ),
+    "sampling": (
+        sampling,
+        f"while sampling; {SETTING}, then set batch_size below 4, or start the WebUI with --medvram (nothing",
+    ),
     "decoding": (decoding, "the GPU ran out of memory while decoding; start the WebUI with --medvram (nothing"),
     "saving": (saving, "while saving; start the WebUI with --medvram (nothing of the video is kept)."),
 }
@@ -142,15 +149,17 @@ def test_every_stage_ends_in_a_sentence_and_leaves_nothing_behind(tab, monkeypat
 @pytest.mark.parametrize("error", [CUDA, MPS, DIRECTML], ids=["cuda", "mps", "directml"])
 def test_the_accelerators_word_for_it_does_not_matter(pocket, monkeypatch, error):
     sampling(monkeypatch, error=error)
-    assert "the GPU ran out of memory while sampling; set batch_size below 4" in sentence_of(make(animatediff=video()))
+    assert f"the GPU ran out of memory while sampling; {SETTING}, then set batch_size below 4" in sentence_of(
+        make(animatediff=video())
+    )
 
 
 def test_what_helps_is_named_in_order_and_with_its_values(pocket, monkeypatch):
     sampling(monkeypatch)
     fields = video(video_length=24, batch_size=8, windows_per_call=4)
     assert sentence_of(make(animatediff=fields, width=128, height=64)) == (
-        "AnimateDiff: the GPU ran out of memory while sampling; set windows_per_call below 4, then set batch_size "
-        "below 8, then make width and height smaller than 128x64, or start the WebUI with --medvram "
+        "AnimateDiff: the GPU ran out of memory while sampling; set windows_per_call below 4, then switch the "
+        "setting animatediff_least_memory on, then set batch_size below 8, then make width and height smaller than 128x64, or start the WebUI with --medvram "
         "(nothing of the video is kept)."
     )
 
@@ -158,14 +167,14 @@ def test_what_helps_is_named_in_order_and_with_its_values(pocket, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"video_length": 8, "batch_size": 8, "windows_per_call": 4}, "; set batch_size below 8, or"),
-        ({"video_length": 6, "batch_size": 16, "windows_per_call": 4}, "; set batch_size below 6, or"),
+        ({"video_length": 8, "batch_size": 8, "windows_per_call": 4}, f"; {SETTING}, then set batch_size below 8, or"),
+        ({"video_length": 6, "batch_size": 16, "windows_per_call": 4}, f"; {SETTING}, then set batch_size below 6, or"),
         (
             {"video_length": 12, "batch_size": 8, "overlap": 0, "windows_per_call": 9},
-            "; set windows_per_call to 1, then",
+            f"; set windows_per_call to 1, then {SETTING}, then",
         ),
-        ({"video_length": 2}, "; set batch_size to 1, or"),
-        ({"video_length": 1}, "; start the WebUI"),
+        ({"video_length": 2}, f"; {SETTING}, then set batch_size to 1, or"),
+        ({"video_length": 1}, f"; {SETTING}, or start the WebUI"),
     ],
 )
 def test_what_would_not_help_is_not_named(pocket, monkeypatch, fields, named):
@@ -205,8 +214,10 @@ NO_WAY_LEFT = {
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_where_nothing_helps_any_more_the_sentence_ends_there(pocket, monkeypatch, stage):
-    """A video of one small frame, in a WebUI that saves all the memory it can."""
+    """A video of one small frame, in a WebUI that saves all the memory it can, as we do."""
     from modules import shared
+
+    monkeypatch.setitem(shared.opts.data, "animatediff_least_memory", True)
 
     monkeypatch.setattr(shared.cmd_opts, "lowvram", True)
     STAGES[stage][0](monkeypatch)
@@ -217,7 +228,10 @@ def test_the_page_reads_its_own_labels(pocket, monkeypatch):
     sampling(monkeypatch)
     p = make(animatediff=video())
     p.is_api = False
-    with pytest.raises(Exception, match="set Context batch size below 4"):
+    with pytest.raises(
+        Exception,
+        match='switch the setting "Use as little graphics memory as possible" on, then set Context batch size below 4',
+    ):
         run(p)
 
 
@@ -228,8 +242,8 @@ def test_the_computer_itself(pocket, monkeypatch):
     monkeypatch.setattr(too_little_memory.devices, "device", torch.device("cpu"))
     sampling(monkeypatch, error=RAM)
     assert sentence_of(make(animatediff=video(), width=128)) == (
-        "AnimateDiff: the computer ran out of memory while sampling; set batch_size below 4, then make width and height "
-        "smaller than 128x64, then set video_length below 4, or close other programs (nothing of the video is kept)."
+        "AnimateDiff: the computer ran out of memory while sampling; switch the setting animatediff_least_memory on, then "
+        "set batch_size below 4, then make width and height smaller than 128x64, then set video_length below 4, or close other programs (nothing of the video is kept)."
     )
     assert devices.device.type == "cpu"
 

@@ -111,7 +111,8 @@ class Recall:
         here, there = (torch.tensor(each, device=self._x.device) for each in (rows, first))
         shape = (-1, *[1] * (own.dim() - 1))
         slope, share = self._slope[here].view(shape), self._share[here].view(shape)
-        again = kept.float() + slope * (self._x[here] - self._x[there]).float()
+        latents = self._x[:, : own.shape[1]]  # an inpainting model's x holds the masked picture, too
+        again = kept.float() + slope * (latents[here] - latents[there]).float()
         return (own.float() + share * (again - own.float())).to(own.dtype)
 
     def _distance(self, window: Window) -> int:

@@ -7,6 +7,7 @@ temporaries stay in the processor's cache, and their size does not grow with the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,9 @@ from motion_module.core.module.arch import ModuleSpec
 from motion_module.core.module.attention import MAX_BATCH_HEADS, TemporalAttention
 from motion_module.core.module.call_frames import CallFrames, Factor, times
 from motion_module.core.module.devices import autocasts
+from motion_module.core.module.pieces import most_values
 
 _CPU_BLOCK = 64  # pixels; measured, see tests/bench/bench_unet.py
-_GPU_BLOCK_VALUES = 1 << 26  # pixels * frames * channels
 _TILE = 64  # rows of a product that a kernel takes at once
 
 
@@ -130,13 +131,18 @@ class LentLayer(MotionModule):
         layer: whose weights it shares.
         call: what the layer must know about each call of the UNet.
         level: of the UNet.
+        stays: its weights stay where they are when the UNet is moved.
     """
 
-    def __init__(self, layer: MotionModule, call: CallFrames, level: int | None = None) -> None:
+    def __init__(self, layer: MotionModule, call: CallFrames, level: int | None = None, stays: bool = False) -> None:
         nn.Module.__init__(self)  # no weights of its own
         self.width = layer.width
         self.level = level
+        self.stays = stays
         self.lend(layer, call)
+
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> LentLayer:
+        return self if self.stays else super()._apply(fn, *args, **kwargs)
 
     @property
     def empty(self) -> bool:
@@ -162,7 +168,7 @@ class LentLayer(MotionModule):
 def _blocks(x: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:
     """Cut `x: (b, pixels, f, c)` along its first two dimensions into pieces of the right size for the device."""
     copies, pixels, frames, channels = x.shape
-    limit = _CPU_BLOCK if x.device.type == "cpu" else max(1, _GPU_BLOCK_VALUES // (frames * channels))
+    limit = _CPU_BLOCK if x.device.type == "cpu" else max(1, most_values() // (frames * channels))
     size = _even(pixels, min(limit, MAX_BATCH_HEADS // heads))
     rows = max(1, size // pixels)
     for b in range(0, copies, rows):

@@ -14,7 +14,7 @@ from motion_module.core.module.call_frames import CallFrames
 from motion_module.patching import replaced_call
 
 
-def norms_named(unet: nn.Module, name: str) -> list[nn.Module]:
+def layers_named(unet: nn.Module, name: str) -> list[nn.Module]:
     """The layers of a UNet whose class, or a class that it is made from, has this name."""
     return [part for part in unet.modules() if any(base.__name__ == name for base in type(part).__mro__)]
 

@@ -36,7 +36,8 @@ def mounted(
         model: its widths must be the UNet's.
         call: whoever calls the UNet sets `call.frames` first.
         norms: those of its ResBlocks and before its last layer, which go over frames where the kind asks for it.
-        name: of each motion layer in its block, whose own layers then keep their names; None numbers them anew.
+        name: of each motion layer in its block, whose own layers then keep their names; it stays where it is when the
+            UNet is moved. None numbers them all by their places.
 
     Raises:
         CheckpointError: the module is for another family of models; nothing has been changed then.
@@ -46,7 +47,7 @@ def mounted(
     level_of = {layer: level for level, layers in enumerate(model.levels()) for layer in layers}
     with ExitStack() as stack:
         for block, index, layer in slots:
-            lent = stack.enter_context(_lent(layer, call, level_of[layer]))
+            lent = stack.enter_context(_lent(layer, call, level_of[layer], stays=name is not None))
             stack.enter_context(inserted(block, index, lent, name))
         if model.spec.kind.groupnorm_over_frames:
             stack.enter_context(norms_over_frames(norms, call))
@@ -54,10 +55,10 @@ def mounted(
 
 
 @contextmanager
-def _lent(layer: MotionModule, call: CallFrames, level: int) -> Iterator[LentLayer]:
+def _lent(layer: MotionModule, call: CallFrames, level: int, stays: bool) -> Iterator[LentLayer]:
     """What stands for a layer in the UNet: the last one, if somebody has kept it, and may put it back in this loan."""
     last = _LENT[layer]() if layer in _LENT else None
-    lent = last if last is not None and last.empty else LentLayer(layer, call, level)
+    lent = last if last is not None and last.empty else LentLayer(layer, call, level, stays)
     lent.lend(layer, call)
     _LENT[layer] = weakref.ref(lent)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modules import errors
-from motion_module.core.denoising.sliding import AroundCall, nothing_around
+from motion_module.core.denoising.sliding import AroundCall, ModelCall, nothing_around
 from motion_module.errors import ParamError, UserError
 from motion_module.media.errors import ReaderError
 from motion_module.params import VideoParams
@@ -113,13 +113,13 @@ class Control:
             UserError: it has not.
             ParamError: a unit is to have a weight for each frame, and its kind has one for all.
         """
-        if self._units and not self._params_of_units():
+        params, indexes = self._params_of_units(), self._indexes()
+        if self._units and not (params and all(index < len(params) for index in indexes.values())):
             error = _newest_error()
             known = error is not None and error is not self._last_error
             text = " ".join(str(error["exception"]).split())[:200] if known else ""
             why = f": {text}" if text else ""
             raise UserError(f"ControlNet could not prepare its units{why} (the log has more)")
-        params, indexes = self._params_of_units(), self._indexes()
         for unit in self._units:
             index = indexes.get(unit.number)
             unit.check_taken(None if index is None else params[index], self._sources[unit.number])
@@ -136,12 +136,28 @@ class Control:
     def handing_out(self, frames: int) -> Iterator[AroundCall]:
         """Around `p.sample`: what goes around each call of the model."""
         if all(unit.hands_out_by_itself for unit in self._units):
-            yield nothing_around
+            yield self._failures_told if self._units else nothing_around
             return
         travels, stretch = self._travels(frames), self._params.pe_stretch
         weights = self._weights(frames, travels)
         with handed_out(self._p, self._params_of_units(), travels, weights, stretch) as around:
             yield around
+
+    @contextmanager
+    def _failures_told(self, call: ModelCall) -> Iterator[None]:
+        """ControlNet that hands out by itself prepares for each pass; the host prints and forgets it if that fails.
+
+        Raises:
+            UserError: it has failed.
+        """
+        self._check_no_error("take part")
+        yield
+
+    def _check_no_error(self, what: str) -> None:
+        error = _newest_error()
+        if error is not None and error is not self._last_error and "controlnet" in str(error).lower():
+            text = " ".join(str(error["exception"]).split())[:200]
+            raise UserError(f"ControlNet could not {what}: {text} (the log has more)")
 
     @property
     def recorded(self) -> dict[str, str]:
@@ -225,7 +241,7 @@ def _source(p: Processing, unit: Unit, offered: Files | None) -> Files | None:
     if offered is not None:
         return offered
     if pictures:
-        if unit.settings.mask is not None:
+        if unit.has_mask:
             raise ParamError(f"ControlNet unit {unit.number} has a mask, but no picture; give it both or neither")
         return None  # ControlNet looks at the init picture by itself
     mode = either("its batch_images count with input_mode batch only", "its folder counts on its Batch tab only")

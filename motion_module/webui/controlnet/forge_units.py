@@ -8,8 +8,9 @@ compares the control mode by its text alone. A client's words it hardly looks at
 from __future__ import annotations
 
 import copy
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,14 +23,15 @@ from motion_module.errors import ParamError
 from motion_module.webui.controlnet.spelling import (
     check_paths,
     faults_named,
-    is_batch,
     refused_model,
     says_mode,
     set_mode,
     spelled_out,
+    texts_in,
 )
 from motion_module.webui.controlnet.units import Files, Unit
 from motion_module.webui.host_types import Processing, is_img2img
+from motion_module.webui.request.allowed_paths import permitted
 from motion_module.webui.request.picture_files import PictureFiles
 from motion_module.wording import mention, names_text, value_text
 
@@ -40,7 +42,9 @@ _OTHER_NAMES = {
     "threshold_B": "threshold_b",
 }
 _READ = (".png", ".jpg", ".jpeg", ".bmp")
-_MERGE, _RESIZE = "merge", "resize_mode"
+_BATCH, _MERGE = "batch", "merge"
+_GALLERIES = ("batch_input_gallery", "batch_mask_gallery")
+_log = logging.getLogger(__name__)
 _LINES = "batch_images"  # the folder with its lines, as ControlNet's own extension has them in one field
 
 
@@ -54,9 +58,23 @@ class ForgeUnit(Unit):
     def has_picture(self) -> bool:
         """Also several ones, which it deals out by itself."""
         settings = self.settings
-        if getattr(settings.input_mode, "value", "") == _MERGE:
+        if _mode(settings) == _MERGE:
             return bool(settings.batch_input_gallery)
-        return not is_batch(settings) and (settings.image is not None or bool(settings.use_preview_as_input))
+        return _mode(settings) != _BATCH and (settings.image is not None or bool(settings.use_preview_as_input))
+
+    @property
+    def has_mask(self) -> bool:
+        """In another field."""
+        return getattr(self.settings, "mask_image", None) is not None
+
+    @property
+    def places_pictures(self) -> bool:
+        """There are no SparseCtrl."""
+        return False
+
+    def takes_masks(self, source: Files) -> bool:
+        """Also where its preprocessor says so."""
+        return super().takes_masks(source) or "inpaint" in str(self.settings.module).lower()
 
     @property
     def takes_several(self) -> bool:
@@ -75,6 +93,11 @@ class ForgeUnit(Unit):
                 f"picture for each frame; leave the line out"
             )
         settings = self.settings
+        if _mode(settings) == "":
+            raise ParamError(
+                f"ControlNet unit {self.number} takes one picture for all frames in Forge Neo; give it one, or leave "
+                f"{mention('video_path')} empty"
+            )
         files = [_file_of(picture, pictures) for picture in source.taken(frames)]
         if isinstance(source.files[0], Image.Image) and is_img2img(p):
             settings.resize_mode = p.resize_mode
@@ -129,45 +152,59 @@ def read_forge_unit(external: Any, number: int, value: Any) -> Any:
         return _settled(copy.copy(value), "", number) if hasattr(value, "enabled") else None
     default = external.ControlNetUnit()
     fields = {_OTHER_NAMES.get(name, name): item for name, item in spelled_out(default, value).items()}
-    if _RESIZE in fields:
-        fields[_RESIZE] = _resize_mode(external, fields[_RESIZE])
+    fields |= _picture_and_mask(fields.get("image"))
     check_paths(fields, number)
+    for name in _GALLERIES:
+        for text in texts_in(fields.get(name)):
+            permitted(f"{name} of ControlNet unit {number}", text)
     lines = fields.pop(_LINES, "")
-    _check_choices(default, fields, number)
+    _check_choices(default, fields, number, getattr(external, "resize_mode_aliases", ()))
+    unknown = sorted(fields.keys() - vars(default).keys())
+    if unknown:
+        _log.warning("Forge's ControlNet knows nothing of %s of unit %d", names_text(unknown), number)
     with faults_named(f"ControlNet unit {number} is not understood"):
         unit = external.ControlNetUnit.from_dict(fields)
     unit.model_fields_set = {*fields}
     return _settled(unit, str(lines), number)
 
 
+def _picture_and_mask(image: Any) -> dict[str, Any]:
+    """The two fields of a picture that has its mask with it."""
+    if isinstance(image, dict):
+        pair = image.get("image"), image.get("mask")
+    elif isinstance(image, (list, tuple)) and len(image) == 2:
+        pair = image[0], image[1]
+    else:
+        return {}
+    return {name: value for name, value in zip(("image", "mask_image"), pair, strict=True) if value is not None}
+
+
 def _settled(unit: Any, lines: str, number: int) -> Any:
     """The unit with its folder, mode and model in Forge's words."""
-    masks = [f"mask: {unit.batch_mask_dir}"] * bool(unit.batch_mask_dir)
-    unit.batch_images = lines or "\n".join([str(unit.batch_image_dir or ""), *masks])
+    folder, masks = (str(getattr(unit, name, "") or "") for name in ("batch_image_dir", "batch_mask_dir"))
+    unit.batch_images = lines or "\n".join([folder, *[f"mask: {masks}"] * bool(masks)])
     if isinstance(unit.control_mode, Enum):
         unit.control_mode = unit.control_mode.value
-    if unit.image is None and not says_mode(unit) and unit.batch_images.strip():
+    if unit.image is None and not says_mode(unit) and unit.batch_images.strip() and _mode(unit):
         set_mode(unit, batch=True)
     if unit.enabled:
         unit.module, unit.model = _names(unit, number)
     return unit
 
 
-def _check_choices(default: Any, fields: Mapping[str, Any], number: int) -> None:
+def _mode(unit: Any) -> str:
+    """Where its pictures come from; "" in Neo, which has one picture a unit."""
+    mode = getattr(unit, "input_mode", "")
+    return str(getattr(mode, "value", mode))
+
+
+def _check_choices(default: Any, fields: Mapping[str, Any], number: int, aliases: Iterable[str] = ()) -> None:
     """Refuse words that are no choice: Forge would take them for another one, or fail much later."""
     for name, value in fields.items():
         own = getattr(default, name, None)
-        if isinstance(own, Enum) and not isinstance(value, type(own)):
+        if isinstance(own, Enum) and not isinstance(value, type(own)) and value not in aliases:
             allowed = ", ".join(str(choice.value) for choice in type(own))
             raise ParamError(f"{name} of ControlNet unit {number} is {value_text(value)}; allowed is one of {allowed}")
-
-
-def _resize_mode(external: Any, value: Any) -> Any:
-    """By the names that older clients have for it, and img2img's numbers; what means none stays as it is."""
-    try:
-        return external.resize_mode_from_value(value)
-    except (ValueError, AssertionError):
-        return value
 
 
 def _names(unit: Any, number: int) -> tuple[str, str]:

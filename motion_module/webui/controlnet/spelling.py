@@ -52,7 +52,8 @@ def read_unit(external: Any, number: int, value: Any) -> Any:
 
 def is_batch(unit: Any) -> bool:
     """Whether the unit takes its pictures from a folder."""
-    return getattr(unit.input_mode, "value", unit.input_mode) == _BATCH
+    mode = getattr(unit, "input_mode", None)  # Neo has none
+    return getattr(mode, "value", mode) == _BATCH
 
 
 def set_mode(unit: Any, batch: bool) -> None:
@@ -130,7 +131,7 @@ def check_paths(fields: Any, number: int) -> None:
     if not is_limited():
         return
     values = fields if isinstance(fields, dict) else {"batch_mask_dir": getattr(fields, "batch_mask_dir", None)}
-    for text in _texts([values.get(name) for name in _PICTURES]):
+    for text in texts_in([values.get(name) for name in _PICTURES]):
         if os.path.exists(text):
             try:
                 permitted("", text)
@@ -139,12 +140,13 @@ def check_paths(fields: Any, number: int) -> None:
     permitted(f"the mask folder of ControlNet unit {number}", str(values.get("batch_mask_dir") or ""))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a field that may hold lists."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, tuple, dict)):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
+            yield from texts_in(part)
 
 
 def _no_picture(number: int) -> ParamError:

@@ -93,6 +93,11 @@ class Unit:
         return not is_batch(self.settings) and self.settings.image is not None
 
     @property
+    def has_mask(self) -> bool:
+        """Whether it has a mask of its own."""
+        return self.settings.mask is not None
+
+    @property
     def has_folder(self) -> bool:
         """Whether it has a folder of its own."""
         return is_batch(self.settings) and bool(self.lines.folder)

@@ -26,9 +26,10 @@ from motion_module.core.denoising.schedule import lent_schedule, put_schedule_ri
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.attention_ways import SDP, XFORMERS
 from motion_module.core.module.call_frames import CallFrames
-from motion_module.core.module.lent_weights import on_device
+from motion_module.core.module.lent_weights import on_device, on_device_in_turn
 from motion_module.core.module.model import MotionModel
-from motion_module.core.module.norm import norms_named
+from motion_module.core.module.norm import layers_named
+from motion_module.core.module.pieces import in_pieces
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
 from motion_module.patching import (
@@ -43,6 +44,7 @@ from motion_module.wording import mention
 
 _SCHEDULE = ("alphas_cumprod", "alphas_cumprod_original")  # samplers read the first, which is reset from the second
 _NORM = "GroupNorm32"  # of ldm and of sgm, which are two classes; used in their ResBlocks and before the last layer
+_FEED_FORWARD, _RES_BLOCK = "FeedForward", "ResBlock"  # two classes each, as well
 
 
 class A1111(CommonHost, A1111Lora):
@@ -55,7 +57,7 @@ class A1111(CommonHost, A1111Lora):
     def motion_layers(self, sd_model: Checkpoint, model: MotionModel, call: CallFrames) -> AbstractContextManager[None]:
         """The spatial transformers have norms of another class, which stay as they are."""
         unet = self.unet(sd_model)
-        return mounted(unet, model, call, norms_named(unet, _NORM))
+        return mounted(unet, model, call, layers_named(unet, _NORM))
 
     def row_layout(self, frames: int, parts: int, announced: DenoiserCall, moved_rows: tuple[int, ...]) -> LayoutOf:
         """The prompts of frame 0, of frame 1, ..., then the negative prompt of each frame; read from the rows, because
@@ -74,6 +76,10 @@ class A1111(CommonHost, A1111Lora):
 
     def rows_at_once(self, sd_model: Checkpoint, frames: int, context: int) -> AbstractContextManager[None]:
         """The host asks for no room."""
+        return nullcontext()
+
+    def telling_rows(self, rows: Sequence[int], whole: int) -> AbstractContextManager[None]:
+        """All that it tells has rows of its own."""
         return nullcontext()
 
     def predicted_x0(self, denoiser: Any) -> Callable[..., Tensor]:
@@ -125,10 +131,20 @@ class A1111(CommonHost, A1111Lora):
         few frames does not take; who left xformers out has it left out here, too."""
         return XFORMERS if sd_hijack.model_hijack.optimization_method == "xformers" else SDP
 
-    def in_memory(self, model: MotionModel) -> AbstractContextManager[Any]:
+    def in_memory(self, model: MotionModel, in_turn: bool) -> AbstractContextManager[Any]:
         """The host's device, which --use-cpu decides, too. With --lowvram each block of the UNet is moved
         there before it is called, and back before the next one, with what is in it; --medvram a whole UNet, once."""
-        return on_device(model, None if shared.cmd_opts.lowvram else devices.device)
+        device = None if shared.cmd_opts.lowvram else devices.device
+        if in_turn and device is not None:
+            return on_device_in_turn(model, [layer.temporal_transformer for layer in model.layers()], device)
+        return on_device(model, device)
+
+    def rows_in_turn(self, sd_model: Checkpoint, over_frames: bool) -> AbstractContextManager[None]:
+        """The spatial transformers as a whole are left alone: ControlNet (reference, IP-Adapter) stands in their
+        attention, and counts rows."""
+        unet = self.unet(sd_model)
+        by_row = layers_named(unet, _FEED_FORWARD)
+        return in_pieces(by_row if over_frames else [*by_row, *layers_named(unet, _RES_BLOCK)])
 
     def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """All samplers come to the model through this method."""
@@ -153,7 +169,7 @@ class A1111(CommonHost, A1111Lora):
         function = getattr(combine, "__func__", combine)
         return None if getattr(function, "__globals__", None) is vars(sd_samplers_cfg_denoiser) else combine
 
-    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
+    def guidance(self, sampler: Any, scales: Sequence[float], scale: float) -> AbstractContextManager[Any]:
         """All samplers weigh in this method of their denoiser, but for InstructPix2Pix, which has two scales."""
         if getattr(shared.sd_model, "cond_stage_key", "") == "edit":
             raise UserError(

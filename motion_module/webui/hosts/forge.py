@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -23,26 +23,26 @@ from motion_module.core.denoising.schedule import alphas_cumprod
 from motion_module.core.denoising.sliding import LayoutOf
 from motion_module.core.module.attention_ways import SDP, SPLIT, XFORMERS
 from motion_module.core.module.call_frames import CallFrames
-from motion_module.core.module.lent_weights import on_device
+from motion_module.core.module.lent_weights import on_device, on_device_in_turn
 from motion_module.core.module.model import MotionModel
-from motion_module.core.module.norm import norms_of_blocks
+from motion_module.core.module.norm import layers_named, norms_of_blocks
+from motion_module.core.module.pieces import in_pieces
 from motion_module.core.module.placement import mounted
 from motion_module.errors import UserError
-from motion_module.patching import assign, preserved, put_right, replaced_call, replaced_value
+from motion_module.patching import assign, preserved, replaced_call
 from motion_module.settings import KEEP
 from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Checkpoint, DenoiserCall, Loads, Model, Wrapped
 from motion_module.webui.hosts.common import CommonHost, negatives_stacked
-from motion_module.webui.hosts.forge_control import LazyControl, lazily
+from motion_module.webui.hosts.forge_control import lazily
 from motion_module.webui.hosts.forge_lora import ForgeLora
+from motion_module.webui.hosts.forge_rows import OPTIONS, Options, these_rows, told_rows
 from motion_module.wording import mention
 
 _LAYER = "motion"  # Forge merges LoRA by the names of layers while they are in the UNet; those of its own stay the same
+_FEED_FORWARD = "FeedForward"
+_IN_PIECES = ("attention_basic", "attention_split", "attention_sub_quad")
 _SCHEDULE = ("sigmas", "log_sigmas")
-_OPTIONS, _ROWS, _WHOLE = "transformer_options", "rows of the whole call", "how many those are"
-_CONTROL = "control"
-_COND = 0  # in Forge's lists of sides
-_PARTS = 4  # which of the arguments of a step the prompts are that AND joins
 
 
 class Forge(CommonHost, ForgeLora):
@@ -109,7 +109,6 @@ class Forge(CommonHost, ForgeLora):
     @contextmanager
     def noise_schedule(self, sd_model: Checkpoint, schedule: str) -> Iterator[None]:
         """In its predictor, from which samplers and schedulers read it; some note it on the checkpoint."""
-        self.put_schedule_right()
         predictor = _predictor(sd_model)
         with ExitStack() as stack:
             if schedule != KEEP:
@@ -118,7 +117,7 @@ class Forge(CommonHost, ForgeLora):
                 stack.enter_context(preserved(sd_model, "alphas_cumprod"))  # where samplers by timesteps note it
                 assign(sd_model, alphas_cumprod=alphas.to(predictor.sigmas))
                 for name, lent in zip(_SCHEDULE, (sigmas, sigmas.log()), strict=True):
-                    stack.enter_context(replaced_value(predictor, name, lent))
+                    stack.enter_context(_lent_buffer(predictor, name, lent))
             yield
 
     def last_alpha(self, sd_model: Checkpoint) -> float:
@@ -130,11 +129,7 @@ class Forge(CommonHost, ForgeLora):
         return Prediction(_alphas(sd_model), _predictor(sd_model).prediction_type == "v_prediction")
 
     def put_schedule_right(self) -> None:
-        """Of the model that is loaded."""
-        sd_model = sd_models.model_data.sd_model
-        if sd_model is not None and self.is_loaded(sd_model):
-            for name in _SCHEDULE:
-                put_right(_predictor(sd_model), name)
+        """Nobody but Forge keeps its schedule, and what that keeps is from before ours."""
 
     def weights_dtype(self) -> torch.dtype:
         """In which its UNet computes, whatever its weights are stored in; a guess before it is there."""
@@ -144,42 +139,56 @@ class Forge(CommonHost, ForgeLora):
 
     def attention(self) -> str:
         """By the option of its command line; its ways in pieces are for cards that have no other."""
-        function = attention.attention_function
-        if function is attention.attention_xformers:
+        name = attention.attention_function.__name__
+        if name == "attention_xformers":
             return XFORMERS
-        return SDP if function is attention.attention_pytorch else SPLIT
+        return SPLIT if name in _IN_PIECES else SDP
 
     @contextmanager
-    def in_memory(self, model: MotionModel) -> Iterator[Any]:
+    def in_memory(self, model: MotionModel, in_turn: bool) -> Iterator[Any]:
         """Forge makes room first: it leaves models on the card after a run as long as there is any."""
-        device = memory_management.get_torch_device()
-        if device.type != "cpu":
+        device, layers = memory_management.get_torch_device(), [layer.temporal_transformer for layer in model.layers()]
+        if device.type != "cpu" and not in_turn:
             size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
             memory_management.free_memory(size + memory_management.minimum_inference_memory(), device)
-        with on_device(model, device):
-            yield model
+        with on_device_in_turn(model, layers, device) if in_turn else on_device(model, device):
+            try:
+                yield model
+            except Exception:
+                self.merge_anew()
+                raise
+
+    def rows_in_turn(self, sd_model: Checkpoint, over_frames: bool) -> AbstractContextManager[None]:
+        """Only feed-forwards: what Forge tells ResBlocks besides is about all rows of a call."""
+        return in_pieces(layers_named(self.unet(sd_model), _FEED_FORWARD))
 
     def model_calls(self, sd_model: Checkpoint, wrap: Callable[[Model], Model]) -> AbstractContextManager[Any]:
         """Below whatever cuts the picture into tiles; scaled latents and timesteps go in, the answer comes out."""
 
         def stand_in(unet: Wrapped) -> Wrapped:
-            model = wrap(lambda x, t, conds: unet(x, t, **_told_rows(conds)))
+            model = wrap(lambda x, t, conds: unet(x, t, **told_rows(conds)))
 
             def forward(x: Tensor, timesteps: Tensor, **conds: Any) -> Tensor:
-                options, whole = _Options(conds.pop(_OPTIONS, {})), len(x)
-                return model(x, timesteps, {**conds, _OPTIONS: options, _ROWS: torch.arange(whole), _WHOLE: whole})
+                return model(x, timesteps, {**conds, OPTIONS: Options(conds.get(OPTIONS, {}))})
 
             return forward
 
         return replaced_call(self.unet(sd_model), "forward", stand_in)
+
+    @contextmanager
+    def telling_rows(self, rows: Sequence[int], whole: int) -> Iterator[None]:
+        """Forge tells its layers and ControlNets which row is on which side."""
+        with these_rows(tuple(rows) if list(rows) != list(range(whole)) else ()):
+            yield
 
     def checkpoint_changes(self, around: Callable[[Loads], Loads]) -> AbstractContextManager[Any]:
         """For the refiner and the hires checkpoint."""
         return replaced_call(sd_models, "forge_model_reload", around)
 
     def change_checkpoint_in_turn(self, denoiser: Any, x: Tensor, sigma: Tensor) -> None:
-        """Forge asks how large the latents are, to make room for them."""
-        sd_samplers_common.apply_refiner(denoiser, x)
+        """Forge asks how large the latents are, to make room for them; Neo asks for the noise level, too."""
+        takes_sigma = "sigma" in inspect.signature(sd_samplers_common.apply_refiner).parameters
+        sd_samplers_common.apply_refiner(denoiser, x, *[sigma] * takes_sigma)
 
     def negatives_of_one_length(self) -> AbstractContextManager[Any]:
         """By repeating them, as Forge does with a prompt and a negative prompt."""
@@ -201,66 +210,39 @@ class Forge(CommonHost, ForgeLora):
         """They leave a function in the options of the UNet."""
         return shared.sd_model.forge_objects.unet.model_options.get("sampler_cfg_function")
 
-    def guidance(self, sampler: Any, scales: Sequence[float]) -> AbstractContextManager[Any]:
+    def guidance(self, sampler: Any, scales: Sequence[float], scale: float) -> AbstractContextManager[Any]:
         """Where the negative prompt is left out, there is nothing to weigh."""
-        if sampler.model_wrap_cfg.p.cfg_scale == 1:
+        if scale == 1:
             raise UserError(
                 f"{mention('cfg_travel')} does not work with a CFG scale of 1, with which Forge leaves the negative "
                 "prompt out of the whole run; set another CFG scale"
             )
 
+        def weigh(strength: float, args: Mapping[str, Any]) -> Tensor:
+            each = torch.tensor(scales, device=args["cond"].device)[:, None, None, None]
+            return args["uncond"] + (args["cond"] - args["uncond"]) * each * strength
+
         def inner(original: Wrapped, *of: Any, **how: Any) -> Any:
-            *others, scale, options, seed = of
-            weigh = partial(_guided, scales, sum(part.get("strength", 1) for part in others[_PARTS]))
-            chosen = options if math.isclose(scale, 1.0) else {**options, "sampler_cfg_function": weigh}
-            return original(*others, scale, chosen, seed, **how)
+            *others, cond, scale, options, seed = of
+            if not math.isclose(scale, 1.0):
+                strength = sum(part.get("strength", 1) for part in cond)  # of all prompts joined with AND
+                options = {**options, "sampler_cfg_function": partial(weigh, strength)}
+            return original(*others, cond, scale, options, seed, **how)
 
         return replaced_call(sampling_function, "sampling_function_inner", given_original(inner))
 
 
-class _Options:
-    """What Forge tells the layers about a call: no condition, but some of it is about rows.
-
-    Args:
-        options: as Forge has made them for the whole call.
-    """
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
-
-    def of_rows(self, rows: Sequence[int], whole: int) -> dict[str, Any]:
-        """The same for some rows of `whole`: frames of one branch, then of another."""
-        sides, sigmas = self._options.get("cond_or_uncond"), self._options.get("sigmas")
-        if not sides or sigmas is None or list(rows) == list(range(whole)):
-            return self._options
-        frames = len(sigmas)
-        branches = [number for number, _ in itertools.groupby(rows, lambda row: row // frames)]
-        side_of = [sides[row // frames % len(sides)] for row in rows]
-        return {
-            **self._options,
-            "cond_or_uncond": [sides[branch % len(sides)] for branch in branches],
-            "sigmas": sigmas[[row % frames for row in rows[: len(rows) // len(branches)]]],
-            "cond_mark": torch.tensor(side_of).to(sigmas),
-            "cond_indices": [index for index, side in enumerate(side_of) if side == _COND],
-            "uncond_indices": [index for index, side in enumerate(side_of) if side != _COND],
-        }
-
-
-def _told_rows(conds: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the UNet for the rows that are left in a call."""
-    rows, options = conds[_ROWS], conds[_OPTIONS]
-    own = {name: value for name, value in conds.items() if name not in (_ROWS, _WHOLE)}
-    told = options.of_rows(rows.tolist(), conds[_WHOLE])
-    control = conds.get(_CONTROL)
-    if isinstance(control, LazyControl):
-        own[_CONTROL] = control.of_rows(rows.tolist(), told)
-    return {**own, _OPTIONS: told}
-
-
-def _guided(scales: Sequence[float], strength: float, args: Mapping[str, Any]) -> Tensor:
-    """The noise of all frames; whoever weighs in Forge's place is not told how strong all prompts are together."""
-    each = torch.tensor(scales, device=args["cond"].device)[:, None, None, None] * strength
-    return args["uncond"] + (args["cond"] - args["uncond"]) * each
+@contextmanager
+def _lent_buffer(predictor: Any, name: str, lent: Tensor) -> Iterator[None]:
+    """Forge moves its predictor with the UNet, also in the middle of sampling: what is there then is a copy of ours."""
+    own: Tensor = getattr(predictor, name)
+    assign(predictor, **{name: lent})
+    try:
+        yield
+    finally:
+        now = getattr(predictor, name)
+        if now.shape == lent.shape and torch.equal(now.cpu(), lent.cpu()):
+            assign(predictor, **{name: own.to(now.device)})
 
 
 def _repeated(conds: list[Any]) -> list[Any]:

@@ -41,40 +41,46 @@ class LazyControl:
         """What is added to these rows, as the UNet takes it.
 
         Args:
-            rows: frames of one branch, then of another.
+            rows: frames of one branch, then of another; none for all rows in their order.
             options: what Forge tells the layers about them.
         """
-        branches, whole = len(options["cond_or_uncond"]), len(self._x)
-        if list(rows) == list(range(whole)):
+        branches, frames = len(options["cond_or_uncond"]), len(self._sigmas) // len(self._sides())
+        if not rows:
             return self._get_control(self._x, self._sigmas, dict(self._cond), branches)
-        frames = len(self._head.transformer_options["sigmas"])
         of_branch = [row % frames for row in rows[: len(rows) // branches]]
         index = torch.tensor(rows, device=self._x.device)
-        cond = {name: _picked(value, index, whole) for name, value in self._cond.items()}
+        cond = {name: _picked(value, index, len(self._x)) for name, value in self._cond.items()}
         with ExitStack() as stack:
             for controlnet in _chain(self._head):
                 stack.enter_context(_cut(controlnet, of_branch, frames))
-                stack.enter_context(_made_for(controlnet, index, whole))
                 stack.enter_context(replaced(controlnet, "transformer_options", options))
             return self._get_control(self._x[index], self._sigmas[index], cond, branches)
+
+    def _sides(self) -> Sequence[int]:
+        sides: Sequence[int] = self._head.transformer_options["cond_or_uncond"]
+        return sides
 
 
 def lazily() -> AbstractContextManager[Any]:
     """Inside the block Forge's ControlNets are asked when the UNet is called."""
 
-    def calculated(original: Wrapped, model: Any, cond: Any, uncond: Any, *args: Any) -> Any:
+    def calculated(original: Wrapped, model: Any, cond: Any, uncond: Any, x: Tensor, *args: Any) -> Any:
         heads = {id(part["control"]): part["control"] for part in [*cond, *(uncond or [])] if "control" in part}
         with ExitStack() as stack:
             for head in heads.values():
-                stack.enter_context(replaced_call(head, "get_control", _standing_for(head)))
-            return original(model, cond, uncond, *args)
+                stack.enter_context(replaced_call(head, "get_control", _standing_for(head, x.shape)))
+            return original(model, cond, uncond, x, *args)
 
     return replaced_call(sampling_function, "calc_cond_uncond_batch", given_original(calculated))
 
 
-def _standing_for(head: Any) -> Callable[[Wrapped], Wrapped]:
+def _standing_for(head: Any, whole: torch.Size) -> Callable[[Wrapped], Wrapped]:
+    """Another extension that works on tiles gives it those of their pictures, and wants its part at once."""
+
     def of(get_control: Wrapped) -> Wrapped:
-        def lazy(x: Tensor, sigmas: Tensor, cond: Mapping[str, Any], batched_number: int) -> LazyControl:
+        def lazy(x: Tensor, sigmas: Tensor, cond: Mapping[str, Any], batched_number: int) -> Any:
+            if x.shape[1:] != whole[1:]:
+                return get_control(x, sigmas, cond, batched_number)
             return LazyControl(get_control, head, x, sigmas, cond)
 
         return lazy
@@ -91,18 +97,9 @@ def _cut(controlnet: Any, frames: Sequence[int], of: int) -> Iterator[None]:
             if isinstance(whole, (Tensor, list)) and len(whole) == of:
                 cut = whole[list(frames)] if isinstance(whole, Tensor) else [whole[frame] for frame in frames]
                 stack.enter_context(replaced(controlnet, name, cut))
-        yield
-
-
-@contextmanager
-def _made_for(controlnet: Any, index: Tensor, whole: int) -> Iterator[None]:
-    """What Forge makes of them for the rows of a call. It makes it anew where there is none; who cuts the picture into
-    tiles has made it of the tiles."""
-    made = {name: getattr(controlnet, name) for name in _MADE_OF_THEM if hasattr(controlnet, name)}
-    with preserved(controlnet, *made):
-        for name, value in made.items():
-            picked = _picked(value, index, whole)
-            assign(controlnet, **{name: None if picked is value else picked})
+        made = [name for name in _MADE_OF_THEM if hasattr(controlnet, name)]
+        stack.enter_context(preserved(controlnet, *made))
+        assign(controlnet, **dict.fromkeys(made))  # Forge makes it anew for the rows of the call
         yield
 
 

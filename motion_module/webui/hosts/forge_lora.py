@@ -7,14 +7,17 @@ themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from backend.patcher import lora
 from torch import Tensor, nn
 
-from modules import shared
+from modules import sd_models, shared
 from motion_module.core.module.frame_lora import added_always
 from motion_module.core.module.lora import LowRank, motion_low_ranks
 from motion_module.core.module.lora_names import IN_HOST, MOTION
@@ -24,6 +27,7 @@ from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Wrapped
 from motion_module.webui.hosts.lora_tables import LoraTables
 
+_PACKED = ("bnb_quantized", "gguf_cls")  # by which Forge knows weights in few bits, whose sizes are others
 _OUT_OF_DATE = "AnimateDiff"  # no list of files and weights, as Forge's own values are
 
 
@@ -50,16 +54,22 @@ class ForgeLora(LoraTables):
             assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
             with _noting_what_fails(networks):
                 original(names, te, unet, *of)
-            weights = dict(zip(names, zip(te, unet, strict=True), strict=True))
+            of_tags = list(zip(names, te, unet, strict=True))
             for net in networks.loaded_networks:
-                _note(net, weights[net.mentioned_name], motion.get(net.network_on_disk.filename, {}))
+                place = next(i for i, (name, *_) in enumerate(of_tags) if name == net.mentioned_name)
+                _, *weights = of_tags.pop(place)  # a network that could not be loaded is not among them
+                _note(net, weights, motion.get(net.network_on_disk.filename, {}))
                 with suppress(CheckpointError):  # which is kept, as it is where networks are built one by one
                     build(lambda name, net=net: net, net.mentioned_name)
 
+        def add(original: Wrapped, model: Any, clip: Any, state: Mapping[str, Any], *of: Any, **how: Any) -> Any:
+            return original(model, clip, state, *of, **how) if state else (model, clip)
+
         with ExitStack() as stack:
             stack.enter_context(replaced_call(networks, "load_lora_state_dict", given_original(read_rest)))
+            stack.enter_context(replaced_call(networks, "load_lora_for_models", given_original(add)))
             stack.enter_context(replaced_call(networks, "load_networks", given_original(load)))
-            yield {}
+            yield _Weights()
 
     def forget_lora(self, net: Any, layers: Iterable[str]) -> None:
         """By the list of files and weights it knows what it has loaded."""
@@ -72,25 +82,73 @@ class ForgeLora(LoraTables):
         with ExitStack() as stack:
             for net in self.lora_in_use():
                 low_rank = net.modules.get(name)
-                if low_rank is not None and net.unet_multiplier:
+                if isinstance(low_rank, LowRank) and net.unet_multiplier:
                     stack.enter_context(added_always(layer, low_rank, net.unet_multiplier))
             yield
 
     def apply_lora_anew(self, net: Any) -> None:
         """It merges anew where the list of files and weights is another one than the last time."""
-        objects = shared.sd_model.forge_objects
-        for patcher in (objects.unet, objects.clip.patcher):
-            assign(patcher.lora_loader, loaded_hash=_OUT_OF_DATE)
+        self.merge_anew()
+
+    def merge_anew(self) -> None:
+        """Have Forge put its weights back, and merge what is to be merged, the next time it loads its models; a merge
+        that fails in the middle leaves weights of the one before."""
+        objects = getattr(sd_models.model_data.sd_model, "forge_objects", None)
+        for patcher in (objects.unet, objects.clip.patcher) if objects is not None else ():
+            if hasattr(patcher, "lora_loader"):  # Neo merges anew whatever it loads
+                assign(patcher.lora_loader, loaded_hash=_OUT_OF_DATE)
 
 
-def _note(net: Any, weights: tuple[float, float], motion: Mapping[str, LowRank]) -> None:
+def _note(net: Any, weights: Sequence[float], motion: Mapping[str, LowRank]) -> None:
     """What Forge itself does not note on a network: its weights, and what it has for which layer."""
     objects, file = shared.sd_model.forge_objects_after_applying_lora, net.network_on_disk.filename
-    patches = [*objects.unet.lora_patches.items(), *objects.clip.patcher.lora_patches.items()]
-    own = {key: None for (filename, *_), of_file in patches if filename == file for key in of_file}
+    own = {key: part for patcher in (objects.unet, objects.clip.patcher) for key, part in _merged_by(patcher, file)}
     te, unet = weights
     assign(net, te_multiplier=te, unet_multiplier=unet)
     assign(net, modules={**own, **{IN_HOST + layer: low_rank for layer, low_rank in motion.items()}})
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """What Forge would add to one of its own weights."""
+
+    patches: Any
+
+    def calc_updown(self, weight: Tensor) -> tuple[Tensor]:
+        """The weight with it; fails where sizes do not fit, which Forge finds out in the middle of merging, and then
+        does not put right."""
+        return (lora.merge_lora_to_weight(self.patches, weight),)
+
+
+class _Weights(Mapping[str, Any]):
+    """Forge's own weights, by the names of its tables; each as a layer with that one weight."""
+
+    def __getitem__(self, name: str) -> Any:
+        objects = shared.sd_model.forge_objects
+        for patcher in (objects.unet, objects.clip.patcher):
+            layer, _, last = name.rpartition(".")
+            try:
+                weight = getattr(patcher.model.get_submodule(layer), last)
+            except AttributeError:
+                continue
+            if any(hasattr(weight, name) for name in _PACKED) or not weight.is_floating_point():
+                break
+            return SimpleNamespace(weight=weight)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _merged_by(patcher: Any, file: str) -> list[tuple[Any, Any]]:
+    """The weights that a patcher changes for a file, and how; Neo does not know for which."""
+    if not hasattr(patcher, "lora_patches"):
+        return [(key, None) for key in patcher.patches]
+    of_file = [patches for (name, *_), patches in patcher.lora_patches.items() if name == file]
+    return [(key, _Merged(parts)) for patches in of_file for key, parts in patches.items()]
 
 
 @contextmanager

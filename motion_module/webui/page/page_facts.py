@@ -11,6 +11,7 @@ from motion_module.params import VideoParams
 from motion_module.webui.plan import prompts
 from motion_module.webui.plan.facts import Facts, host_shows_noise, steps_of_img2img
 from motion_module.webui.request import motion_modules
+from motion_module.webui.settings import settings_of
 
 _ELEMENTS = {  # name here -> what the WebUI calls the element
     "width": "{tab}_width",
@@ -92,6 +93,7 @@ def facts_of_page(tab: str, params: VideoParams, values: Mapping[str, Any]) -> F
         source_is_unread=bool(params.video_source or params.video_path),
         texts={name: (text,) for name, text in texts.items()},
         modules=motion_modules.files() if params.enable else {},
+        least_memory=params.enable and settings_of().least_memory,
         shows_noise=host_shows_noise(),
         read={name: (prompts.as_read(name, text, styles),) for name, text in texts.items()},
     )

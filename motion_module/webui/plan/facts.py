@@ -14,6 +14,7 @@ from motion_module.webui.plan import prompts
 from motion_module.webui.request import motion_modules
 from motion_module.webui.request.batch_folder import batch_of
 from motion_module.webui.request.unfinished import Unfinished
+from motion_module.webui.settings import settings_of
 
 Tab = Literal["txt2img", "img2img"]
 
@@ -42,6 +43,7 @@ class Facts:
         masks_of_source: there are masks beside the frames of the request's video.
         source_is_unread: frames come from a video whose length only reading tells.
         modules: the files of weights that may be motion modules, by name.
+        least_memory: the person's setting of that name.
         shows_noise: the host hands out the noise of a pass before it samples; before WebUI 1.10 it does not.
         texts: prompts as typed, by the host's name of the field.
         read: the same as they will be read: without comments, with styles.
@@ -68,6 +70,7 @@ class Facts:
     masks_of_source: bool = False
     source_is_unread: bool = False
     modules: Mapping[str, Path] = field(default_factory=dict)
+    least_memory: bool = False
     shows_noise: bool = True
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     read: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -105,6 +108,7 @@ def facts_of(p: Processing, strength: float | None = None) -> Facts:
         is_folder=batch_of(p) is not None,
         has_mask=getattr(p, "image_mask", None) is not None,
         modules=motion_modules.files(),
+        least_memory=settings_of(p).least_memory,
         shows_noise=host_shows_noise(),
         texts=prompts.texts_of(p),
         read=prompts.texts_as_read(p),

@@ -82,11 +82,11 @@ class Plan:
     @property
     def windows(self) -> WindowPlan:
         """How the video is cut into windows; as it is asked for where nobody knows yet how many frames there are."""
-        params, spec = self.request.params, self.module.spec
-        asked = params.windows
+        params, facts, spec = self.request.params, self.request.facts, self.module.spec
+        asked = dataclasses.replace(params.windows, windows_per_call=1) if facts.least_memory else params.windows
         if spec.kind.trained_on is not None or params.pe_stretch:  # which go with the number that is asked for
             return asked
-        return fitted(asked, self.request.frames, spec.frames, self.request.facts.before)
+        return fitted(asked, self.request.frames, spec.frames, facts.before)
 
     @property
     def params(self) -> VideoParams:

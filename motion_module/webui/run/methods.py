@@ -134,7 +134,8 @@ def sample(run: Run, original: Original, *args: Any, **kwargs: Any) -> Any:
 def _changes(run: Run, plan: LoadedPlan) -> AbstractContextManager[None]:
     p, work, request = run.borrowed.p, run.work, plan.request
     prompts, together = work.prompts.of_call, work.together
-    borrower = Borrower.of(request.params, plan.model, request.frames, prompts, plan.windows, together)
+    least = request.facts.least_memory
+    borrower = Borrower.of(request.params, plan.model, request.frames, prompts, plan.windows, together, least)
     return around_sample(
         p, borrower, work.networks, work.pictures, work.control.handing_out(request.frames), _noted(p, work)
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from modules import devices, shared
 from motion_module.errors import HostError
 from motion_module.memory import is_of_processor, is_out_of_memory
+from motion_module.settings import Settings
 from motion_module.webui.host_types import Processing, has_hires
 from motion_module.webui.plan.plan import LoadedPlan
 from motion_module.webui.progress import progress_of
@@ -96,6 +97,10 @@ def _fewer_frames_at_once(run: Run) -> list[str]:
     used = run.plan.windows if isinstance(run.plan, LoadedPlan) else params.windows
     together, context = min(used.windows_per_call, len(used.windows(0, frames))), min(params.batch_size, frames)
     ways = [_lower("windows_per_call", together)] if together > 1 else []
+    if not run.request.facts.least_memory:
+        row = Settings.least_memory
+        label = f'the setting "{row.field.label.partition(" (")[0]}"'
+        ways.append(f"switch {either(f'the setting {row.name}', label)} on")
     if used.context > params.batch_size:
         ways.append(f"switch {mention('elastic')} off")
     return [*ways, *([_lower("batch_size", context)] if context > 1 else [])]

@@ -21,10 +21,12 @@ def guiding(p: Processing, scales: Sequence[float]) -> AbstractContextManager[No
     """Every sampler that `p` uses inside the block guides frame i by `scales[i]`; none changes nothing."""
     if not scales:
         return nullcontext()
-    return each_pass(p, lambda sampler, _: functools.partial(_pass, sampler, scales))
+    return each_pass(p, lambda sampler, _: functools.partial(_pass, p, sampler, scales))
 
 
-def _pass(sampler: Any, scales: Sequence[float], original: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+def _pass(
+    p: Processing, sampler: Any, scales: Sequence[float], original: Callable[..., Tensor], *args: Any, **kwargs: Any
+) -> Tensor:
     """Others have put their own way there by now, if they do: when a sampler is made, or before each pass.
 
     Raises:
@@ -37,5 +39,5 @@ def _pass(sampler: Any, scales: Sequence[float], original: Callable[..., Tensor]
             f"{mention('cfg_travel')} does not work beside {who}, which weighs prompt and negative prompt in its own "
             f"way; leave it empty, or turn that extension off for this video"
         )
-    with host.guidance(sampler, scales):
+    with host.guidance(sampler, scales, p.cfg_scale):
         return original(*args, **kwargs)

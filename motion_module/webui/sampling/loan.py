@@ -48,6 +48,7 @@ class Borrower:
         mixes: for the hires pass (true) or the first one (false) the way of the prompt and the negative prompt.
         options: how the context windows are laid and blended.
         together: whether the person lets branches share calls, which a request may override; None: as it is.
+        least_memory: whether everything is to take as little memory as it can.
         wanted: the frames that somebody looks at, which may change from step to step.
     """
 
@@ -58,6 +59,7 @@ class Borrower:
     mixes: MixesOfPass
     options: WindowPlan
     together: bool | None = None
+    least_memory: bool = False
     wanted: Wanted = field(default_factory=Wanted)
 
     @classmethod
@@ -69,6 +71,7 @@ class Borrower:
         mixes: MixesOfPass,
         options: WindowPlan,
         together: bool | None,
+        least_memory: bool = False,
     ) -> Borrower:
         """The borrower that a request makes; the arguments as the attributes."""
         call = CallFrames(
@@ -78,7 +81,7 @@ class Borrower:
             effects=params.values_of("effect_travel", frames),
             levels=params.effect_levels(len(model.spec.widths)),
         )
-        return cls(params, model, frames, call, mixes, options, together)
+        return cls(params, model, frames, call, mixes, options, together, least_memory)
 
 
 class Loan:
@@ -92,7 +95,7 @@ class Loan:
     def __init__(self, borrower: Borrower, around: AroundCall = nothing_around) -> None:
         self._borrower = borrower
         self._given_out = around
-        self._together = host.branches_share_calls()
+        self._together = host.branches_share_calls() and not borrower.least_memory
         self._changes: list[_ModelChange] = []
         self._sliding: SlidingModel | None = None
         self._step = 1
@@ -222,6 +225,7 @@ class Loan:
         with (
             _watched(model_call, self._step, self._progress),
             self._given_out(model_call),
+            host.telling_rows(model_call.rows, model_call.layout.rows),
             neighbours.failing_in_windows(model_call),
             self._counted(model_call),
             self._kept.during(model_call) if self._kept is not None else nullcontext(),

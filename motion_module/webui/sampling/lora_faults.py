@@ -27,7 +27,7 @@ def misfit(net: Any, layers: Mapping[str, nn.Module]) -> str | None:
         return f"has nothing for any layer of {_checkpoint()}; it is a LoRA for another kind of model, or not a LoRA"
     for name, module in net.modules.items():
         weight = getattr(layers.get(name), "weight", None)
-        if isinstance(weight, Tensor) and not _fits(module, weight):
+        if isinstance(weight, Tensor) and hasattr(module, "calc_updown") and not _fits(module, weight):
             return (
                 f"does not fit the layer {name} of {_checkpoint()} ({'x'.join(map(str, weight.shape))}); "
                 "it is a LoRA for another kind of model"

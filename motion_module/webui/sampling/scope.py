@@ -11,6 +11,7 @@ from motion_module.core.denoising.sliding import AroundCall, Wanted
 from motion_module.core.module.arch import MotionKind
 from motion_module.core.module.attention import stretching
 from motion_module.core.module.attention_ways import attending_by
+from motion_module.core.module.pieces import small_pieces
 from motion_module.patching import put_right_options
 from motion_module.settings import AS_HOST, AS_TRAINED
 from motion_module.webui.host import host
@@ -74,10 +75,13 @@ def around_sample(
 
 @contextmanager
 def _layers(sd_model: Checkpoint, b: Borrower) -> Iterator[None]:
-    """The motion layers in the UNet, which never sees more rows than those of a window."""
+    """The motion layers in the UNet, which never sees more rows than those of a window; its own layers see a few at a
+    time where memory is to be saved."""
+    over_frames = b.model.spec.kind.groupnorm_over_frames
     with (
-        host.rows_at_once(sd_model, b.frames, b.options.context),
+        host.rows_at_once(sd_model, b.frames, b.options.context * b.options.windows_per_call),
         host.motion_layers(sd_model, b.model, b.call),
+        host.rows_in_turn(sd_model, over_frames) if b.least_memory else nullcontext(),
     ):
         yield
 
@@ -88,7 +92,8 @@ def _in_memory(b: Borrower) -> Iterator[None]:
     with attention as the person has chosen it for videos, or for all pictures."""
     chosen = settings_of().attention
     with (
-        host.in_memory(b.model),
+        host.in_memory(b.model, b.least_memory),
+        small_pieces() if b.least_memory else nullcontext(),
         stretching(b.model.layers(), b.params.pe_stretch),
         attending_by(host.attention() if chosen == AS_HOST else chosen),
     ):

@@ -9,11 +9,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import motion_module.webui.host  # noqa: F401  which looks at what it runs in: the pocket
-from forge_stand_in import attention, memory_management, networks, patchers, sampling_function, units
+from forge_stand_in import attention, lora, memory_management, networks, patchers, sampling_function, units
 from modules import extra_networks, sd_models
 
 HOSTS = "motion_module.webui.hosts"
-FRESH = [f"{HOSTS}.{name}" for name in ("forge", "forge_control", "forge_lora")]  # they import Forge's modules
+FRESH = [
+    f"{HOSTS}.{name}" for name in ("forge", "forge_control", "forge_lora", "forge_rows")
+]  # they import Forge's modules
 
 
 def _package(name, **inside):
@@ -26,11 +28,14 @@ def _package(name, **inside):
 
 def _modules():
     sampling = _package("backend.sampling", sampling_function=sampling_function)
+    patcher = _package("backend.patcher", lora=lora)
     return {
         "backend": _package("backend", attention=attention, memory_management=memory_management, sampling=sampling),
         "backend.attention": attention,
         "backend.memory_management": memory_management,
         "backend.sampling": sampling,
+        "backend.patcher": patcher,
+        "backend.patcher.lora": lora,
         "backend.sampling.sampling_function": sampling_function,
         "networks": networks,
         "lib_controlnet.external_code": units,

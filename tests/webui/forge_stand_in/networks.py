@@ -112,5 +112,6 @@ def _patches(lora, model, below, prefix):
         layer = prefix + key.removeprefix(below).removesuffix(".weight").replace(".", "_")
         up, down = (lora.get(f"{layer}.{half}") for half in _HALVES)
         if key.startswith(below) and key.endswith(".weight") and up is not None and down is not None:
-            found[key] = layer, (up, down, float(lora.get(f"{layer}.alpha", len(down))))
+            alpha = lora.get(f"{layer}.alpha")
+            found[key] = layer, ("lora", (up, down, None if alpha is None else float(alpha), None, None, None))
     return found

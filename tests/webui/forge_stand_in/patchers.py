@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from forge_stand_in import lora
 from forge_stand_in.model import KModel, forge_unet
 
 
@@ -22,12 +23,11 @@ class LoraLoader:
         for key, weight in self.backup.items():
             self._put(key, weight)
         self.backup = {}
-        for (_, strength, *_), patches in lora_patches.items():
-            for key, (up, down, alpha) in patches.items():
+        for patches in lora_patches.values():
+            for key, parts in patches.items():
                 weight = self._weight(key)
                 self.backup.setdefault(key, weight)
-                added = strength * alpha / len(down) * up.flatten(1) @ down.flatten(1)
-                self._put(key, nn.Parameter(weight.detach() + added.reshape(weight.shape), requires_grad=False))
+                self._put(key, nn.Parameter(lora.merge_lora_to_weight(parts, weight, key), requires_grad=False))
         self.loaded_hash = hashes
 
     def _weight(self, key):
@@ -60,7 +60,9 @@ class Patcher:
 
     def add_patches(self, *, filename, patches, strength_patch=1.0, strength_model=1.0, online_mode=False):
         known = dict(self.model.named_parameters())
-        own = {key: value for key, value in patches.items() if key in known}
+        own = {
+            key: [[strength_patch, value, strength_model, None, None]] for key, value in patches.items() if key in known
+        }
         self.lora_patches[filename, strength_patch, strength_model, online_mode] = own
         return set(own)
 

@@ -80,7 +80,7 @@ class ControlNetUnit:
 
 
 MODELS = ("None", "control_v11p_sd15_canny [d14c016b]", "control_v11f1p_sd15_depth [cfd03158]")
-PREPROCESSORS = ("None", "canny", "depth_midas", "InsightFace+CLIP-H (IPAdapter)", "reference_only")
+PREPROCESSORS = ("None", "canny", "depth_midas", "InsightFace+CLIP-H (IPAdapter)", "reference_only", "inpaint_only")
 
 global_state = SimpleNamespace(
     get_all_preprocessor_names=lambda: list(PREPROCESSORS),
