@@ -37,6 +37,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from motion_module.core.denoising.frame_rows import picked  # noqa: E402
 from motion_module.core.denoising.hint_store import HintStore  # noqa: E402
+from motion_module.core.denoising.slerp import travelled  # noqa: E402
 from motion_module.core.denoising.sliding import SlidingModel  # noqa: E402
 from motion_module.core.module.arch import SDXL, V2, ModuleSpec  # noqa: E402
 from motion_module.core.module.attention_ways import WAYS, XFORMERS, attending_by  # noqa: E402
@@ -44,6 +45,7 @@ from motion_module.core.module.call_frames import CallFrames  # noqa: E402
 from motion_module.core.module.layers import MotionModule  # noqa: E402
 from motion_module.core.module.model import MotionModel  # noqa: E402
 from motion_module.core.module.placement import mounted  # noqa: E402
+from motion_module.travel import KeyMix  # noqa: E402
 from motion_module.windows import WindowPlan  # noqa: E402
 
 COPIES, FRAMES, STEPS = 2, 16, 5
@@ -280,6 +282,16 @@ def hint_rows(device: Device) -> Iterator[Row]:
         yield {"what": what, "by": "ours", **device.measured(lambda s=store: s.rows(rows), 10)}
 
 
+def travel_rows(device: Device) -> Iterator[Row]:
+    """What prompt travel adds to each step: the text of every frame between two keys, to be set against a step above."""
+    tokens, width = (77, 64) if device.tiny else (77, 2048)
+    for frames in (FRAMES, 256):
+        text = torch.randn(frames, tokens, width, device=device.place, dtype=device.dtype)
+        mixes = [KeyMix(0, frames - 1, frame / (frames - 1)) for frame in range(frames)]
+        what = f"travel of {frames} frames, one step"
+        yield {"what": what, "by": "ours", **device.measured(lambda t=text, m=mixes: travelled(t, m), 20)}
+
+
 def webui_rows(url: str, control_model: str | None, tiny: bool) -> Iterator[Row]:
     """Videos of a running WebUI: as it was started, with weights in 8 bits, with a ControlNet unit."""
     yield _webui_row(url, "a video", {}, {}, tiny)
@@ -330,7 +342,7 @@ def main() -> None:
     device = Device(asked.tiny)
     print(f"{device.name}, torch {torch.__version__}\n\n| what | by | ms | MB |\n|---|---|---|---|")
     rows, of_webui = [], webui_rows(asked.webui, asked.control_model, asked.tiny) if asked.webui else ()
-    for found in chain(layer_rows(device), step_rows(device), hint_rows(device), of_webui):
+    for found in chain(layer_rows(device), step_rows(device), hint_rows(device), travel_rows(device), of_webui):
         rows.append(found)
         shown = found.get("MB")
         print(

@@ -14,7 +14,7 @@ def test_in_small(tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(file.read_text("utf8"))
     rows = {(row["what"], row["by"]): row for row in told["rows"]}
-    assert told["device"].startswith("CPU") and len(rows) == len(told["rows"]) == 4 * 4 + 4 + 3 * 2
+    assert told["device"].startswith("CPU") and len(rows) == len(told["rows"]) == 4 * 4 + 4 + 3 * 2 + 2
     for (what, by), row in rows.items():
         assert row.get("note") == "not here" if by == "ours, xformers" else row["ms"] > 0, what
     assert {by for what, by in rows if what.startswith("SD1.5, 16")} == {"ours", "diffusers"}

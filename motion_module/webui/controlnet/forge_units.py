@@ -102,6 +102,7 @@ class ForgeUnit(Unit):
         if isinstance(source.files[0], Image.Image) and is_img2img(p):
             settings.resize_mode = p.resize_mode
         set_mode(settings, batch=True)
+        settings.save_detected_map = False  # there would be one more picture in the gallery for each frame
         settings.batch_image_dir = str(files[0].parent)
         settings.batch_mask_dir = source.masks if self.takes_masks(source) else ""
         settings.batch_modifiers = [lambda names, p: [str(file) for file in files]]
@@ -170,6 +171,8 @@ def read_forge_unit(external: Any, number: int, value: Any) -> Any:
 
 def _picture_and_mask(image: Any) -> dict[str, Any]:
     """The two fields of a picture that has its mask with it."""
+    if isinstance(image, list) and len(image) == 1:
+        image = image[0]
     if isinstance(image, dict):
         pair = image.get("image"), image.get("mask")
     elif isinstance(image, (list, tuple)) and len(image) == 2:
