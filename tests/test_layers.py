@@ -219,6 +219,7 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
     ("control", "script"): "ControlNet's own last act, which it has not come to",
     ("script_runs", "processed"): "the result of the run",
     ("forge", "sd_model"): "inside of `preserved`",
+    ("forge", "predictor"): "taken back in the same function, from wherever Forge has moved it to",
     ("forge_control", "controlnet"): "inside of `preserved`",
     **dict.fromkeys(
         [("forge_lora", "shared.sd_model"), ("forge_lora", "patcher.lora_loader")],

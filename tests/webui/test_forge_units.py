@@ -87,6 +87,7 @@ def test_a_folder_of_its_own_with_masks(tmp_path, pictures):
     assert unit.settings.input_mode is INPUT.BATCH
     assert given(unit) == [str(folder / f"{number}.png") for number in (1, 2)]
     assert (unit.settings.batch_image_dir, unit.settings.batch_mask_dir) == (str(folder), str(masks))
+    assert unit.settings.save_detected_map is False
 
 
 @pytest.mark.parametrize(
@@ -237,6 +238,10 @@ def test_a_picture_with_its_mask(image):
     """Forge has a field for each."""
     unit = read(image=image)
     assert (unit.image, unit.mask_image) == (SHOWN, MASK)
+
+
+def test_a_picture_alone_in_a_list():
+    assert read(image=[SHOWN]).image == SHOWN
 
 
 def test_a_field_that_forge_does_not_know_is_told(caplog):

@@ -72,6 +72,7 @@ class ControlNetUnit:
     guidance_end: float = 1.0
     pixel_perfect: bool = False
     control_mode: Any = ControlMode.BALANCED
+    save_detected_map: bool = True
 
     @staticmethod
     def from_dict(d):
