@@ -225,10 +225,7 @@ NOT_TAKEN_BACK = {  # (file, whose) -> why what `assign` and its like set there 
         [("forge_lora", "shared.sd_model"), ("forge_lora", "patcher.lora_loader")],
         "out of date, so that Forge loads and merges its networks anew",
     ),
-    **dict.fromkeys(
-        [("forge_lora", "net"), ("forge_lora", "networks.loaded_networks")],
-        "what Forge makes anew whenever it loads networks",
-    ),
+    ("forge_lora", "net"): "what Forge makes anew whenever it loads networks",
     ("a1111_lora", "layer"): "inside of `preserved`, or for the host to apply its networks anew",
     **dict.fromkeys(
         [("a1111_lora", "table"), ("a1111_lora", "net"), ("a1111_lora", "net.modules")], "clears up what is ours"

@@ -22,7 +22,7 @@ from motion_module.core.module.frame_lora import added_always
 from motion_module.core.module.lora import LowRank, motion_low_ranks
 from motion_module.core.module.lora_names import IN_HOST, MOTION
 from motion_module.errors import CheckpointError
-from motion_module.patching import assign, refill, replaced_call
+from motion_module.patching import assign, replaced_call
 from motion_module.stand_in import given_original
 from motion_module.webui.host_types import Wrapped
 from motion_module.webui.hosts.lora_tables import LoraTables
@@ -52,7 +52,7 @@ class ForgeLora(LoraTables):
 
         def load(original: Wrapped, names: list[str], te: list[float], unet: list[float], *of: Any) -> None:
             assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
-            with _noting_what_fails(networks):
+            with _hash_of_what_is_loaded():
                 original(names, te, unet, *of)
             of_tags = list(zip(names, te, unet, strict=True))
             for net in networks.loaded_networks:
@@ -152,11 +152,10 @@ def _merged_by(patcher: Any, file: str) -> list[tuple[Any, Any]]:
 
 
 @contextmanager
-def _noting_what_fails(networks: Any) -> Iterator[None]:
-    """Forge notes what it will load before it does; where that fails, nothing is loaded, and lists say otherwise."""
+def _hash_of_what_is_loaded() -> Iterator[None]:
+    """Forge notes what it will load before it does; where that fails, nothing is loaded."""
     try:
         yield
     except Exception:
         assign(shared.sd_model, current_lora_hash=_OUT_OF_DATE)
-        refill(networks.loaded_networks, ())
         raise
