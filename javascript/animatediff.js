@@ -112,7 +112,7 @@
 
     function serveKeyboards() {
         for (const header of gradioApp().querySelectorAll(".animatediff-panel .label-wrap")) {
-            if (header.tabIndex !== 0) {
+            if (!header.hasAttribute("aria-expanded")) {
                 header.tabIndex = 0;
                 header.setAttribute("role", "button");
                 header.addEventListener("keydown", openWithKeys);
