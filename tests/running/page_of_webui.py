@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
+from playwright.sync_api import Error as Failed  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 from playwright.sync_api import TimeoutError as Waited  # noqa: E402
 
@@ -50,8 +51,8 @@ def generate(page: Page, tab: str = "txt2img") -> None:
     last = page.locator(f"#html_log_{tab} .performance")
     last.evaluate_all("all => all.forEach((one) => { one.dataset.old = 'old'; })")
     page.click(f"#{tab}_generate")
-    page.wait_for_selector(f"#{tab}_interrupt")
-    page.wait_for_selector(f"#{tab}_interrupt", state="hidden")
+    page.wait_for_selector(f"#{tab}_results .progressDiv", state="attached")
+    page.wait_for_selector(f"#{tab}_results .progressDiv", state="detached")
     with suppress(Waited):
         page.locator(f"#html_log_{tab} .performance:not([data-old])").wait_for(timeout=5000)
     page.wait_for_timeout(500)
@@ -173,7 +174,7 @@ def previews_move(page: Page) -> None:
     page.click("#txt2img_generate")
     page.wait_for_selector("#txt2img_gallery > .animatediff-live-preview img")
     page.click("#txt2img_interrupt")
-    page.wait_for_selector("#txt2img_interrupt", state="hidden")
+    page.wait_for_selector("#txt2img_results .progressDiv", state="detached")
     page.locator("#html_log_txt2img").get_by_text("interrupted in step").first.wait_for()
     number(page, "#txt2img_steps", 2)
 
@@ -210,7 +211,7 @@ def looked_through(page: Page, folder: Path) -> int:
         try:
             check(page)
             print(f"works: {check.__name__}", flush=True)
-        except (AssertionError, Waited) as error:
+        except (AssertionError, Failed) as error:
             failed += 1
             picture = folder / f"{check.__name__}.png"
             page.screenshot(path=picture, full_page=True)
