@@ -107,18 +107,18 @@
     }
 
     function sayWhetherOpen(header) {
-        header.setAttribute("aria-expanded", String(header.nextElementSibling?.style.display !== "none"));
+        header.setAttribute("aria-expanded", String(header.classList.contains("open")));
     }
 
     function serveKeyboards() {
         for (const header of gradioApp().querySelectorAll(".animatediff-panel .label-wrap")) {
-            if (header.tabIndex !== 0) {
+            if (!header.hasAttribute("aria-expanded")) {
                 header.tabIndex = 0;
                 header.setAttribute("role", "button");
                 header.addEventListener("keydown", openWithKeys);
-                header.addEventListener("click", () => setTimeout(sayWhetherOpen, 0, header));
+                new MutationObserver(() => sayWhetherOpen(header)).observe(header, {attributeFilter: ["class"]});
+                sayWhetherOpen(header);
             }
-            sayWhetherOpen(header);
         }
         for (const [name, label] of Object.entries(NAMES)) {
             for (const button of gradioApp().querySelectorAll(`.animatediff-panel [id$=_animatediff_${name}]`)) {

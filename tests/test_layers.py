@@ -22,7 +22,7 @@ ALLOWED = {
 }
 _BELOW = {*ALLOWED, "webui"}
 ALLOWED["webui"] = (HOST, {""})
-ALLOWED["webui/hosts"] = (HOST | {"backend"}, {"", "core/module", "core/denoising", "webui"})
+ALLOWED["webui/hosts"] = (HOST | {"backend", "modules_forge"}, {"", "core/module", "core/denoising", "webui"})
 ALLOWED["webui/request"] = (HOST, _BELOW)
 ALLOWED["webui/plan"] = (HOST, _BELOW | {"webui/request"})
 for _room in ("page", "sampling", "controlnet", "output"):

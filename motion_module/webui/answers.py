@@ -2,7 +2,7 @@
 
 Facts of the WebUI: the page shows an error as `class name: text`; the API answers with `error` (the class's name),
 `detail` and `errors` (the text), and prints a traceback for everything but an HTTP exception. The page's caller prints
-one in any case, by `modules.errors.report`.
+one in any case.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from fastapi.exceptions import HTTPException
 
-from modules import errors
 from motion_module.errors import HostError, SaidError, UserError
 from motion_module.params import VideoParams
 from motion_module.patching import replaced_call
 from motion_module.stand_in import given_original
+from motion_module.webui.host import host
 from motion_module.webui.host_types import Processing
 from motion_module.wording import NAME, for_client, with_full_stop, with_name
 
@@ -126,7 +126,7 @@ def _class_for_page(kind: type[SaidError]) -> type[Any]:
 
 
 def _log_no_traceback_of(error: Answer) -> None:
-    """Until the host has reported this very error, or nobody has it any more, `modules.errors.report` looks for it."""
+    """Until the host has reported this very error, or nobody has it any more, what it reports by looks for it."""
     awaited = weakref.ref(error)
     stack = ExitStack()
 
@@ -136,5 +136,5 @@ def _log_no_traceback_of(error: Answer) -> None:
         else:
             report(*args, **kwargs)
 
-    stack.enter_context(replaced_call(errors, "report", given_original(report_others)))
+    stack.enter_context(replaced_call(*host.reports_errors_by(), given_original(report_others)))
     weakref.finalize(error, stack.close)

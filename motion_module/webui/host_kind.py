@@ -37,6 +37,9 @@ class Host(Protocol):
             UserError: another one (TensorRT) stands in its place.
         """
 
+    def reports_errors_by(self) -> tuple[Any, str]:
+        """Of what, and under which name, the page's caller calls the function that prints the error it is handling."""
+
     def with_style(self, style: str, prompt: str) -> str:
         """A prompt with one style, both without comments, as the host would write it."""
 

@@ -127,3 +127,25 @@ def test_the_system_is_translated(pocket, monkeypatch):
     monkeypatch.setattr(request, "frames_of", broken)
     reply = post(pocket)
     assert reply.status == 500 and reply.sentence == "AnimateDiff: the disk is read-only (/some/file)"
+
+
+def test_so_it_is_where_the_host_prints_by_another_function(pocket, capfd, monkeypatch):
+    import traceback
+
+    from motion_module.errors import ParamError
+    from motion_module.webui import answers
+    from motion_module.webui.host import host
+
+    monkeypatch.setattr(type(host), "reports_errors_by", lambda self: (traceback, "print_exc"))
+    before, answer = traceback.print_exc, answers.answer_to(None, ParamError("no."))
+    with pytest.raises(answers.Answer):
+        answers.fail(answer)
+    for error, said in ((ZeroDivisionError("of another job"), "ZeroDivisionError: of another job"), (answer, "")):
+        try:
+            raise error
+        except type(error):
+            traceback.print_exc()
+        printed = capfd.readouterr().err
+        assert said in printed and bool(printed) == bool(said)
+        assert error is answer or traceback.print_exc is not before
+    assert traceback.print_exc is before

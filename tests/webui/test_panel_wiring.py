@@ -32,6 +32,26 @@ def test_the_plan_sees_the_webuis_fields_in_any_order(pocket, monkeypatch, order
     assert {places[element] for element in of_host} <= set(asked["inputs"])
 
 
+@pytest.mark.parametrize("painted", [False, True])
+def test_the_picture_of_a_place_is_looked_for_where_the_host_keeps_it(pocket, painted):
+    """On Forge it is a text beside HTML that names it; the last of two of a name is the picture, not what is painted."""
+    import gradio as gr
+
+    from motion_module.webui.page.page_facts import picture_components
+
+    with gr.Blocks():
+        gr.Textbox(elem_id="other")
+        if painted:
+            place = gr.HTML('<input id="imageInput_uuid_1"><img id="image_uuid_1">', elem_id="img2img_image")
+            gr.Textbox(elem_id="uuid_1")
+            kept = gr.Textbox(elem_id="uuid_1")
+        else:
+            place = kept = gr.Image(elem_id="img2img_image")
+        found = picture_components("img2img")
+        assert picture_components("txt2img") == {}
+    assert list(found.values()) == [kept] and (place is kept) == (not painted)
+
+
 @pytest.fixture
 def panel(pocket):
     return Panel(pocket["url"], "txt2img")

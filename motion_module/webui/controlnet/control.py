@@ -52,7 +52,7 @@ class Control:
         self._p, self._params = p, params
         self._all = units_of(p)
         self._units = [unit for unit in self._all if unit.is_on]
-        self._last_error = _newest_error()
+        self._last_error, self._given = _newest_error(), p.script_args
         self._offered = _offered(source)
         self._sources: dict[int, Files | None] = {unit.number: _source(p, unit, self._offered) for unit in self._units}
         self.is_there = controlnet_of(p) is not None
@@ -95,7 +95,13 @@ class Control:
                 unit.leave_to_controlnet()
         for unit in self._all:  # also those that are off: ControlNet reads them, too, and by its own words only
             values[unit.arg_index] = unit.settings
-        return type(self._p.script_args)(values)
+        self._given = type(self._p.script_args)(values)
+        return self._given
+
+    @property
+    def read_again(self) -> Any | None:
+        """The arguments of all scripts, where ControlNet reads its units again while the host samples; else None."""
+        return self._given if any(unit.hands_out_by_itself for unit in self._units) else None
 
     def check_frames(self, frames: int) -> None:
         """See that every frame that a unit's lines name is one of a video of so many frames.

@@ -38,6 +38,7 @@ from motion_module.wording import mention, names_text, value_text
 _OTHER_NAMES = {
     "input_image": "image",
     "mask": "mask_image",
+    "guidance": "guidance_end",
     "threshold_A": "threshold_a",
     "threshold_B": "threshold_b",
 }
@@ -154,6 +155,9 @@ def read_forge_unit(external: Any, number: int, value: Any) -> Any:
     default = external.ControlNetUnit()
     fields = {_OTHER_NAMES.get(name, name): item for name, item in spelled_out(default, value).items()}
     fields |= _picture_and_mask(fields.get("image"))
+    fields.setdefault(
+        "enabled", bool(fields.get("model"))
+    )  # one that says nothing is none
     check_paths(fields, number)
     for name in _GALLERIES:
         for text in texts_in(fields.get(name)):

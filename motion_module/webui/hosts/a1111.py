@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from modules import (
     devices,
+    errors,
     sd_hijack,
     sd_models,
     sd_samplers_cfg_denoiser,
@@ -90,6 +91,10 @@ class A1111(CommonHost, A1111Lora):
     def is_loaded(self, sd_model: Checkpoint) -> bool:
         """None of its models is half there."""
         return sd_model is not None
+
+    def reports_errors_by(self) -> tuple[Any, str]:
+        """A function of its own, which prints a traceback."""
+        return errors, "report"
 
     def with_style(self, style: str, prompt: str) -> str:
         """As it does itself."""

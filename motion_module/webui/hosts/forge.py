@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from backend import attention, memory_management
 from backend.sampling import sampling_function
+from modules_forge import main_thread
 from torch import Tensor, nn
 
 from modules import devices, sd_models, sd_samplers_common, shared
@@ -81,6 +82,10 @@ class Forge(CommonHost, ForgeLora):
     def texts_for_call(self, cond: Any, uncond: Any, in_windows: bool) -> tuple[Any, Any]:
         """Forge brings the two to one length when it joins them."""
         return cond, uncond
+
+    def reports_errors_by(self) -> tuple[Any, str]:
+        """Python's own printing of tracebacks, in the thread that does all runs of the page."""
+        return main_thread.traceback, "print_exc"
 
     def with_style(self, style: str, prompt: str) -> str:
         """As Forge does itself, for one style."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import gradio as gr
 from gradio.context import Context
 
 from motion_module.params import VideoParams
@@ -54,7 +55,15 @@ def picture_components(tab: str) -> dict[str, Any]:
     """The places for the picture that img2img starts from, of which the tab that is chosen counts; by names for
     `facts_of_page`, to which only goes whether there is one. Call it as `host_components`."""
     by_elem_id = _by_elem_id() if tab == "img2img" else {}
-    return {f"{_PICTURE}{name}": by_elem_id[name] for name in _PICTURES if name in by_elem_id}
+    return {f"{_PICTURE}{name}": _kept_in(by_elem_id[name], by_elem_id) for name in _PICTURES if name in by_elem_id}
+
+
+def _kept_in(place: Any, by_elem_id: Mapping[str | None, Any]) -> Any:
+    """Where the picture of a place is: on Forge the place is HTML to paint on, and names the box with its picture."""
+    if not isinstance(place, gr.HTML):
+        return place
+    named = (box for elem_id, box in by_elem_id.items() if elem_id and f"image_{elem_id}" in str(place.value))
+    return next(named, place)
 
 
 def _by_elem_id() -> dict[str | None, Any]:

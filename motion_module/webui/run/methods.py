@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from modules import shared
@@ -119,7 +119,7 @@ def sample(run: Run, original: Original, *args: Any, **kwargs: Any) -> Any:
     try:
         resuming.begin_video(run.borrowed.p, run.work)
         refused = run.work.refused
-        with replaced(samples, "running", True), refusals_of_run(refused), _changes(run, run.plan):
+        with replaced(samples, "running", True), refusals_of_run(refused), _arguments(run), _changes(run, run.plan):
             result = original(*args, **kwargs)
         resuming.say_how(run.borrowed.p, run.work)
         kept_latents.note(run.work.latents, run.borrowed.p.iteration, result)
@@ -129,6 +129,12 @@ def sample(run: Run, original: Original, *args: Any, **kwargs: Any) -> Any:
             finished_videos.say_what_is_kept(run.borrowed.p, run, error)
         run.give_up()
         raise
+
+
+def _arguments(run: Run) -> AbstractContextManager[Any]:
+    """Those of scripts that are read while the host samples."""
+    arguments = run.work.control.read_again
+    return nullcontext() if arguments is None else replaced(run.borrowed.p, "script_args_value", arguments)
 
 
 def _changes(run: Run, plan: LoadedPlan) -> AbstractContextManager[None]:
