@@ -15,6 +15,7 @@ import torch
 from backend import attention, memory_management
 from backend.patcher import controlnet
 from backend.sampling import sampling_function
+from modules_forge import main_thread
 
 from modules import extra_networks, shared
 
@@ -28,6 +29,7 @@ def real_forge(folder):
         memory=memory_management,
         sampling=sampling_function,
         networks=sys.modules[type(kind).__module__].networks,
+        main_thread=main_thread,
         units=sys.modules["lib_controlnet.external_code"],
         folder=folder,
         controlnet=controlnet.ControlNet,

@@ -7,6 +7,7 @@ tests/running/forge_real.py runs them in a real one; forge_facts_beside.py has t
 
 import inspect
 import math
+import traceback
 from types import SimpleNamespace
 
 import torch
@@ -66,6 +67,11 @@ def calls_of(of, parts=1, uncond=True, scale=2.0, tokens=(5, 5), free=None):
 def check_attention(of):
     ways = [getattr(of.attention, f"attention_{name}") for name in ("xformers", "pytorch", "split", "sub_quad")]
     assert of.attention.attention_function in ways
+
+
+def check_errors(of):
+    """Python's own function prints those of the page's runs, looked up in the thread's own module."""
+    assert of.main_thread.traceback.print_exc is traceback.print_exc
 
 
 def check_memory(of):

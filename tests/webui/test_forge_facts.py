@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import forge_facts
 import forge_facts_beside
 import pytest
-from forge_stand_in import control, units
+from forge_stand_in import control, main_thread, units
 
 MODULES = (forge_facts, forge_facts_beside)
 CHECKS = {name: check for module in MODULES for name, check in vars(module).items() if name.startswith("check_")}
@@ -21,6 +21,7 @@ def facts(forge, tmp_path):
         memory=forge.memory,
         sampling=forge.sampling,
         networks=forge.networks,
+        main_thread=main_thread,
         units=units,
         folder=tmp_path,
         controlnet=control.ControlNet,

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import traceback
 from types import SimpleNamespace
 
 import pytest
@@ -245,6 +246,11 @@ def test_the_kind_of_host_is_told_by_what_it_has(tmp_path, monkeypatch, files, k
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
             del sys.modules[name]
+
+
+def test_errors_of_the_page_are_printed_by_its_thread(forge):
+    owner, name = forge.host.reports_errors_by()
+    assert getattr(owner, name) is traceback.print_exc
 
 
 def test_a_running_forge_is_known_by_its_modules(forge):

@@ -228,9 +228,9 @@ def test_resize_modes_by_all_names_that_forge_knows(value, mode):
 
 
 def test_names_of_fields_that_others_use():
-    unit = read(input_image=SHOWN, mask=SHOWN, threshold_A=3, threshold_B=4, lowvram=True, guidance_end=None)
+    unit = read(input_image=SHOWN, mask=SHOWN, threshold_A=3, threshold_B=4, guidance=0.5, guidance_end=None)
     assert (unit.image, unit.mask_image) == (SHOWN, SHOWN)
-    assert (unit.threshold_a, unit.threshold_b, unit.guidance_end) == (3, 4, 1.0)
+    assert (unit.threshold_a, unit.threshold_b, unit.guidance_end) == (3, 4, 0.5)
 
 
 @pytest.mark.parametrize("image", [{"image": SHOWN, "mask": MASK}, [SHOWN, MASK]])

@@ -155,9 +155,7 @@ def read_forge_unit(external: Any, number: int, value: Any) -> Any:
     default = external.ControlNetUnit()
     fields = {_OTHER_NAMES.get(name, name): item for name, item in spelled_out(default, value).items()}
     fields |= _picture_and_mask(fields.get("image"))
-    fields.setdefault(
-        "enabled", bool(fields.get("model"))
-    )  # one that says nothing is none
+    fields.setdefault("enabled", bool(fields.get("model")))  # one that says nothing is none
     check_paths(fields, number)
     for name in _GALLERIES:
         for text in texts_in(fields.get(name)):

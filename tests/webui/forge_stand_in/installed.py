@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import motion_module.webui.host  # noqa: F401  which looks at what it runs in: the pocket
-from forge_stand_in import attention, lora, memory_management, networks, patchers, sampling_function, units
+from forge_stand_in import attention, lora, main_thread, memory_management, networks, patchers, sampling_function, units
 from modules import extra_networks, sd_models
 
 HOSTS = "motion_module.webui.hosts"
@@ -37,6 +37,8 @@ def _modules():
         "backend.patcher": patcher,
         "backend.patcher.lora": lora,
         "backend.sampling.sampling_function": sampling_function,
+        "modules_forge": _package("modules_forge", main_thread=main_thread),
+        "modules_forge.main_thread": main_thread,
         "networks": networks,
         "lib_controlnet.external_code": units,
         "lib_controlnet.global_state": units.global_state,
