@@ -178,7 +178,11 @@ def test_a_model_may_be_named_in_part(name):
 @pytest.mark.parametrize("name", ["", "None", "nothing of that kind"])
 def test_a_model_that_is_not_there_is_refused(name):
     with pytest.raises(ParamError, match="ControlNet unit 4 cannot be used: its model is"):
-        read(4, model=name)
+        read(4, model=name, enabled=True)
+
+
+def test_a_unit_that_says_nothing_is_off():
+    assert [read(model="").enabled, read().enabled] == [False, True]
 
 
 def test_preprocessors():
