@@ -224,6 +224,7 @@ def test_a_choice_that_is_none_is_refused(field, value):
         ("Envelope (Outer Fit)", "OUTER_FIT"),
         ("resize and fill", "OUTER_FIT"),
         (0, "RESIZE"),
+        (3, "RESIZE"),
         (None, "INNER_FIT"),
     ],
 )

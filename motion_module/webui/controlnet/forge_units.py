@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -44,6 +44,7 @@ _OTHER_NAMES = {
 }
 _READ = (".png", ".jpg", ".jpeg", ".bmp")
 _BATCH, _MERGE = "batch", "merge"
+_RESIZED_LATENT = 3  # img2img's number, which Forge takes as well
 _GALLERIES = ("batch_input_gallery", "batch_mask_gallery")
 _log = logging.getLogger(__name__)
 _LINES = "batch_images"  # the folder with its lines, as ControlNet's own extension has them in one field
@@ -161,7 +162,7 @@ def read_forge_unit(external: Any, number: int, value: Any) -> Any:
         for text in texts_in(fields.get(name)):
             permitted(f"{name} of ControlNet unit {number}", text)
     lines = fields.pop(_LINES, "")
-    _check_choices(default, fields, number, getattr(external, "resize_mode_aliases", ()))
+    _check_choices(default, fields, number, [*getattr(external, "resize_mode_aliases", ()), _RESIZED_LATENT])
     unknown = sorted(fields.keys() - vars(default).keys())
     if unknown:
         _log.warning("Forge's ControlNet knows nothing of %s of unit %d", names_text(unknown), number)
@@ -203,11 +204,11 @@ def _mode(unit: Any) -> str:
     return str(getattr(mode, "value", mode))
 
 
-def _check_choices(default: Any, fields: Mapping[str, Any], number: int, aliases: Iterable[str] = ()) -> None:
+def _check_choices(default: Any, fields: Mapping[str, Any], number: int, aliases: Sequence[str | int] = ()) -> None:
     """Refuse words that are no choice: Forge would take them for another one, or fail much later."""
     for name, value in fields.items():
-        own = getattr(default, name, None)
-        if isinstance(own, Enum) and not isinstance(value, type(own)) and value not in aliases:
+        own, others = getattr(default, name, None), aliases if name == "resize_mode" else ()
+        if isinstance(own, Enum) and not isinstance(value, type(own)) and value not in others:
             allowed = ", ".join(str(choice.value) for choice in type(own))
             raise ParamError(f"{name} of ControlNet unit {number} is {value_text(value)}; allowed is one of {allowed}")
 
