@@ -22,7 +22,7 @@ def test_an_ip_adapter_gets_a_single_keyframe_once(tmp_path):
             accepts_multiple_inputs=takes_several, input_mode="batch", model="", batch_modifiers=[]
         )
         files = Files("video_path", tuple(folder.iterdir()), "", (2,))
-        Unit(0, 0, settings).give(files, 5, SimpleNamespace(resize_mode=0))
+        Unit(0, 0, settings).give(files, 5, SimpleNamespace(resize_mode=0), pictures=None)
         given = settings.image if takes_several else settings.batch_modifiers[0]([], None)
         assert len(given) == count
 

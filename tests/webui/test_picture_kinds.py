@@ -83,7 +83,7 @@ def test_plain_files_are_handed_over_as_they_are(client, tmp_path, monkeypatch):
     from motion_module.webui.controlnet.units import Unit
 
     given = []
-    monkeypatch.setattr(Unit, "give", lambda self, source, frames, p: given.extend(source.files))
+    monkeypatch.setattr(Unit, "give", lambda self, source, *args: given.extend(source.files))
     folder = tmp_path / "in"
     folder.mkdir()
     for place, mode in enumerate(("RGB", "L", "P")):
