@@ -121,11 +121,7 @@ class Control:
         """
         params, indexes = self._params_of_units(), self._indexes()
         if self._units and not (params and all(index < len(params) for index in indexes.values())):
-            error = _newest_error()
-            known = error is not None and error is not self._last_error
-            text = " ".join(str(error["exception"]).split())[:200] if known else ""
-            why = f": {text}" if text else ""
-            raise UserError(f"ControlNet could not prepare its units{why} (the log has more)")
+            raise self._failed("prepare its units")
         for unit in self._units:
             index = indexes.get(unit.number)
             unit.check_taken(None if index is None else params[index], self._sources[unit.number])
@@ -156,14 +152,19 @@ class Control:
         Raises:
             UserError: it has failed.
         """
-        self._check_no_error("take part")
+        if "controlnet" in str(self._new_error).lower():
+            raise self._failed("prepare its units for sampling")
         yield
 
-    def _check_no_error(self, what: str) -> None:
+    @property
+    def _new_error(self) -> Any:
+        """What the host has noted of an error since this run began; None for nothing."""
         error = _newest_error()
-        if error is not None and error is not self._last_error and "controlnet" in str(error).lower():
-            text = " ".join(str(error["exception"]).split())[:200]
-            raise UserError(f"ControlNet could not {what}: {text} (the log has more)")
+        return None if error is self._last_error else error
+
+    def _failed(self, what: str) -> UserError:
+        text = " ".join(str((self._new_error or {"exception": ""})["exception"]).split())[:200]
+        return UserError(f"ControlNet could not {what}{': ' * bool(text)}{text} (the log has more)")
 
     @property
     def recorded(self) -> dict[str, str]:
