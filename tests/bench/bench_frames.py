@@ -9,7 +9,6 @@ in the same turn, in processor time, and a figure is the median of 9 turns. "A r
 import os
 import statistics
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +23,7 @@ from motion_module.core.module.call_frames import CallFrames  # noqa: E402
 from motion_module.core.module.model import MotionModel  # noqa: E402
 from motion_module.core.module.placement import mounted  # noqa: E402
 from motion_module.windows import WindowPlan  # noqa: E402
+from tests.bench.turns import seconds_of_turns  # noqa: E402
 from tests.core import builders  # noqa: E402
 
 LENGTHS = (16, 32, 64, 128, 256)
@@ -52,15 +52,8 @@ def main() -> None:
     """Measure and print."""
     call, net = CallFrames(16), builders.unet(channels=32)
     motion = builders.fill(MotionModel(ModuleSpec(V2, WIDTHS, 32, has_mid=True)))
-    spent: dict[int, list[float]] = {frames: [] for frames in LENGTHS}
-    with mounted(net, motion, call, ()), torch.inference_mode():
-        steps = {frames: step_of(net, call, frames) for frames in LENGTHS}
-        for turn in range(TURNS + 1):  # the first one warms up
-            for frames, step in steps.items():
-                start = time.process_time()
-                step()
-                if turn:
-                    spent[frames].append(time.process_time() - start)
+    with mounted(net, motion, call, ()):
+        spent = seconds_of_turns({frames: step_of(net, call, frames) for frames in LENGTHS}, TURNS)
     print("| frames | rows of a step | a row, against 16 frames | a frame, against 16 frames |\n|---|---|---|---|")
     for frames in LENGTHS:
         factor = statistics.median(this / first for this, first in zip(spent[frames], spent[16], strict=True))

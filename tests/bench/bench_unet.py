@@ -15,8 +15,8 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from motion_module.core.module.call_frames import CallFrames  # noqa: E402
 from motion_module.core.module.layers import MotionModule  # noqa: E402
 from motion_module.core.module.model import MotionModel  # noqa: E402
 from motion_module.core.module.placement import mounted  # noqa: E402
+from tests.bench.turns import seconds_of_turns  # noqa: E402
 from tests.core import builders, oracle  # noqa: E402
 
 FRAMES, COPIES = 16, 2
@@ -126,16 +127,7 @@ def make_step(case: Case, side: str) -> Step:
 
 def seconds(case: Case, turns: int) -> dict[str, list[float]]:
     """Processor seconds of each turn of each side."""
-    steps = {side: make_step(case, side) for side in (*SIDES, *[PRODUCTS] * (not case.is_unet))}
-    spent: dict[str, list[float]] = {side: [] for side in steps}
-    with torch.inference_mode():
-        for turn in range(turns + 1):  # the first one warms up
-            for side, step in steps.items():
-                start = time.process_time()
-                step()
-                if turn:
-                    spent[side].append(time.process_time() - start)
-    return spent
+    return seconds_of_turns({side: make_step(case, side) for side in (*SIDES, *[PRODUCTS] * (not case.is_unet))}, turns)
 
 
 def ratio(spent: dict[str, list[float]], side: str) -> float:
@@ -168,15 +160,12 @@ def ways() -> None:
     """Print what other ways of attention between frames take, in one layer, against torch's own."""
     case = CASES[0]
     step = module_step(case, "ours")
-    spent: dict[str, list[float]] = {way: [] for way in (SDP, SPLIT)}
-    with torch.inference_mode():
-        for turn in range(TURNS + 1):
-            for way, times in spent.items():
-                with attending_by(way):
-                    start = time.process_time()
-                    step()
-                if turn:
-                    times.append(time.process_time() - start)
+
+    def by(way: str) -> None:
+        with attending_by(way):
+            step()
+
+    spent = seconds_of_turns({way: partial(by, way) for way in (SDP, SPLIT)}, TURNS)
     slower = statistics.median(other / sdp for other, sdp in zip(spent[SPLIT], spent[SDP], strict=True))
     print(f"| attention | {case.name}, against {SDP} |\n|---|---|\n| {SPLIT} | {slower:.2f} |")
 

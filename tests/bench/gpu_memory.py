@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402 - the number of threads is read at import
 from ldm.modules.attention import CrossAttention  # noqa: E402
-from ldm.modules.diffusionmodules.model import Decoder  # noqa: E402
+from ldm.modules.diffusionmodules import model as autoencoder  # noqa: E402
 from ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
@@ -138,6 +138,7 @@ def as_on_a_card(way: Way):
     """Inside the block the host's and our layers do what they do on a card, as far as their memory goes."""
     with ExitStack() as stack:
         stack.enter_context(replaced(CrossAttention, "forward", host_attention))
+        stack.enter_context(replaced(autoencoder, "nonlinearity", functional.silu))  # the host's optimization
         stack.enter_context(replaced(functional, "scaled_dot_product_attention", result_alone))
         for module in (devices, layers):
             stack.enter_context(replaced(module, "autocasts", lambda kind: True))
@@ -235,7 +236,7 @@ def decoding(way: Way, width: int, height: int) -> float:
 @cache
 def _decoding(width: int, height: int) -> float:
     with META, redirect_stdout(io.StringIO()):  # it says what it is made of
-        decoder = Decoder(
+        decoder = autoencoder.Decoder(
             ch=128,
             out_ch=3,
             ch_mult=(1, 2, 4, 4),

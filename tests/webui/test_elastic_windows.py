@@ -152,12 +152,12 @@ def test_a_run_that_broke_off_in_an_older_version_is_the_same_without(pocket, ti
 
 def test_with_too_little_memory_longer_windows_are_the_first_to_go(pocket, monkeypatch):
     sampling(monkeypatch)
-    assert "while sampling; switch elastic off, then set batch_size below 16, or" in sentence_of(
+    assert "least_memory on, then switch elastic off, then set batch_size below 16, or" in sentence_of(
         make(animatediff=video(**LONG))
     )
     with monkeypatch.context() as patch:
         sampling(patch)
-        assert "while sampling; set batch_size below 16, or" in sentence_of(
+        assert "least_memory on, then set batch_size below 16, or" in sentence_of(
             make(animatediff=video(video_length=18, batch_size=16))
         )
 

@@ -75,7 +75,7 @@ def test_who_cannot_be_set_right_is_refused_by_name(pocket, named, hook, sentenc
 
 def test_too_little_memory_is_nobodys_fault(pocket, named):
     error = torch.cuda.OutOfMemoryError("CUDA out of memory")
-    told = pytest.raises(Exception, match="^AnimateDiff: the GPU ran out of memory while sampling; set")
+    told = pytest.raises(Exception, match="^AnimateDiff: the GPU ran out of memory while sampling; switch")
     with hooked(lambda layer: named["Closed"]().hook_with_little_memory(layer, error)), told as caught:
         frames(fields=LONG)
     assert caught.value.status_code == 500 and "sd-webui" not in str(caught.value)

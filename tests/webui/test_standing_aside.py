@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
@@ -153,14 +154,19 @@ def test_beside_one_that_loads_later_ours_works_until_that_is_enabled(tmp_path, 
 
 @pytest.fixture
 def enabled(pocket, monkeypatch):
-    """Have the host say that the extensions in these folders are enabled, in this order."""
+    """Have the host say that the extensions in these folders are enabled, in this order.
+
+    What is then forgotten of this extension's modules is known again afterwards.
+    """
+    import scripts
     from modules import extensions
 
     def active(*folders):
         found = [SimpleNamespace(path=str(folder)) for folder in folders]
         monkeypatch.setattr(extensions, "active", lambda: found)
 
-    return active
+    with mock.patch.dict(sys.modules), mock.patch.dict(vars(scripts)):
+        yield active
 
 
 def reason_of(folder):
