@@ -46,6 +46,12 @@ class StandIn:
         """Whether its block has ended."""
         return self._replacement is None
 
+    @property
+    def stands_for(self) -> Any:
+        """What lay in its place; `MISSING` where that was the class's own."""
+        own = settled(self._own())
+        return own.stands_for if isinstance(own, StandIn) else own
+
     def end(self) -> None:
         """From now on, forward; what the replacement held is let go."""
         living = _LIVING.get(self._owner_key, [])

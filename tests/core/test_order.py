@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motion_module.core.denoising.frame_rows import rows_of_call, uncond_rows_of_call
+from motion_module.core.denoising.model_calls import ModelCall
 from motion_module.core.denoising.row_order import Announced, Snapshot, UnknownRowsError, find_moved_rows
 from motion_module.core.denoising.rows import RowLayout
-from motion_module.core.denoising.sliding import ModelCall
 
 
 def host_rows(frames, parts, seed=0, alike=False, tokens=3):

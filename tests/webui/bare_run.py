@@ -47,9 +47,9 @@ def _bare_norm(call, per_frame):
     return forward
 
 
-def _bare_call(self, model_call, x, t, cond, *args, **kwargs):
-    with self.call.running(model_call.frames), self.around_call(model_call):
-        return self.call_model(x, t, cond, *args, **kwargs)
+def _bare_call(self, given, model=None):
+    with self.call.running(given.of.frames), self.around_call(given.of):
+        return self.call_model(given.x, given.t, given.cond)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def bare(monkeypatch):
         (layers.LentLayer, "forward", layers.MotionModule.forward),
         (norm, "_over_frames", _bare_norm),
         (CallFrames, "rest", nothing),
-        (sliding.SlidingModel, "_call_model", _bare_call),
+        (sliding.SlidingModel, "_make", _bare_call),
         (sliding.Wanted, "of", lambda self, windows: windows),
         (sliding._Blend, "result", lambda self, whole=True: (self.total / self.weight).to(self.dtype)),
         (Pictures, "_masked_ends", lambda self, p: {}),

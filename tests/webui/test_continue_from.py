@@ -70,14 +70,9 @@ def test_windows_of_old_frames_alone_are_not_computed(clip, monkeypatch):
     from motion_module.core.denoising import sliding
 
     calls = []
-    call_model = sliding.SlidingModel._call_model
+    call = sliding.SlidingModel._make
     monkeypatch.setattr(
-        sliding.SlidingModel,
-        "_call_model",
-        lambda self, model_call, *args, **kwargs: (
-            calls.append(sorted({model_call.layout.frame_of(row)[0] for row in model_call.rows}))
-            or call_model(self, model_call, *args, **kwargs)
-        ),
+        sliding.SlidingModel, "_make", lambda self, given: calls.append(sorted({*given.of.shown})) or call(self, given)
     )
     frames(clip, fields={"batch_size": 4, "overlap": 1, "schedule": "static"}, steps=1)
     assert calls and all(max(window) >= OLD for window in calls)
@@ -267,10 +262,8 @@ def test_the_plan_counts_the_calls_that_are_made(clip, monkeypatch):
     from motion_module.webui.routes.planned import planned
 
     calls = []
-    call_model = sliding.SlidingModel._call_model
-    monkeypatch.setattr(
-        sliding.SlidingModel, "_call_model", lambda self, *args: calls.append(1) or call_model(self, *args)
-    )
+    call = sliding.SlidingModel._make
+    monkeypatch.setattr(sliding.SlidingModel, "_make", lambda self, given: calls.append(1) or call(self, given))
     for schedule in ("static", "uniform"):
         fields = {"batch_size": 4, "overlap": 1, "schedule": schedule}
         foreseen = planned(make("txt2img", asked(clip, **fields), steps=3))["model_calls"]

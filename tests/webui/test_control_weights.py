@@ -132,8 +132,8 @@ def test_the_numbers_are_not_rounded_to_half_precision_first(dtype):
 
 
 def call_of(frames):
+    from motion_module.core.denoising.model_calls import ModelCall
     from motion_module.core.denoising.rows import RowLayout
-    from motion_module.core.denoising.sliding import ModelCall
 
     return ModelCall(RowLayout.of_call(frames, frames, 1), list(range(frames)), frames)
 

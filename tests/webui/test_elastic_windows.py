@@ -32,9 +32,9 @@ def called(monkeypatch, **fields):
     from motion_module.core.denoising import sliding
 
     rows = []
-    call = sliding.SlidingModel._call_model
+    call = sliding.SlidingModel._make
     monkeypatch.setattr(
-        sliding.SlidingModel, "_call_model", lambda self, of, x, *rest: rows.append(len(x)) or call(self, of, x, *rest)
+        sliding.SlidingModel, "_make", lambda self, given: rows.append(len(given.x)) or call(self, given)
     )
     run(make(animatediff=video(**fields), steps=1))
     return rows

@@ -77,8 +77,8 @@ def test_it_costs_no_call_of_the_model(monkeypatch):
     from motion_module.core.denoising.sliding import SlidingModel
 
     calls = []
-    call_model = SlidingModel._call_model
-    monkeypatch.setattr(SlidingModel, "_call_model", lambda self, *args: calls.append(1) or call_model(self, *args))
+    call = SlidingModel._make
+    monkeypatch.setattr(SlidingModel, "_make", lambda self, given: calls.append(1) or call(self, given))
     counts = []
     for weight in (0.0, 0.5):
         frames({"remember": weight, "overlap": 2}, steps=2)

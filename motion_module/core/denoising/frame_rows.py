@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from motion_module.core.denoising.sliding import ModelCall
+from motion_module.core.denoising.model_calls import ModelCall
 from motion_module.errors import HostError
 
 

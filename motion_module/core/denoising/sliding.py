@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from motion_module.core.denoising.model_calls import (
+    IN_TURN,
+    AroundCall,
+    Executor,
+    GivenCall,
+    Model,
+    ModelCall,
+    nothing_around,
+)
 from motion_module.core.denoising.remembering import Memory
 from motion_module.core.denoising.rows import RowLayout, take_rows
 from motion_module.core.module.call_frames import CallFrames
@@ -18,24 +27,6 @@ from motion_module.core.module.devices import place_of_video
 from motion_module.windows import Window, WindowPlan, resolve_overlap, window_weights
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ModelCall:
-    """One call of the model inside a denoiser call, for those who must hand out other things frame by frame.
-
-    Attributes:
-        layout: the rows of the whole denoiser call.
-        rows: which of them are in this call, in its order: copies of a window one behind the other.
-        frames: frames of each copy.
-        number, calls: which of how many calls of the model inside this denoiser call it is, from 1.
-    """
-
-    layout: RowLayout
-    rows: list[int]
-    frames: int
-    number: int = 1
-    calls: int = 1
 
 
 @dataclass
@@ -74,14 +65,7 @@ class Wanted:
         return chosen
 
 
-Apply = Callable[..., Tensor]
-AroundCall = Callable[[ModelCall], AbstractContextManager[None]]
 LayoutOf = Callable[[Tensor, Any], RowLayout]
-
-
-def nothing_around(call: ModelCall) -> AbstractContextManager[None]:
-    """An `AroundCall` that does nothing."""
-    return nullcontext()
 
 
 class SlidingModel:
@@ -96,11 +80,12 @@ class SlidingModel:
         around_call: entered around each call of the model; for ControlNet hints and the like.
         wanted: the frames that somebody looks at; windows without any are left out, and are 0 in what comes back.
         memory: how much later windows remember of the first one; None for nothing.
+        executor: has the calls of the model made, where there are several.
     """
 
     def __init__(
         self,
-        call_model: Apply,
+        call_model: Model,
         call: CallFrames,
         frames: int,
         options: WindowPlan,
@@ -108,15 +93,17 @@ class SlidingModel:
         around_call: AroundCall | None = None,
         wanted: Wanted | None = None,
         memory: Memory | None = None,
+        executor: Executor = IN_TURN,
     ) -> None:
         self.call_model = call_model
         self.call = call
         self.frames = frames
         self.options = options
         self.together = together
-        self.around_call = around_call or (lambda call: nullcontext())
+        self.around_call = around_call or nothing_around
         self.wanted = wanted or Wanted()
         self.memory = memory
+        self.executor = executor
         self.step = 0
         self.layout_of: LayoutOf = self._usual_layout(1)
         overlap = options.shared_frames
@@ -152,20 +139,20 @@ class SlidingModel:
         """
         layout = self.layout_of(x, cond)
         windows = self._windows()
+        given = GivenCall(ModelCall(layout, list(range(layout.rows)), self.frames), x, t, cond, args, kwargs)
         if len(windows) == 1 and self.together and layout.whole:
-            whole = ModelCall(layout, list(range(layout.rows)), self.frames)
-            return self._call_model(whole, x, t, cond, *args, **kwargs)
+            return self._make(given)
         wanted = self.wanted.of(windows)
         blend = _Blend(layout, "overwrite" if len(wanted) == 1 else self.options.blend, self.options.overlap)
         recall = self.memory.recall(wanted, x, t, self.frames) if self.memory and len(wanted) > 1 else None
         groups = list(self._groups(layout, recall.windows if recall else wanted))
-        for number, (branches, group) in enumerate(groups, start=1):
-            rows = [branch[frame] for branch in branches for window in group for frame in window]
-            index = torch.tensor(rows, device=x.device)
-            xs, ts, conds = (take_rows(value, index, layout, x.device) for value in (x, t, cond))
-            model_call = ModelCall(layout, rows, len(group[0]), number, len(groups))
-            out = self._call_model(model_call, xs, ts, conds, *args, **kwargs)
-            blend.add(rows, len(group[0]), recall.mixed(branches, group, out) if recall else out)
+        calls = [
+            ModelCall(layout, _rows_of(branches, group), len(group[0]), number, len(groups))
+            for number, (branches, group) in enumerate(groups, start=1)
+        ]
+        outputs = self.executor((_cut(given, call) for call in calls), self._make, self.call)
+        for call, (branches, group), out in zip(calls, groups, outputs, strict=True):
+            blend.add(call.rows, call.frames, recall.mixed(branches, group, out) if recall else out)
         return blend.result(whole=len(wanted) == len(windows)).to(x.device)
 
     def _windows(self) -> list[Window]:
@@ -179,11 +166,21 @@ class SlidingModel:
             for side in [branches] if self.together else [[branch] for branch in branches]:
                 yield side, windows[start : start + width]
 
-    def _call_model(self, model_call: ModelCall, x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
-        layout, rows = model_call.layout, model_call.rows
-        shown = [layout.frame_of(row)[0] for row in rows] if self.call.travels else ()
-        with self.call.running(model_call.frames, shown), self.around_call(model_call):
-            return self.call_model(x, t, cond, *args, **kwargs)
+    def _make(self, call: GivenCall, model: Model | None = None) -> Tensor:
+        shown = call.of.shown if self.call.travels else ()
+        with self.call.running(call.of.frames, shown), self.around_call(call.of):
+            return (model or self.call_model)(call.x, call.t, call.cond, *call.args, **call.kwargs)
+
+
+def _rows_of(branches: list[list[int]], windows: list[Window]) -> list[int]:
+    return [branch[frame] for branch in branches for window in windows for frame in window]
+
+
+def _cut(whole: GivenCall, call: ModelCall) -> GivenCall:
+    """What a call is given of a whole denoiser call."""
+    index, layout = torch.tensor(call.rows, device=whole.x.device), call.layout
+    x, t, cond = (take_rows(value, index, layout, whole.x.device) for value in (whole.x, whole.t, whole.cond))
+    return GivenCall(call, x, t, cond, whole.args, whole.kwargs)
 
 
 class _Blend:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modules import errors
-from motion_module.core.denoising.sliding import AroundCall, ModelCall, nothing_around
+from motion_module.core.denoising.model_calls import AroundCall, ModelCall, nothing_around
 from motion_module.errors import ParamError, UserError
 from motion_module.media.errors import ReaderError
 from motion_module.params import VideoParams

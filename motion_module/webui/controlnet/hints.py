@@ -25,8 +25,8 @@ from torch import Tensor
 from modules import devices
 from motion_module.core.denoising.frame_rows import counts_for_all, picked, rows_of_call, uncond_rows_of_call
 from motion_module.core.denoising.hint_store import HintStore
+from motion_module.core.denoising.model_calls import AroundCall, ModelCall
 from motion_module.core.denoising.slerp import travelled
-from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.core.module.attention import stretching
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.layers import MotionModule

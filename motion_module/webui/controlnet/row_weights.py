@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motion_module.core.denoising.sliding import ModelCall
+from motion_module.core.denoising.model_calls import ModelCall
 from motion_module.core.module.call_frames import times
 from motion_module.errors import HostError, ParamError
 from motion_module.patching import replaced_call

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from motion_module.core.denoising.sliding import ModelCall
+from motion_module.core.denoising.model_calls import ModelCall
 from motion_module.patching import assign_items
 from motion_module.webui.sampling.neighbours import extension_of, held_by, standing_in
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from modules import sd_samplers_common, shared
 from motion_module.core.denoising.conditioning import past_mark
+from motion_module.core.denoising.model_calls import AroundCall, Executor, ModelCall, chosen_executor, nothing_around
 from motion_module.core.denoising.remembering import Memory
 from motion_module.core.denoising.row_order import Snapshot
 from motion_module.core.denoising.slerp import travelled
-from motion_module.core.denoising.sliding import AroundCall, ModelCall, SlidingModel, Wanted, nothing_around
+from motion_module.core.denoising.sliding import SlidingModel, Wanted
 from motion_module.core.module.call_frames import CallFrames
 from motion_module.core.module.model import MotionModel
 from motion_module.params import VideoParams
@@ -166,8 +167,9 @@ class Loan:
         """The host's call of the model, cut into windows and branches."""
         b = self._borrower
         sliding = SlidingModel(
-            call_model, b.call, b.frames, b.options, self._together, self._around, b.wanted, _memory(b.params)
-        )
+            call_model, b.call, b.frames, b.options, self._together, self._around, b.wanted, _memory(b.params),
+            self._executor(),
+        )  # fmt: skip
         self._sliding = sliding
 
         def slide(x: Tensor, t: Tensor, cond: Any) -> Tensor:
@@ -177,6 +179,11 @@ class Loan:
             return out
 
         return slide
+
+    def _executor(self) -> Executor:
+        """ControlNet's hints and what it does with them stay in this process."""
+        chosen = chosen_executor()
+        return chosen if self._given_out is nothing_around else chosen.kept_here("ControlNet takes part in it")
 
     @contextmanager
     def counting(self, sd_model: Checkpoint) -> Iterator[None]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import motion_module
 from modules import errors, script_callbacks
 from motion_module.core.denoising.frame_rows import picked
+from motion_module.core.denoising.model_calls import AroundCall, ModelCall
 from motion_module.core.denoising.row_order import UnknownRowsError
-from motion_module.core.denoising.sliding import AroundCall, ModelCall
 from motion_module.errors import HostError, SaidError, UserError
 from motion_module.memory import is_out_of_memory
 from motion_module.patching import replaced, replaced_call

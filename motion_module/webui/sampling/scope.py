@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from modules import shared
-from motion_module.core.denoising.sliding import AroundCall, Wanted
+from motion_module.core.denoising.model_calls import AroundCall
+from motion_module.core.denoising.sliding import Wanted
 from motion_module.core.module.arch import MotionKind
 from motion_module.core.module.attention import stretching
 from motion_module.core.module.attention_ways import attending_by

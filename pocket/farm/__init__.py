@@ -1,0 +1,1 @@
+"""More than one process or machine: many videos, or the windows of one, on Dask."""
