@@ -54,8 +54,25 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=_port, default=7860, metavar="P", help="port (7860; 0 takes a free one)")
     _add_host_options(serve)
 
+    _add_farm(commands)
+    install = commands.add_parser("install", help="put what a command needs besides into the pocket's environment")
+    install.add_argument("part", choices=["farm"], help="farm: Dask, for the command of that name")
+
     commands.add_parser("test", help="run the test suite; further arguments go to pytest", add_help=False)
     return parser
+
+
+def _add_farm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    farm = commands.add_parser("farm", help="run many API requests, several at a time")
+    farm.add_argument("requests", type=Path, metavar="REQUESTS.jsonl", help="one body of an /sdapi/v1 request a line")
+    farm.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the folders of the results")
+    hosts = farm.add_mutually_exclusive_group()
+    hosts.add_argument(
+        "--workers", type=_count, metavar="N", help="hosts on this machine (one a core and request, at most 4)"
+    )
+    hosts.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers are the hosts")
+    hosts.add_argument("--webui", nargs="+", metavar="URL", help="running WebUIs that are the hosts")
+    _add_host_options(farm)
 
 
 def _count(text: str) -> int:
@@ -79,12 +96,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return build_parser().parse_args(argv)
 
 
+def _needs(args: argparse.Namespace) -> dict[str, list[str]]:
+    """What a command needs of the environment besides what is always there."""
+    if args.command == "install":
+        return {"wanted": [args.part]}
+    return {"wanted": ["test"] if args.command == "test" else [], "kept": ["farm"] if args.command == "farm" else []}
+
+
 def main(argv: list[str]) -> int:
     """Runs one command inside the pocket's own environment and returns its exit code."""
     args = parse(argv)
     try:
         with SIGNALS.clearing_away():
-            bootstrap.enter_environment(argv, with_tests=args.command == "test")
+            bootstrap.enter_environment(argv, **_needs(args))
         with contextlib.redirect_stdout(io.StringIO()):  # ldm prints which packages it lacks
             command = importlib.import_module(f"commands.{args.command}")
         return command.run(args)

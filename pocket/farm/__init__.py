@@ -1,1 +1,1 @@
-"""More than one process or machine: many videos, or the windows of one, on Dask."""
+"""Work on several processes or machines by way of Dask: what `python3 pocket farm` is made of."""

@@ -1,5 +1,7 @@
 """Making the pocket's environment: once, again after an interruption, and what is said when it cannot be."""
 
+import hashlib
+import itertools
 import json
 import os
 import runpy
@@ -16,6 +18,7 @@ import pytest
 import bootstrap
 import cli
 from bootstrap import Layout, PocketError
+from commands import install
 
 POCKET = Path(bootstrap.__file__).parent
 
@@ -44,7 +47,7 @@ class Sandbox:
 
     def __init__(self, folder: Path) -> None:
         self.layout = Layout(venv=folder / ".venv", cache=folder / ".pocket", lists=folder)
-        for name in ("requirements.txt", "requirements-nodeps.txt", "requirements-test.txt"):
+        for name in ("requirements.txt", "requirements-nodeps.txt", "requirements-test.txt", "requirements-farm.txt"):
             (folder / name).write_text(f"{name}\n")
         self.calls_file, self.order = folder / "calls", folder / "order"
         self.python = folder / "python3.11"
@@ -61,10 +64,11 @@ class Sandbox:
     @property
     def installed(self) -> list[str]:
         """Names of the lists that pip was given, in order."""
-        return [Path(call[call.index("-r") + 1]).name for call in self.calls if "pip" in call]
+        asked = [pair for call in self.calls if "pip" in call for pair in itertools.pairwise(call)]
+        return [Path(name).name for option, name in asked if option == "-r"]
 
-    def make(self, with_tests: bool = False) -> None:
-        bootstrap.make_environment(self.layout, with_tests)
+    def make(self, *wanted: str) -> None:
+        bootstrap.make_environment(self.layout, wanted)
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def sandbox(tmp_path, monkeypatch):
 
 def test_environment_is_made_once(sandbox, capsys):
     sandbox.make()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
     assert not sandbox.layout.marker.exists()
     assert sandbox.installed == ["requirements.txt", "requirements-nodeps.txt"]
     assert "--no-deps" in sandbox.calls[-1]
@@ -92,11 +96,109 @@ def test_environment_is_made_once(sandbox, capsys):
 
 def test_test_packages_come_on_top(sandbox):
     sandbox.make()
-    assert not bootstrap.is_ready(sandbox.layout, with_tests=True)
-    sandbox.make(with_tests=True)
-    assert sandbox.installed == ["requirements.txt", "requirements-nodeps.txt", "requirements-test.txt"]
-    assert bootstrap.is_ready(sandbox.layout, with_tests=True)
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not bootstrap.is_ready(sandbox.layout, ["test"])
+    sandbox.make("test")
+    assert sandbox.installed[2:] == ["requirements-test.txt", "requirements-farm.txt"]
+    assert bootstrap.is_ready(sandbox.layout, ["test"])
+    assert bootstrap.is_ready(sandbox.layout)
+
+
+def constraints(call):
+    return [Path(name).name for option, name in itertools.pairwise(call) if option == "-c"]
+
+
+def test_farm_comes_on_top_and_stays_recorded(sandbox):
+    sandbox.make()
+    before = bootstrap.read_stamp(sandbox.layout)["run"]
+    sandbox.make("farm")
+    assert sandbox.installed[2:] == ["requirements-farm.txt"]
+    assert constraints(sandbox.calls[-1]) == ["requirements.txt", "requirements-nodeps.txt"]
+    assert set(bootstrap.read_stamp(sandbox.layout)) == {"run", "farm"}
+    assert bootstrap.read_stamp(sandbox.layout)["run"] == before
+    sandbox.make("test")
+    assert set(bootstrap.read_stamp(sandbox.layout)) == {"run", "farm", "test"}
+    calls = sandbox.calls
+    sandbox.make("farm")
+    assert sandbox.calls == calls
+
+
+def test_who_never_uses_the_farm_installs_nothing_for_it(sandbox):
+    """Not at first, and not when its list changes: the environment of before is as ready as it was."""
+    sandbox.make()
+    assert "requirements-farm.txt" not in sandbox.installed
+    (sandbox.layout.lists / "requirements-farm.txt").write_text("another==1\n")
+    assert bootstrap.is_ready(sandbox.layout)
+    assert json.loads(sandbox.layout.stamp.read_text()) == {"run": bootstrap.lists_hash(sandbox.layout, "run")}
+
+
+def test_the_run_hash_is_of_two_lists_only(sandbox):
+    """So an environment that was made before there was a farm stays."""
+    lists = [(sandbox.layout.lists / name).read_bytes() for name in ("requirements.txt", "requirements-nodeps.txt")]
+    expected = hashlib.sha256(repr(interpreter.REQUIRED).encode() + b"\0".join(lists)).hexdigest()
+    assert bootstrap.lists_hash(sandbox.layout, "run") == expected
+
+
+def test_farm_comes_back_when_the_environment_is_made_anew(sandbox):
+    sandbox.make("farm")
+    (sandbox.layout.lists / "requirements.txt").write_text("another==1\n")
+    sandbox.make()
+    assert sandbox.installed[3:] == ["requirements.txt", "requirements-nodeps.txt", "requirements-farm.txt"]
+    assert bootstrap.is_ready(sandbox.layout, ["farm"])
+
+
+@pytest.mark.parametrize("interrupted_at", [1, 2, 3, 4])
+def test_farm_comes_back_after_an_interruption(sandbox, monkeypatch, interrupted_at):
+    sandbox.make("farm")
+    (sandbox.layout.lists / "requirements.txt").write_text("another==1\n")
+    count, run = iter(range(1, 100)), bootstrap._run_logged
+
+    def interrupted(*args):
+        run(*args)
+        if next(count) == interrupted_at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bootstrap, "_run_logged", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.make()
+    sandbox.make()
+    assert bootstrap.is_ready(sandbox.layout, ["farm"])
+
+
+def test_farm_takes_up_its_changed_list_only_where_it_is_installed(sandbox, monkeypatch):
+    monkeypatch.setattr(bootstrap, "inside", lambda layout: True)
+    monkeypatch.delenv("POCKET_PYTHON", raising=False)
+    bootstrap.enter_environment(["farm"], kept=["farm"], layout=sandbox.layout)
+    assert "requirements-farm.txt" not in sandbox.installed
+    bootstrap.enter_environment(["install", "farm"], wanted=["farm"], layout=sandbox.layout)
+    assert sandbox.installed[2:] == ["requirements-farm.txt"]
+    (sandbox.layout.lists / "requirements-farm.txt").write_text("another==1\n")
+    bootstrap.enter_environment(["farm"], kept=["farm"], layout=sandbox.layout)
+    assert sandbox.installed[3:] == ["requirements-farm.txt"]
+
+
+def test_install_puts_it_into_the_current_python(sandbox, monkeypatch, capsys):
+    """Without constraints: the packages of that Python stay as they are."""
+    monkeypatch.setenv("POCKET_PYTHON", "current")
+    monkeypatch.setattr(bootstrap.sys, "executable", str(sandbox.python))
+    monkeypatch.setattr(install, "install_here", lambda part: bootstrap.install_here(part, sandbox.layout))
+    assert cli.main(["install", "farm"]) == 0
+    assert sandbox.installed == ["requirements-farm.txt"]
+    assert constraints(sandbox.calls[-1]) == []
+    assert capsys.readouterr().out == "pocket: farm is installed\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "needs"),
+    [
+        (["install", "farm"], {"wanted": ["farm"]}),
+        (["test"], {"wanted": ["test"], "kept": []}),
+        (["farm", "a.jsonl", "--out", "b"], {"wanted": [], "kept": ["farm"]}),
+        (["demo"], {"wanted": [], "kept": []}),
+    ],
+)
+def test_what_a_command_needs_of_the_environment(argv, needs):
+    assert cli._needs(cli.parse(argv)) == needs
 
 
 def test_changed_list_makes_it_again(sandbox):
@@ -104,9 +206,9 @@ def test_changed_list_makes_it_again(sandbox):
     left_over = sandbox.layout.venv / "old-package"
     left_over.touch()
     (sandbox.layout.lists / "requirements.txt").write_text("another==1\n")
-    assert not bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not bootstrap.is_ready(sandbox.layout)
     sandbox.make()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
     assert not left_over.exists()
 
 
@@ -123,12 +225,12 @@ def test_interrupted_installation_starts_anew(sandbox, monkeypatch, interrupted_
     monkeypatch.setattr(bootstrap, "_run_logged", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sandbox.make()
-    assert not bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not bootstrap.is_ready(sandbox.layout)
     half_done = sandbox.layout.venv / "half-done-package"
     half_done.touch()
 
     sandbox.make()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
     assert not half_done.exists()
 
 
@@ -139,14 +241,14 @@ def test_killed_process_leaves_nothing_locked(sandbox):
         import bootstrap; from pathlib import Path
         bootstrap.find_python = lambda: {str(sandbox.python)!r}
         folder = Path({str(sandbox.layout.lists)!r})
-        bootstrap.make_environment(bootstrap.Layout(folder / ".venv", folder / ".pocket", folder), False)
+        bootstrap.make_environment(bootstrap.Layout(folder / ".venv", folder / ".pocket", folder))
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True)
     assert killed.returncode == -9
     assert sandbox.layout.marker.exists()
-    assert not bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert not bootstrap.is_ready(sandbox.layout)
     sandbox.make()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
 
 
 def test_interrupted_removal_is_known_as_ours(sandbox, monkeypatch):
@@ -162,7 +264,7 @@ def test_interrupted_removal_is_known_as_ours(sandbox, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             sandbox.make()
     sandbox.make()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
 
 
 def test_someone_elses_environment_is_left_alone(sandbox):
@@ -181,7 +283,7 @@ def test_two_commands_make_it_once(sandbox):
         thread.start()
     for thread in threads:
         thread.join()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
     assert sandbox.installed == ["requirements.txt", "requirements-nodeps.txt"]
 
 
@@ -205,7 +307,7 @@ def test_pip_failure_is_one_sentence(sandbox, output, sentence):
     assert "\n" not in str(caught.value)
     assert output in sandbox.layout.log.read_text()
     sandbox.make()
-    assert bootstrap.is_ready(sandbox.layout, with_tests=False)
+    assert bootstrap.is_ready(sandbox.layout)
 
 
 def test_full_disk_is_said_before_anything_is_made(sandbox, monkeypatch):
@@ -275,14 +377,16 @@ def test_command_goes_on_inside_the_environment(sandbox, monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     with pytest.raises(SystemExit):
-        bootstrap.enter_environment(["demo", "--frames", "8"], False, sandbox.layout)
+        bootstrap.enter_environment(["demo", "--frames", "8"], layout=sandbox.layout)
     assert started == [(str(sandbox.layout.python), [str(sandbox.layout.python), str(POCKET), "demo", "--frames", "8"])]
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert "PYTHONDONTWRITEBYTECODE" not in os.environ
     assert os.environ["PYTHONPYCACHEPREFIX"] == str(sandbox.layout.venv / "pycache")
 
 
-@pytest.mark.parametrize("argv", [["demo", "--frames", "0"], ["serve", "--port", "70000"], ["generate", "x.json"], []])
+@pytest.mark.parametrize(
+    "argv", [["demo", "--frames", "0"], ["serve", "--port", "70000"], ["generate", "x.json"], ["install", "torch"], []]
+)
 def test_wrong_arguments_make_no_environment(argv, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "enter_environment", lambda *args, **kwargs: pytest.fail("asked for it"))
     with pytest.raises(SystemExit) as caught:

@@ -1,0 +1,166 @@
+"""Dask's workers for as long as a block runs: processes of this machine, or those of a scheduler elsewhere.
+
+The nannies of local workers run in this process. A worker that dies is started anew; when this process dies, however it
+does, its workers notice and end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from typing import Any
+
+import dask
+import psutil
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+from interpreter import PocketError
+
+TRIES = 3
+"""How often a task is begun whose worker dies."""
+
+MARK = "POCKET_FARM"
+"""Environment variable of a local cluster's processes, by which they are told from others; its folder's path."""
+
+_SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_START = 300.0
+_SECONDS_TO_UNDO = 1.5  # of the three that a command has to clear away (stopping.py)
+
+
+@contextlib.contextmanager
+def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
+    """A Dask client with workers; of local ones nothing is left after the block: no process, no port, no file.
+
+    Args:
+        count: processes on this machine, with one task at a time each.
+        scheduler: address of a scheduler, such as `tcp://192.168.1.5:8786`, whose workers are taken instead.
+
+    Raises:
+        PocketError: the scheduler does not answer, or the workers do not start.
+    """
+    with _elsewhere(scheduler) if scheduler is not None else _local(count) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _elsewhere(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise PocketError(f"no Dask scheduler answers at {address}; start it, or correct the address.") from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=1)
+
+
+@contextlib.contextmanager
+def _local(count: int) -> Iterator[Client]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pocket-farm-", ignore_cleanup_errors=True))
+        stack.enter_context(_environment_kept())
+        stack.enter_context(dask.config.set(_settings(count, folder)))
+        _quiet()
+        # Empty at first: from here on there is something that can be taken down, whatever happens while workers start.
+        cluster = LocalCluster(
+            host="127.0.0.1",
+            dashboard_address=None,
+            n_workers=0,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        )
+        stack.callback(_end, cluster, folder)
+        client = Client(cluster, set_as_default=False)
+        stack.callback(_end_processes, cluster, folder)  # before the client's end, which would wait for answers
+        _keep_ctrl_c_from_workers(cluster)
+        cluster.scale(count)
+        try:
+            client.wait_for_workers(count, timeout=_SECONDS_TO_START)
+        except TimeoutError as error:
+            raise PocketError(f"the {count} workers did not start within {_SECONDS_TO_START:.0f} s.") from error
+        yield client
+
+
+def _settings(count: int, folder: str) -> dict[str, Any]:
+    """Dask's settings for local workers.
+
+    What is set before a worker is spawned takes the place of Dask's own, one thread for each library, by which results
+    would have other last bits than those of a process without Dask.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, CPU_COUNT // count))
+    return {
+        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, MARK: folder},
+        "distributed.scheduler.allowed-failures": TRIES - 1,
+        "distributed.scheduler.worker-ttl": None,  # a machine that slept has not lost its workers
+        "distributed.worker.profile.enabled": False,
+    }
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """A nanny sets what its workers are to have in its own environment, which is ours."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _quiet() -> None:
+    """Dask logs what it meets on the way down, too, and after it: so this is not taken back."""
+    for handler in logging.getLogger("distributed").handlers:
+        handler.setLevel(logging.CRITICAL)
+
+
+def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
+    """A terminal sends Ctrl+C to all of its processes, but only this one knows in which order to end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    # The thread that spawns workers, which inherit it. Starting the tracker would let the signal through again there.
+    resource_tracker.ensure_running()
+    cluster.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def processes(folder: str) -> list[psutil.Process]:
+    """The living processes below this one that belong to the cluster with this folder."""
+    return [process for process in psutil.Process().children(recursive=True) if _belongs(process, folder)]
+
+
+def _belongs(process: psutil.Process, folder: str) -> bool:
+    try:
+        return process.environ().get(MARK) == folder and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _end_processes(cluster: LocalCluster, folder: str) -> None:
+    """Ends the workers: by SIGTERM, of which a worker may make use for a moment, then hard."""
+    for nanny in list(cluster.workers.values()):
+        nanny.close_gracefully()  # it does not start its worker anew any more
+    _each(processes(folder), psutil.Process.terminate)
+    end = time.monotonic() + _SECONDS_TO_UNDO
+    while processes(folder) and time.monotonic() < end:
+        time.sleep(0.02)
+    _each(processes(folder), psutil.Process.kill)
+
+
+def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> None:
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            do(process)
+
+
+def _end(cluster: LocalCluster, folder: str) -> None:
+    cluster.close(timeout=_SECONDS_TO_CONNECT)
+    _each(processes(folder), psutil.Process.kill)  # one that was being started
