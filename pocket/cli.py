@@ -48,6 +48,11 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("request", type=Path, metavar="REQUEST.json", help="the body of an /sdapi/v1 request")
     generate.add_argument("--img2img", action="store_true", help="the body is for img2img (else txt2img)")
     generate.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    helpers = generate.add_mutually_exclusive_group()
+    helpers.add_argument(
+        "--workers", type=_count, metavar="N", help="processes on this machine that make windows of the video, too"
+    )
+    helpers.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers make windows, too")
     _add_host_options(generate)
 
     serve = commands.add_parser("serve", help="the page and the API on this machine", **shown)

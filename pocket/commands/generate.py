@@ -13,6 +13,7 @@ from interpreter import PocketError
 from bootstrap import say
 from commands.host import run_request, start_host
 from commands.results import write_images, write_response
+from commands.spread import windows_shared
 from modules.web_app import create_api
 from stopping import SIGNALS
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     start_host(args)
     api = create_api()
     started = time.perf_counter()
-    with SIGNALS.clearing_away():
+    with SIGNALS.clearing_away(), windows_shared(args):
         response = run_request(api, body, img2img=args.img2img)
         paths = write_images(response, args.out)
         paths.append(write_response(response, paths, args.out))

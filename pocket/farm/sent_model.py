@@ -6,10 +6,13 @@ the place of a layer's own, hooks) cannot be sent; only the norms that go over a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import inspect
 import io
 import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -65,6 +68,10 @@ class HeldModel:
     def __reduce__(self) -> tuple[Any, ...]:
         return _held, (self.head, self.parts, self.key)
 
+    def make_ready(self) -> None:
+        """Make it from what was sent, which takes a while the first time."""
+        self._whole  # noqa: B018
+
     @property
     def size(self) -> int:
         """Bytes."""
@@ -72,8 +79,9 @@ class HeldModel:
 
     @cached_property
     def _whole(self) -> tuple[nn.Module, CallFrames, torch.device]:
-        from modules import sd_hijack  # noqa: F401  (changes layers of ldm as the host does)
-
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # what libraries say of each other
+            warnings.simplefilter("ignore")
+            importlib.import_module("modules.sd_hijack")  # changes layers of ldm as the host does
         wrapper, frames, norms = pickle.loads(self.head, buffers=self.parts)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._stack = ExitStack()
