@@ -29,6 +29,7 @@ from motion_module.stand_in import MISSING, StandIn
 
 _LORA = "network_"  # attributes of the host's LoRA extension, whose changes are in the weights
 _FORWARD_HOOKS = {"_forward_hooks", "_forward_pre_hooks"}
+_PLAIN = (bool, int, float, str, tuple, torch.dtype)
 _PROTOCOL = 5  # the first one whose large parts need no copy
 
 
@@ -53,20 +54,14 @@ class HeldModel:
 
     Args:
         head, parts: a pickle, and the large parts that lie outside of it; the weights share their memory.
-
-    Attributes:
         key: the same for the same layers and weights.
     """
 
-    def __init__(self, head: bytes, parts: list[np.ndarray]) -> None:
-        self.head, self.parts = head, parts
-        digest = hashlib.sha256(head)
-        for part in parts:
-            digest.update(part)
-        self.key = digest.hexdigest()
+    def __init__(self, head: bytes, parts: list[np.ndarray], key: str) -> None:
+        self.head, self.parts, self.key = head, parts, key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _held, (self.head, self.parts, self.key)
+        return HeldModel, (self.head, self.parts, self.key)
 
     def make_ready(self) -> None:
         """Make it from what was sent, which takes a while the first time."""
@@ -112,12 +107,6 @@ class HeldModel:
         return out.cpu()
 
 
-def _held(head: bytes, parts: list[np.ndarray], key: str) -> HeldModel:
-    held = HeldModel.__new__(HeldModel)
-    held.head, held.parts, held.key = head, parts, key
-    return held
-
-
 def _applied(wrapper: nn.Module, x: Tensor, t: Tensor, cond: Any) -> Tensor:
     """As the host's `apply_model` calls it, for SDXL and for SD1.x."""
     if isinstance(cond, Mapping) and "crossattn" in cond:
@@ -145,7 +134,20 @@ def packed(wrapper: nn.Module, frames: CallFrames) -> HeldModel:
         pickler.dump((wrapper, frames, norms))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UnsentError(f"a part of the UNet cannot be sent ({error})") from error
-    return HeldModel(head.getvalue(), parts)
+    return HeldModel(head.getvalue(), parts, _key(wrapper, frames, parts))
+
+
+def _key(wrapper: nn.Module, frames: CallFrames, parts: list[np.ndarray]) -> str:
+    """A hash of what is calculated; that of the pickle would change with what else there is in memory."""
+    strengths = (frames.motion_scale, frames.effect, *frames.motion_scales, *frames.effects, *frames.levels)
+    digest = hashlib.sha256(repr(strengths).encode())
+    for name, module in wrapper.named_modules():
+        own = {key: value for key, value in vars(module).items() if not key.startswith(_LORA)}
+        plain = sorted((key, repr(value)) for key, value in own.items() if isinstance(value, _PLAIN))
+        digest.update(repr((name, type(module).__qualname__, plain)).encode())
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def fingerprint(wrapper: nn.Module) -> tuple[Any, ...]:

@@ -8,9 +8,10 @@ its windows to another one, and what nobody gives back in time is made here.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ class _Sent:
     """A model that the workers hold.
 
     Attributes:
+        key: of the `HeldModel`.
         model: Dask's name for it.
         fingerprint: of the model here when it was sent.
         ready: what has each worker make it ready.
@@ -39,6 +41,7 @@ class _Sent:
         agreed: whether they are the same; None as long as nobody knows.
     """
 
+    key: str
     model: Future
     fingerprint: tuple[Any, ...]
     ready: list[Future]
@@ -107,7 +110,7 @@ class OverWorkers:
 
     def _send(self, first: GivenCall, output: Tensor, frames: CallFrames) -> None:
         """Send the model as it is now, and have a worker make the first window of the step as a probe."""
-        self._sent, wrapper = None, self._wrapper()
+        before, self._sent, wrapper = self._sent, None, self._wrapper()
         workers = list(self._client.nthreads()) if count_workers(self._client) else []
         if not workers:
             self._say("its windows are made on this machine, because there is no worker")
@@ -117,16 +120,20 @@ class OverWorkers:
         except UnsentError as error:
             self._give_up(str(error))
             return
+        if before is not None and before.key == held.key and before.model.status == "finished":
+            self._sent = replace(before, fingerprint=fingerprint(wrapper))
+            return
         _log.info("AnimateDiff: %.0f MB of the model go to the workers", held.size / 1e6)
         try:
-            (model,) = self._client.scatter({held.key: held}, broadcast=True).values()
+            # Dask may remember a name of what was lost with its workers, so this is another one each time.
+            (model,) = self._client.scatter({f"model-{uuid.uuid4().hex}": held}, broadcast=True).values()
         except Exception as error:  # noqa: BLE001 - of a worker, which may be anything
             self._give_up(f"the workers could not take the model ({told(error)})")
             return
         submit = partial(self._client.submit, pure=False)
         ready = [submit(HeldModel.make_ready, model, workers=[worker], allow_other_workers=True) for worker in workers]
         probe = submit(made_there, model, *given_to_worker(first, frames))
-        self._sent = _Sent(model, fingerprint(wrapper), ready, probe, output)
+        self._sent = _Sent(held.key, model, fingerprint(wrapper), ready, probe, output)
 
     def _agrees(self, sent: _Sent) -> bool:
         """Whether a worker has said the same as this process; None of them is asked before one has."""
