@@ -127,8 +127,11 @@ def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
     """A terminal sends Ctrl+C to all of its processes, but only this one knows in which order to end."""
     if not hasattr(signal, "pthread_sigmask"):
         return
-    # The thread that spawns workers, which inherit it. Starting the tracker would let the signal through again there.
-    resource_tracker.ensure_running()
+    with _environment_kept():
+        # Python's tracker tells the terminal of the locks of workers that were killed. The system has freed them.
+        os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
+        resource_tracker.ensure_running()  # before the next line, which it would take back
+    # For the thread that spawns workers, which inherit it.
     cluster.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
 
 
