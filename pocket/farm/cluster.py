@@ -76,6 +76,7 @@ def _local(count: int) -> Iterator[Client]:
             processes=True,
             memory_limit=0,
             local_directory=folder,
+            env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),  # nobody else clears it for one that is killed
             silence_logs=logging.CRITICAL,
         )
         stack.callback(_end, cluster, folder)
@@ -94,11 +95,11 @@ def _settings(count: int, folder: str) -> dict[str, Any]:
     """Dask's settings for local workers.
 
     What is set before a worker is spawned takes the place of Dask's own, one thread for each library, by which results
-    would have other last bits than those of a process without Dask.
+    would have other last bits than those of a process without Dask. Dask prefers what is set in our environment.
     """
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, CPU_COUNT // count))
     return {
-        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, MARK: folder},
+        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": max(1, CPU_COUNT // count), MARK: folder},
+        "temporary-directory": folder,
         "distributed.scheduler.allowed-failures": TRIES - 1,
         "distributed.scheduler.worker-ttl": None,  # a machine that slept has not lost its workers
         "distributed.worker.profile.enabled": False,
@@ -135,27 +136,44 @@ def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
     cluster.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def processes(folder: str) -> list[psutil.Process]:
-    """The living processes below this one that belong to the cluster with this folder."""
-    return [process for process in psutil.Process().children(recursive=True) if _belongs(process, folder)]
+def _workers_of(folder: str) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if _is_worker(child, folder)]
 
 
-def _belongs(process: psutil.Process, folder: str) -> bool:
+def _is_worker(process: psutil.Process, folder: str) -> bool:
+    """Our other children may have the mark, too, but are no spawned Python."""
     try:
-        return process.environ().get(MARK) == folder and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.environ().get(MARK) == folder and "spawn_main" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 
 
 def _end_processes(cluster: LocalCluster, folder: str) -> None:
-    """Ends the workers: by SIGTERM, of which a worker may make use for a moment, then hard."""
+    """Ends the workers: by SIGTERM, of which a worker may make use for a moment, then hard, with all they have started."""
     for nanny in list(cluster.workers.values()):
         nanny.close_gracefully()  # it does not start its worker anew any more
-    _each(processes(folder), psutil.Process.terminate)
+    found = _workers_of(folder)
+    started = [process for worker in found for process in _started_by(worker)]
+    _each(found, psutil.Process.terminate)
     end = time.monotonic() + _SECONDS_TO_UNDO
-    while processes(folder) and time.monotonic() < end:
+    while any(map(_lives, [*found, *started])) and time.monotonic() < end:
         time.sleep(0.02)
-    _each(processes(folder), psutil.Process.kill)
+    _each([*found, *started, *_workers_of(folder)], psutil.Process.kill)
+
+
+def _started_by(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> None:
@@ -166,4 +184,4 @@ def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> 
 
 def _end(cluster: LocalCluster, folder: str) -> None:
     cluster.close(timeout=_SECONDS_TO_CONNECT)
-    _each(processes(folder), psutil.Process.kill)  # one that was being started
+    _each(_workers_of(folder), psutil.Process.kill)  # one that was being started

@@ -32,11 +32,17 @@ class Progress:
         """One more is done; what has gone wrong is said in a line of its own."""
         self._done += 1
         self._bar.set_description_str(self._count(), refresh=False)
-        self._bar.update(entry.frames)
-        if entry.status != MADE:
-            self._line(f"pocket: {entry.number} {entry.status}: {entry.sentence}")
-        elif not self._watched:
-            self._line(f"pocket: {entry.number} made: {entry.frames} frames in {entry.seconds:.1f} s, {entry.folder}")
+        if entry.status == MADE:
+            self._bar.update(entry.frames)
+            said = f"made: {entry.frames} frames in {entry.seconds:.1f} s, {entry.folder}"
+        else:
+            self._bar.total -= entry.frames  # what was refused at once says nothing of how fast the rest is
+            self._bar.refresh()
+            said = f"{entry.status}: {entry.sentence}"
+        if not self._watched:
+            say(f"{entry.number} {said}")
+        elif entry.status != MADE:
+            self._bar.write(f"pocket: {entry.number} {said}", file=sys.stderr)
 
     def close(self) -> None:
         """Leaves the bar as it is."""
@@ -44,9 +50,3 @@ class Progress:
 
     def _count(self) -> str:
         return f"{self._done}/{self._videos} videos"
-
-    def _line(self, text: str) -> None:
-        if self._watched:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            say(text.removeprefix("pocket: "))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from interpreter import PocketError
 
+from bootstrap import say
 from commands.model_options import FILES, FOLDERS, ModelOptions, model_options
 from farm.index import FAILED, MADE, THERE, Entry, Index
 from farm.outcomes import BodyOf, Outcome
@@ -51,6 +52,7 @@ def run_farm(args: argparse.Namespace) -> Index:
         index.write()
         missing = [request for request in right if request.number not in there]
         if missing:
+            say(f"{len(missing)} of {len(index.entries)} requests to make")
             with _hosts(args, webuis, identity, len(missing)) as hosts:
                 _make(hosts, missing, requests, index, args.out)
     return index
@@ -91,6 +93,7 @@ def _hosts(args: argparse.Namespace, webuis: list[WebUI], identity: Any, missing
     from dask.system import CPU_COUNT
 
     from farm.cluster import workers
+    from farm.host_worker import Host
     from farm.worker_hosts import WorkerHosts
 
     count = args.workers or min(CPU_COUNT, _MOST_WORKERS, missing)
@@ -98,7 +101,7 @@ def _hosts(args: argparse.Namespace, webuis: list[WebUI], identity: Any, missing
     mark = hashlib.sha256(json.dumps([identity, str(options.data_dir)]).encode()).hexdigest()[:12]
     log = "" if args.scheduler else str((args.out / LOG).absolute())
     with workers(count, args.scheduler) as client:
-        yield WorkerHosts(client, options, mark, log)
+        yield WorkerHosts(client, Host(options, log), mark)
 
 
 def _absolute(args: argparse.Namespace) -> argparse.Namespace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import queue
 import time
@@ -29,22 +28,24 @@ _SECONDS_WITHOUT_WORKERS = 120.0
 class WorkerHosts:
     """The workers of one client, as hosts for one farm."""
 
-    def __init__(self, client: Client, options: argparse.Namespace, options_hash: str, log: str = "") -> None:
-        """Sends the options to all workers, those to come too; their hosts start with their first request.
+    def __init__(self, client: Client, host: Host, name: str) -> None:
+        """Sends what hosts are made from to all workers, those to come too; they start with their first request.
 
         Args:
-            options_hash: tells hosts of these options from others that the workers may hold.
-            log: file that takes what hosts of this machine print; empty for workers that are not this farm's own.
+            name: tells hosts of these options from others that the workers may hold.
+
+        Raises:
+            PocketError: the workers cannot take it.
         """
         self._client = client
-        self._plugin, self._topic = f"pocket-{options_hash}", f"pocket-farm-{uuid.uuid4().hex}"
+        self._plugin, self._topic = f"pocket-{name}", f"pocket-farm-{uuid.uuid4().hex}"
         self._begun: Counter[int] = Counter()
         self._killed: Counter[int] = Counter()
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._running: dict[str, Request] = {}
         self._alone_since: float | None = None
         try:
-            client.register_plugin(Host(options, log), name=self._plugin)
+            client.register_plugin(host, name=self._plugin)
         except Exception as error:
             raise PocketError(_cannot_run(error)) from error
         client.subscribe_topic(self._topic, self._note_begin)
