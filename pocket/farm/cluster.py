@@ -71,6 +71,7 @@ def _local(count: int) -> Iterator[Client]:
         cluster = LocalCluster(
             host="127.0.0.1",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # without a dashboard it listens there, too
             n_workers=0,
             threads_per_worker=1,
             processes=True,
@@ -101,6 +102,7 @@ def _settings(count: int, folder: str) -> dict[str, Any]:
         "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": max(1, CPU_COUNT // count), MARK: folder},
         "temporary-directory": folder,
         "distributed.scheduler.allowed-failures": TRIES - 1,
+        "distributed.scheduler.http.routes": [],
         "distributed.scheduler.worker-ttl": None,  # a machine that slept has not lost its workers
         "distributed.worker.profile.enabled": False,
     }
@@ -151,7 +153,7 @@ def _is_worker(process: psutil.Process, folder: str) -> bool:
 
 
 def _end_processes(cluster: LocalCluster, folder: str) -> None:
-    """Ends the workers: by SIGTERM, of which a worker may make use for a moment, then hard, with all they have started."""
+    """Ends the workers: by SIGTERM, which gives them a moment, then hard, with all that they have started."""
     for nanny in list(cluster.workers.values()):
         nanny.close_gracefully()  # it does not start its worker anew any more
     found = _workers_of(folder)

@@ -45,7 +45,10 @@ def about_me():
 
 
 def listening():
-    return {one.laddr.port for one in psutil.Process().connections("inet") if one.status == psutil.CONN_LISTEN}
+    """Addresses of this process and those below it."""
+    found = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    connections = [one for process in found if living([process]) for one in process.connections("inet")]
+    return {(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def test_workers_of_this_machine(monkeypatch, own_temporary_folder):
@@ -60,7 +63,7 @@ def test_workers_of_this_machine(monkeypatch, own_temporary_folder):
             assert about["blocked"] == {signal.SIGINT}
             assert own_temporary_folder in Path(about["temporary"]).parents
         assert len(of_clusters()) == 2
-        assert len(listening()) > len(ports)
+        assert {host for host, port in listening() - ports} == {"127.0.0.1"}
     assert os.environ == environment
     assert of_clusters() == []
     assert listening() == ports
