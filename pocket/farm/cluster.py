@@ -185,5 +185,6 @@ def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> 
 
 
 def _end(cluster: LocalCluster, folder: str) -> None:
-    cluster.close(timeout=_SECONDS_TO_CONNECT)
+    with contextlib.suppress(TimeoutError):  # of a scheduler that is ill; what matters is gone
+        cluster.close(timeout=_SECONDS_TO_CONNECT)
     _each(_workers_of(folder), psutil.Process.kill)  # one that was being started

@@ -23,6 +23,7 @@ from farm.request_file import Request, WrongLineError
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_WITHOUT_WORKERS = 120.0
+_GONE = "the Dask scheduler is gone; run the same command again to go on."
 
 
 class WorkerHosts:
@@ -46,6 +47,8 @@ class WorkerHosts:
         self._alone_since: float | None = None
         try:
             client.register_plugin(host, name=self._plugin)
+        except OSError as error:
+            raise PocketError(_GONE) from error
         except Exception as error:
             raise PocketError(_cannot_run(error)) from error
         client.subscribe_topic(self._topic, self._note_begin)
@@ -104,7 +107,7 @@ class WorkerHosts:
         try:
             return len(self._client.nthreads())
         except OSError as error:
-            raise PocketError("the Dask scheduler is gone; run the same command again to go on.") from error
+            raise PocketError(_GONE) from error
 
     def _outcome(self, request: Request, future: Future) -> Outcome | None:
         """How a request ended; None where it only waited behind one that ended its worker."""
@@ -117,7 +120,7 @@ class WorkerHosts:
                 return None
             return Outcome(request, FAILED, sentence=f"the worker died {times(tries)} while making it", tries=tries)
         except (CancelledError, asyncio.CancelledError) as error:
-            raise PocketError("the Dask scheduler is gone; run the same command again to go on.") from error
+            raise PocketError(_GONE) from error
         except Exception as error:
             raise PocketError(_cannot_run(error)) from error
         if status == BROKEN:
