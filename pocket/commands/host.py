@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpreter import PocketError
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from bootstrap import ROOT
 from commands.model_options import model_options
@@ -40,7 +41,7 @@ def start_host(args: argparse.Namespace) -> None:
             ui_config=model.page_defaults,
             about_model=model.about,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise PocketError(f"{model.checkpoint} cannot be loaded: {one_line(error)}") from error
     if args.command != "serve":
         shared.opts.data["multiple_tqdm"] = False  # one bar says enough about one job

@@ -8,8 +8,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from interpreter import PocketError
-
 from farm.index import FAILED, MADE, REFUSED
 from farm.outcomes import BodyOf, Outcome, times
 from farm.request_file import Request, WrongLineError
@@ -31,7 +29,8 @@ class WebUIHosts:
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._begun: Counter[int] = Counter()
-        self._ended: queue.SimpleQueue[Outcome | PocketError | None] = queue.SimpleQueue()
+        self._unanswered_by: dict[int, WebUI] = {}
+        self._ended: queue.SimpleQueue[Outcome | Exception | None] = queue.SimpleQueue()
         self._seats = len(webuis)
         self._closed = False
 
@@ -50,7 +49,7 @@ class WebUIHosts:
                 ended = self._ended.get()
                 if ended is None:
                     break
-                if isinstance(ended, PocketError):
+                if isinstance(ended, Exception):
                     raise ended
                 del left[ended.request.number]
                 yield ended
@@ -65,40 +64,52 @@ class WebUIHosts:
     def _sit(self, webui: WebUI, body_of: BodyOf) -> None:
         """One seat, until there is nothing to do any more or its WebUI stays away."""
         away = 0
-        while (request := self._take()) is not None:
-            try:
-                self._ended.put(self._make(webui, request, body_of(request)))
-                away = 0
-            except WrongLineError as error:
-                self._ended.put(Outcome(request, REFUSED, sentence=str(error), tries=0))
-            except PocketError as error:
-                self._ended.put(error)
-            except WebUIAwayError as error:
-                away += 1
-                self._give_back(webui, request, error.begun)
-                if away >= _AWAY_IN_A_ROW or not webui.comes_back(self._patience):
-                    break
-        self._leave()
+        try:
+            while away < _AWAY_IN_A_ROW and (request := self._take(webui)) is not None:
+                try:
+                    self._ended.put(self._make(webui, request, body_of))
+                    away = 0
+                except WebUIAwayError as error:
+                    away += 1
+                    self._give_back(webui, request, error.begun)
+                    if not webui.comes_back(self._patience):
+                        break
+        except Exception as error:
+            self._ended.put(error)
+            raise
+        finally:
+            self._leave()
 
-    def _make(self, webui: WebUI, request: Request, body: dict[str, object]) -> Outcome:
+    def _make(self, webui: WebUI, request: Request, body_of: BodyOf) -> Outcome:
+        tries = self._begun[request.number] + 1
+        try:
+            body = body_of(request)
+        except WrongLineError as error:
+            return Outcome(request, REFUSED, sentence=str(error), tries=0)
         started = time.perf_counter()
-        number = request.number
         try:
             response = webui.make(request.mode, body)
         except RefusedError as error:
             seconds = time.perf_counter() - started
-            return Outcome(request, REFUSED, sentence=str(error), tries=self._begun[number] + 1, seconds=seconds)
-        seconds = time.perf_counter() - started
-        return Outcome(request, MADE, response=response, tries=self._begun[number] + 1, seconds=seconds)
+            return Outcome(request, REFUSED, sentence=str(error), tries=tries, seconds=seconds)
+        return Outcome(request, MADE, response=response, tries=tries, seconds=time.perf_counter() - started)
 
-    def _take(self) -> Request | None:
-        """The next request; waits while others may give theirs back."""
+    def _take(self, webui: WebUI) -> Request | None:
+        """The next request; waits while others may give theirs back. None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return None if self._closed else self._waiting.popleft()
+            self._changed.wait_for(lambda: self._closed or self._next_for(webui) is not None)
+            request = None if self._closed else self._next_for(webui)
+            if request is not None:
+                self._waiting.remove(request)
+            return request
+
+    def _next_for(self, webui: WebUI) -> Request | None:
+        """One that this WebUI gave no answer to is for another, where there is another."""
+        fitting = (one for one in self._waiting if self._seats == 1 or self._unanswered_by.get(one.number) is not webui)
+        return next(fitting, None)
 
     def _give_back(self, webui: WebUI, request: Request, begun: bool) -> None:
-        """For any seat to make anew, unless it has been begun often enough."""
+        """For another seat to make anew, unless it has been begun often enough."""
         self._begun[request.number] += begun
         tries = self._begun[request.number]
         if tries >= TRIES:
@@ -106,11 +117,13 @@ class WebUIHosts:
             self._ended.put(Outcome(request, FAILED, sentence=sentence, tries=tries))
             return
         with self._changed:
+            self._unanswered_by[request.number] = webui
             self._waiting.appendleft(request)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _leave(self) -> None:
         with self._changed:
             self._seats -= 1
+            self._changed.notify_all()
             if not self._seats:
                 self._ended.put(None)
