@@ -74,13 +74,17 @@ class Host(WorkerPlugin):
             PocketError: it cannot be started.
         """
         if self._api is None:
-            from commands.host import start_host  # torch, ldm and gradio: seconds, and not in the client's process
+            from commands.host import (
+                one_line,
+                start_host,
+            )  # torch, ldm and gradio: seconds, and not in the client's process
             from modules import shared, web_app
 
             try:
                 start_host(self.options)
             except RuntimeError as error:
-                raise PocketError(f"a worker's host could not be started: {error}") from error
+                advice = "a Dask worker that has served another farm must be started anew."
+                raise PocketError(f"a worker's host cannot be started: {one_line(error)} ({advice})") from error
             shared.cmd_opts.disable_console_progressbars = bool(self.log)
             self._api = web_app.create_api()
         return self._api

@@ -106,7 +106,7 @@ class Index:
 
 
 def _row(entry: Entry) -> tuple[str, str, str, str, str]:
-    seconds = f"{entry.seconds:.1f}" if entry.seconds else ""
     has_result = entry.status in (MADE, THERE)
+    seconds = f"{entry.seconds:.1f}" if entry.status == MADE else ""
     frames = str(entry.frames) if has_result else ""
     return str(entry.number), entry.status, frames, seconds, entry.folder if has_result else entry.sentence

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from bootstrap import say
 from farm.index import MADE, Entry
 
-_SHAPE = "{desc} |{bar}| {n_fmt}/{total_fmt} frames, {rate_fmt}, {remaining} left"
+_SHAPE = "{desc} |{bar}| {n_fmt}/{total_fmt} frames, {rate_noinv_fmt}, {remaining} left"
 
 
 class Progress:

@@ -136,4 +136,4 @@ class WorkerHosts:
 
 def _cannot_run(error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return f"the workers cannot run the pocket ({reason}); a worker elsewhere needs its packages and its folder."
+    return f"the workers cannot run the pocket ({reason}); elsewhere, start scheduler and workers with its PYTHONPATH."

@@ -179,7 +179,7 @@ def test_the_table_has_a_row_for_each_but_of_many_only_what_has_no_result():
     rows = index.table().splitlines()
     assert len(rows) == 6
     assert rows[1].split() == ["1", "made", "16", "1.5", "00001-ab"]
-    assert rows[3].split() == ["3", "refused", "4.5", "steps:", "wrong"]
+    assert rows[3].split() == ["3", "refused", "steps:", "wrong"]
     many = Index(Path("index.json"), entries() * 20)
     assert len(many.table().splitlines()) == 61
     assert many.line() == "100 requests: 20 made, 20 there, 20 refused, 20 failed, 20 waiting"

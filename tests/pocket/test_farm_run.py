@@ -40,7 +40,7 @@ LONG = 3
 BODIES = [
     video(1),
     video(2, frames=5),
-    video(3, steps=15, frames=8),
+    video(3, steps=40, frames=8),
     {"steps": "many"},
     *(video(seed) for seed in (4, 5, 6, 6, 7, 8)),
     video(9, sampler_name="DDIM"),
@@ -80,7 +80,7 @@ class Killer:
         monkeypatch.setattr(farm.cluster, "workers", workers)
 
     def _kill(self):
-        time.sleep(0.7)
+        time.sleep(0.3)
         pids = self._client.run(os.getpid)
         for address, keys in self._client.processing().items():
             if any(key.startswith(f"request-{self.number}-") for key in keys):
