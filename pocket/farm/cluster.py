@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 from interpreter import PocketError
 
 TRIES = 3
-"""How often a task is begun whose worker dies."""
+"""How often something is begun whose worker dies."""
 
 MARK = "POCKET_FARM"
 """Environment variable of a local cluster's processes, by which they are told from others; its folder's path."""
@@ -34,17 +34,18 @@ _SECONDS_TO_UNDO = 1.5  # of the three that a command has to clear away (stoppin
 
 
 @contextlib.contextmanager
-def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
+def workers(count: int, scheduler: str | None = None, tries: int = TRIES) -> Iterator[Client]:
     """A Dask client with workers; of local ones nothing is left after the block: no process, no port, no file.
 
     Args:
         count: processes on this machine, with one task at a time each.
         scheduler: address of a scheduler, such as `tcp://192.168.1.5:8786`, whose workers are taken instead.
+        tries: how often Dask begins a task whose worker dies; waiting there counts. A scheduler elsewhere has its own.
 
     Raises:
         PocketError: the scheduler does not answer, or the workers do not start.
     """
-    with _elsewhere(scheduler) if scheduler is not None else _local(count) as client:
+    with _elsewhere(scheduler) if scheduler is not None else _local(count, tries) as client:
         yield client
 
 
@@ -61,11 +62,11 @@ def _elsewhere(address: str) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def _local(count: int) -> Iterator[Client]:
+def _local(count: int, tries: int) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pocket-farm-", ignore_cleanup_errors=True))
         stack.enter_context(_environment_kept())
-        stack.enter_context(dask.config.set(_settings(count, folder)))
+        stack.enter_context(dask.config.set(_settings(count, tries, folder)))
         _quiet()
         # Empty at first: from here on there is something that can be taken down, whatever happens while workers start.
         cluster = LocalCluster(
@@ -92,7 +93,7 @@ def _local(count: int) -> Iterator[Client]:
         yield client
 
 
-def _settings(count: int, folder: str) -> dict[str, Any]:
+def _settings(count: int, tries: int, folder: str) -> dict[str, Any]:
     """Dask's settings for local workers.
 
     What is set before a worker is spawned takes the place of Dask's own, one thread for each library, by which results
@@ -101,7 +102,7 @@ def _settings(count: int, folder: str) -> dict[str, Any]:
     return {
         "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": max(1, CPU_COUNT // count), MARK: folder},
         "temporary-directory": folder,
-        "distributed.scheduler.allowed-failures": TRIES - 1,
+        "distributed.scheduler.allowed-failures": tries - 1,
         "distributed.scheduler.http.routes": [],
         "distributed.scheduler.worker-ttl": None,  # a machine that slept has not lost its workers
         "distributed.worker.profile.enabled": False,

@@ -100,7 +100,7 @@ def _hosts(args: argparse.Namespace, webuis: list[WebUI], identity: Any, missing
     options = _absolute(args)
     mark = hashlib.sha256(json.dumps([identity, str(options.data_dir)]).encode()).hexdigest()[:12]
     log = "" if args.scheduler else str((args.out / LOG).absolute())
-    with workers(count, args.scheduler) as client:
+    with workers(count, args.scheduler, tries=1) as client:  # WorkerHosts counts them
         yield WorkerHosts(client, Host(options, log), mark)
 
 

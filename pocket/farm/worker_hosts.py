@@ -23,6 +23,7 @@ from farm.request_file import Request, WrongLineError
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_WITHOUT_WORKERS = 120.0
+_DEATHS_OF_OTHERS = 10  # that a request may wait behind
 _GONE = "the Dask scheduler is gone; run the same command again to go on."
 
 
@@ -110,13 +111,17 @@ class WorkerHosts:
             raise PocketError(_GONE) from error
 
     def _outcome(self, request: Request, future: Future) -> Outcome | None:
-        """How a request ended; None where it only waited behind one that ended its worker."""
+        """How a request ended; None where it is to be made anew.
+
+        Dask counts it against a request, too, that it only waited at a worker which another one ended. So what counts
+        here is how often it has been begun, as far as its workers lived long enough to say so.
+        """
         try:
             status, answer, seconds = future.result()
         except KilledWorker:
-            tries = self._begun[request.number]
             self._killed[request.number] += 1
-            if tries < TRIES and self._killed[request.number] < TRIES:
+            tries = max(self._begun[request.number], self._killed[request.number] - _DEATHS_OF_OTHERS)
+            if tries < TRIES:
                 return None
             return Outcome(request, FAILED, sentence=f"the worker died {times(tries)} while making it", tries=tries)
         except (CancelledError, asyncio.CancelledError) as error:

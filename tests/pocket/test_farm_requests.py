@@ -204,7 +204,7 @@ def test_the_bar_counts_videos_and_frames_and_tells_what_went_wrong(capsys):
     assert said.out == ""
     assert "pocket: 3 refused: steps: wrong\n" in said.err
     last = said.err.rpartition("\r")[2]
-    assert last.startswith("2/3 videos |") and "| 16/32 frames, " in last and last.endswith(" left \n")
+    assert last.startswith("2/3 videos |") and "| 16/32 frames, " in last and last.rstrip().endswith(" left")
 
 
 def run(folder, *options, hidden=()):
@@ -227,6 +227,13 @@ def test_without_dask_one_sentence_says_what_to_do(tmp_path):
     )
     assert ended.returncode == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_webuis_need_no_dask(tmp_path):
+    (tmp_path / "a.jsonl").write_text("{}")
+    words = ["farm", "a.jsonl", "--out", "out", "--webui", "http://127.0.0.1:1"]
+    ended = run(tmp_path, *words, hidden=["dask", "distributed"])
+    assert ended.stderr == "pocket: --webui http://127.0.0.1:1: no WebUI answers there (Connection refused).\n"
 
 
 def test_other_commands_know_nothing_of_dask():

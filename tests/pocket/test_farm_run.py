@@ -17,7 +17,6 @@ import pytest
 
 import bootstrap
 import cli
-import farm.cluster
 import farm.run
 from commands import farm as farm_command
 from commands import generate
@@ -62,9 +61,9 @@ class Killer:
     """Kills the worker that is in the middle of one request, the first time that it is begun."""
 
     def __init__(self, number, monkeypatch):
-        self.number, self.killed, self.clusters = number, [], []
+        self.number, self.killed = number, []
         self._client = None
-        begun, cluster = WorkerHosts._note_begin, farm.cluster.workers
+        begun = WorkerHosts._note_begin
 
         def note(hosts, event):
             begun(hosts, event)
@@ -72,12 +71,7 @@ class Killer:
                 self._client = hosts._client
                 threading.Thread(target=self._kill).start()
 
-        def workers(*args):
-            self.clusters.append(args)
-            return cluster(*args)
-
         monkeypatch.setattr(WorkerHosts, "_note_begin", note)
-        monkeypatch.setattr(farm.cluster, "workers", workers)
 
     def _kill(self):
         time.sleep(0.3)

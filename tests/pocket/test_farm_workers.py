@@ -15,7 +15,7 @@ from tests.pocket.farm_fakes import FakeHost, of_clusters
 
 @pytest.fixture(scope="module")
 def client():
-    with workers(2) as client:
+    with workers(2, tries=1) as client:
         yield client
 
 
