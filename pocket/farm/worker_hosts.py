@@ -51,7 +51,8 @@ class WorkerHosts:
         except OSError as error:
             raise PocketError(_GONE) from error
         except Exception as error:
-            raise PocketError(_cannot_run(error)) from error
+            advice = "elsewhere, start scheduler and workers with the pocket's PYTHONPATH"
+            raise PocketError(f"the workers cannot run the pocket ({_one_line(error)}); {advice}.") from error
         client.subscribe_topic(self._topic, self._note_begin)
 
     def outcomes(self, requests: Iterable[Request], body_of: BodyOf) -> Iterator[Outcome]:
@@ -126,8 +127,10 @@ class WorkerHosts:
             return Outcome(request, FAILED, sentence=f"the worker died {times(tries)} while making it", tries=tries)
         except (CancelledError, asyncio.CancelledError) as error:
             raise PocketError(_GONE) from error
-        except Exception as error:
-            raise PocketError(_cannot_run(error)) from error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs the others nothing
+            self._workers()  # unless the scheduler is gone
+            tries = self._begun[request.number]
+            return Outcome(request, FAILED, sentence=f"the worker failed: {_one_line(error)}", tries=tries)
         if status == BROKEN:
             raise PocketError(answer)
         tries = max(1, self._begun[request.number])
@@ -139,6 +142,5 @@ class WorkerHosts:
         self._begun[event[1]] += 1
 
 
-def _cannot_run(error: Exception) -> str:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"the workers cannot run the pocket ({reason}); elsewhere, start scheduler and workers with its PYTHONPATH."
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -13,12 +13,14 @@ from farm.index import MADE, REFUSED
 
 
 class FakeHost(Host):
-    """Its requests say what happens: `die` always, `die_once` if the file is not there yet, `refuse`, `sleep`."""
+    """Its requests say what happens: `die` always, `die_once` if the file is not there yet, `refuse`, `raise`, `sleep`."""
 
     def make(self, body, img2img):
         time.sleep(body.get("sleep", 0.05))
         if body.get("break"):
             return BROKEN, "the checkpoint is none.", 0.0
+        if body.get("raise"):
+            raise MemoryError("no\nroom")
         if body.get("refuse"):
             return REFUSED, "the steps are wrong", 0.1
         if body.get("die") or (body.get("die_once") and _first(body["die_once"])):

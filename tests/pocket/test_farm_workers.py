@@ -66,6 +66,12 @@ def test_three_deaths_are_reported_and_the_others_are_made(client):
     assert found[2].tries == 3
 
 
+def test_whatever_a_worker_raises_costs_the_others_nothing(client):
+    found = ends(client, [{}, {"raise": True}, {}])
+    assert [found[number].status for number in (1, 2, 3)] == ["made", "failed", "made"]
+    assert (found[2].sentence, found[2].tries) == ("the worker failed: no room", 1)
+
+
 def test_a_host_that_cannot_be_started_ends_the_farm(client):
     with pytest.raises(PocketError, match="the checkpoint is none"):
         ends(client, [{}, {"break": True}, {}])
