@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from interpreter import PocketError
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from bootstrap import ROOT
-from commands.model_files import model_of
+from commands.model_options import model_options
 from modules import initialize_pocket, shared
 
 if TYPE_CHECKING:
@@ -21,41 +22,27 @@ DATA = ROOT / ".pocket" / "data"
 """Settings and pictures, unless --data-dir or POCKET_DATA_DIR names another folder."""
 
 
-def _checked(path: Path | None, option: str, folder: bool) -> Path | None:
-    if path is not None and not (path.is_dir() if folder else path.is_file()):
-        raise PocketError(f"{option} {path}: there is no such {'folder' if folder else 'file'}.")
-    return path
-
-
 def start_host(args: argparse.Namespace) -> None:
     """Starts the host with the command's options; scripts get their panels from whoever makes the page or the API.
 
     Raises:
         PocketError: a file or folder is not there, or the checkpoint cannot be loaded.
     """
-    checkpoint = _checked(args.checkpoint, "--checkpoint", folder=False)
-    motion_modules = _checked(args.motion_modules, "--motion-modules", folder=True)
-    config = _checked(args.config, "--config", folder=False)
-    lora_dir = _checked(args.lora_dir, "--lora-dir", folder=True)
-    controlnet_dir = _checked(args.controlnet_dir, "--controlnet-dir", folder=True)
-    model = model_of(checkpoint)
-    if model is not None:
-        checkpoint, motion_modules = model.checkpoint, motion_modules or model.motion_modules
-        lora_dir = lora_dir or model.loras
+    model = model_options(args)
     try:
         initialize_pocket.start(
-            checkpoint=checkpoint,
+            checkpoint=model.checkpoint,
             data_dir=args.data_dir or Path(os.environ.get("POCKET_DATA_DIR") or DATA),
-            config=config,
-            motion_modules=motion_modules,
-            lora_dir=lora_dir,
-            controlnet_dir=controlnet_dir,
+            config=model.config,
+            motion_modules=model.motion_modules,
+            lora_dir=model.lora_dir,
+            controlnet_dir=model.controlnet_dir,
             ui=False,
-            ui_config=model.page_defaults if model else None,
-            about_model=model.about if model else "",
+            ui_config=model.page_defaults,
+            about_model=model.about,
         )
-    except (OSError, ValueError) as error:
-        raise PocketError(f"{checkpoint} cannot be loaded: {one_line(error)}") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise PocketError(f"{model.checkpoint} cannot be loaded: {one_line(error)}") from error
     if args.command != "serve":
         shared.opts.data["multiple_tqdm"] = False  # one bar says enough about one job
 

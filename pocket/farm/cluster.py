@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 from interpreter import PocketError
 
 TRIES = 3
-"""How often a task is begun whose worker dies."""
+"""How often something is begun whose worker dies."""
 
 MARK = "POCKET_FARM"
 """Environment variable of a local cluster's processes, by which they are told from others; its folder's path."""
@@ -34,17 +34,18 @@ _SECONDS_TO_UNDO = 1.5  # of the three that a command has to clear away (stoppin
 
 
 @contextlib.contextmanager
-def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
+def workers(count: int, scheduler: str | None = None, tries: int = TRIES) -> Iterator[Client]:
     """A Dask client with workers; of local ones nothing is left after the block: no process, no port, no file.
 
     Args:
         count: processes on this machine, with one task at a time each.
         scheduler: address of a scheduler, such as `tcp://192.168.1.5:8786`, whose workers are taken instead.
+        tries: how often Dask begins a task whose worker dies; waiting there counts. A scheduler elsewhere has its own.
 
     Raises:
         PocketError: the scheduler does not answer, or the workers do not start.
     """
-    with _elsewhere(scheduler) if scheduler is not None else _local(count) as client:
+    with _elsewhere(scheduler) if scheduler is not None else _local(count, tries) as client:
         yield client
 
 
@@ -61,21 +62,23 @@ def _elsewhere(address: str) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def _local(count: int) -> Iterator[Client]:
+def _local(count: int, tries: int) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pocket-farm-", ignore_cleanup_errors=True))
         stack.enter_context(_environment_kept())
-        stack.enter_context(dask.config.set(_settings(count, folder)))
+        stack.enter_context(dask.config.set(_settings(count, tries, folder)))
         _quiet()
         # Empty at first: from here on there is something that can be taken down, whatever happens while workers start.
         cluster = LocalCluster(
             host="127.0.0.1",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # without a dashboard it listens there, too
             n_workers=0,
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
             local_directory=folder,
+            env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),  # nobody else clears it for one that is killed
             silence_logs=logging.CRITICAL,
         )
         stack.callback(_end, cluster, folder)
@@ -90,16 +93,17 @@ def _local(count: int) -> Iterator[Client]:
         yield client
 
 
-def _settings(count: int, folder: str) -> dict[str, Any]:
+def _settings(count: int, tries: int, folder: str) -> dict[str, Any]:
     """Dask's settings for local workers.
 
     What is set before a worker is spawned takes the place of Dask's own, one thread for each library, by which results
-    would have other last bits than those of a process without Dask.
+    would have other last bits than those of a process without Dask. Dask prefers what is set in our environment.
     """
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, CPU_COUNT // count))
     return {
-        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, MARK: folder},
-        "distributed.scheduler.allowed-failures": TRIES - 1,
+        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": max(1, CPU_COUNT // count), MARK: folder},
+        "temporary-directory": folder,
+        "distributed.scheduler.allowed-failures": tries - 1,
+        "distributed.scheduler.http.routes": [],
         "distributed.scheduler.worker-ttl": None,  # a machine that slept has not lost its workers
         "distributed.worker.profile.enabled": False,
     }
@@ -127,32 +131,52 @@ def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
     """A terminal sends Ctrl+C to all of its processes, but only this one knows in which order to end."""
     if not hasattr(signal, "pthread_sigmask"):
         return
-    # The thread that spawns workers, which inherit it. Starting the tracker would let the signal through again there.
-    resource_tracker.ensure_running()
+    with _environment_kept():
+        # Python's tracker tells the terminal of the locks of workers that were killed. The system has freed them.
+        os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
+        resource_tracker.ensure_running()  # before the next line, which it would take back
+    # For the thread that spawns workers, which inherit it.
     cluster.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def processes(folder: str) -> list[psutil.Process]:
-    """The living processes below this one that belong to the cluster with this folder."""
-    return [process for process in psutil.Process().children(recursive=True) if _belongs(process, folder)]
+def _workers_of(folder: str) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if _is_worker(child, folder)]
 
 
-def _belongs(process: psutil.Process, folder: str) -> bool:
+def _is_worker(process: psutil.Process, folder: str) -> bool:
+    """Our other children may have the mark, too, but are no spawned Python."""
     try:
-        return process.environ().get(MARK) == folder and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.environ().get(MARK) == folder and "spawn_main" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 
 
 def _end_processes(cluster: LocalCluster, folder: str) -> None:
-    """Ends the workers: by SIGTERM, of which a worker may make use for a moment, then hard."""
+    """Ends the workers: by SIGTERM, which gives them a moment, then hard, with all that they have started."""
     for nanny in list(cluster.workers.values()):
         nanny.close_gracefully()  # it does not start its worker anew any more
-    _each(processes(folder), psutil.Process.terminate)
+    found = _workers_of(folder)
+    started = [process for worker in found for process in _started_by(worker)]
+    _each(found, psutil.Process.terminate)
     end = time.monotonic() + _SECONDS_TO_UNDO
-    while processes(folder) and time.monotonic() < end:
+    while any(map(_lives, [*found, *started])) and time.monotonic() < end:
         time.sleep(0.02)
-    _each(processes(folder), psutil.Process.kill)
+    _each([*found, *started, *_workers_of(folder)], psutil.Process.kill)
+
+
+def _started_by(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> None:
@@ -162,5 +186,6 @@ def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> 
 
 
 def _end(cluster: LocalCluster, folder: str) -> None:
-    cluster.close(timeout=_SECONDS_TO_CONNECT)
-    _each(processes(folder), psutil.Process.kill)  # one that was being started
+    with contextlib.suppress(TimeoutError):  # of a scheduler that is ill; what matters is gone
+        cluster.close(timeout=_SECONDS_TO_CONNECT)
+    _each(_workers_of(folder), psutil.Process.kill)  # one that was being started

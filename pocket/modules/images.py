@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -246,9 +247,10 @@ def _save(params: script_callbacks.ImageSaveParams, section: str) -> tuple[str, 
     if hasattr(os, "statvfs"):
         name = name[: os.statvfs(folder or ".").f_namemax - max(4, len(extension))]
     stem = os.path.join(folder, name)
-    save_image_with_geninfo(params.image, info, f"{stem}.tmp", extension, dict(params.pnginfo), section)
+    part = os.path.join(folder, f".{os.getpid()}-{threading.get_ident()}.tmp")  # two hosts may save into one folder
+    save_image_with_geninfo(params.image, info, part, extension, dict(params.pnginfo), section)
     params.filename = _unused(stem, extension)
-    os.replace(f"{stem}.tmp", params.filename)
+    os.replace(part, params.filename)
     params.image.already_saved_as = params.filename
     textfile = None
     if opts.save_txt and info is not None:

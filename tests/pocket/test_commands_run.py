@@ -14,6 +14,7 @@ import pytest
 import requests
 from interpreter import PocketError
 from PIL import Image
+from safetensors import SafetensorError
 
 import bootstrap
 import cli
@@ -93,6 +94,19 @@ def test_missing_file_is_named(tmp_path, option):
     args = cli.parse(["serve", option, str(tmp_path / "missing")])
     with pytest.raises(PocketError, match=f"{option} .*missing: there is no such"):
         host.start_host(args)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no such thing"), ValueError("SDXL's refiner"), SafetensorError("HeaderTooSmall")]
+)
+def test_a_checkpoint_that_cannot_be_loaded_is_one_sentence(tmp_path, monkeypatch, error):
+    def fails(**options):
+        raise error
+
+    monkeypatch.setattr(host.initialize_pocket, "start", fails)
+    (tmp_path / "a.safetensors").touch()
+    with pytest.raises(PocketError, match=rf"a\.safetensors cannot be loaded: {error}"):
+        host.start_host(cli.parse(["serve", "--checkpoint", str(tmp_path / "a.safetensors")]))
 
 
 def test_demo_writes_both_files(started, tmp_path, capsys):

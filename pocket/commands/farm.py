@@ -1,0 +1,27 @@
+"""`python3 pocket farm REQUESTS.jsonl`: many API requests, several at a time, each with a folder for its results."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+
+from interpreter import PocketError
+
+from bootstrap import say
+from stopping import SIGNALS
+
+
+def run(args: argparse.Namespace) -> int:
+    """Makes what is missing, prints what became of every request, and returns 0 if each has its result."""
+    if not args.webui and importlib.util.find_spec("distributed") is None:
+        raise PocketError(
+            'farm needs Dask, which is not installed; run "python3 pocket install farm" and this command again.'
+        )
+    from farm.run import run_farm
+
+    with SIGNALS.clearing_away():
+        index = run_farm(args)
+    if table := index.table():
+        print(table)
+    say(index.line())
+    return 0 if index.complete else 1

@@ -1,0 +1,135 @@
+"""A file with one request a line: what each line asks for, and by which hash its result is known again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interpreter import PocketError
+
+MODES = ("txt2img", "img2img")
+FRAMES = 16
+"""Of a video whose request does not say how many."""
+
+
+class WrongLineError(ValueError):
+    """A line is no request; the message is a sentence for the person."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line that is not blank.
+
+    Attributes:
+        number: its place among the file's requests, from 1.
+        line: its place in the file, from 1.
+        place: where it begins in the file, in bytes.
+        hash: of everything that the result depends on, for all that is known here.
+        frames: how many it asks for, as a measure of work.
+        wrong: why it is no request; empty for one that is.
+    """
+
+    number: int
+    line: int
+    place: int
+    hash: str
+    mode: str = MODES[0]
+    frames: int = FRAMES
+    wrong: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the folder of its result."""
+        return f"{self.number:05}-{self.hash[:12]}"
+
+
+class RequestFile:
+    """The file, of which only what is known of each line is kept: bodies with pictures in them are long."""
+
+    def __init__(self, path: Path, identity: Any) -> None:
+        """Reads every line.
+
+        Args:
+            identity: what results depend on besides their requests, in JSON's types.
+
+        Raises:
+            PocketError: there is no such file, it cannot be read, or nothing is in it.
+        """
+        self.path, self._identity = path, identity
+        try:
+            self.requests = self._read()
+        except OSError as error:
+            raise PocketError(f"{path} cannot be read: {error.strerror}.") from error
+        if not self.requests:
+            raise PocketError(f"{path} holds no request; write the body of an /sdapi/v1/txt2img request in each line.")
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The body of one request, as the API takes it.
+
+        Raises:
+            WrongLineError: the line is another one than at first.
+            PocketError: the file cannot be read any more.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(request.place)
+                line = file.readline()
+        except OSError as error:
+            raise PocketError(f"{self.path} cannot be read any more: {error.strerror}.") from error
+        mode, body = _parse(line, request.line)
+        if self._hash(mode, body) != request.hash:
+            raise WrongLineError(f"line {request.line} has been changed since the start; run the command again.")
+        return body
+
+    def _read(self) -> list[Request]:
+        found: list[Request] = []
+        place = 0
+        with self.path.open("rb") as file:
+            for line, text in enumerate(file, start=1):
+                if text.strip():
+                    found.append(self._request(text, len(found) + 1, line, place))
+                place += len(text)
+        return found
+
+    def _request(self, text: bytes, number: int, line: int, place: int) -> Request:
+        try:
+            mode, body = _parse(text, line)
+        except WrongLineError as error:
+            return Request(number, line, place, hashlib.sha256(text.strip()).hexdigest(), wrong=str(error))
+        return Request(number, line, place, self._hash(mode, body), mode, frames_of(body))
+
+    def _hash(self, mode: str, body: dict[str, Any]) -> str:
+        text = json.dumps([mode, body, self._identity], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parse(text: bytes, line: int) -> tuple[str, dict[str, Any]]:
+    try:
+        body = json.loads(text.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise WrongLineError(f"line {line} is not JSON: {error.msg} (at character {error.pos + 1}).") from error
+    except (ValueError, RecursionError) as error:
+        raise WrongLineError(f"line {line} is not JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise WrongLineError(f"line {line} must hold one JSON object, as /sdapi/v1/txt2img takes it.")
+    mode = body.pop("mode", MODES[0])
+    if mode not in MODES:
+        raise WrongLineError(f'line {line}: mode is {json.dumps(mode)}; allowed are "txt2img" and "img2img".')
+    return mode, body
+
+
+def frames_of(body: dict[str, Any]) -> int:
+    """How many frames a body asks of AnimateDiff, as far as it says so; 1 where it asks for none."""
+    scripts = body.get("alwayson_scripts")
+    named = {str(name).lower(): value for name, value in scripts.items()} if isinstance(scripts, dict) else {}
+    args = named.get("animatediff", {})
+    args = args.get("args") if isinstance(args, dict) else None
+    video = args[0] if isinstance(args, list) and args else args
+    if not isinstance(video, dict) or video.get("enable") is not True:
+        return 1
+    length = video.get("video_length")
+    positive = isinstance(length, (int, float)) and not isinstance(length, bool) and 1 <= length < float("inf")
+    return int(length) if positive else FRAMES

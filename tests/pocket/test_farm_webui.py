@@ -1,0 +1,266 @@
+"""Running WebUIs as hosts, with a small stand-in for one: refusals, answers of a proxy, lost connections, and who stays away."""
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from interpreter import PocketError
+
+from farm.request_file import Request
+from farm.webui import RefusedError, WebUI, WebUIAwayError
+from farm.webui_hosts import WebUIHosts
+
+MADE = (200, {"images": [], "info": "{}", "parameters": {}})
+DROP = "drop"
+
+
+class StandIn:
+    """A WebUI that gives each request the next of its `answers`, the last of them for ever; `DROP` ends the connection."""
+
+    def __init__(self, *answers, progress=(200, {}), seconds=0.05):
+        self.answers, self.progress, self.seconds = list(answers), progress, seconds
+        self.asked, self.heads, self.at_once = [], [], 0
+        self._lock = threading.Lock()
+        self.server = None
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def next_answer(self, path, body, headers):
+        with self._lock:
+            self.at_once += 1
+            assert self.at_once == 1, "a WebUI gets one request at a time"
+            self.asked.append((path, body))
+            self.heads.append(headers)
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        time.sleep(self.seconds)
+        with self._lock:
+            self.at_once -= 1
+        return answer(body) if callable(answer) else answer
+
+    def _handler(self):
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self._say(stand_in.progress if self.path.startswith("/sdapi/v1/progress") else (404, {}))
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = stand_in.next_answer(self.path, body, dict(self.headers))
+                if answer == DROP:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self._say(answer)
+
+            def _say(self, answer):
+                status, said = answer
+                text = said if isinstance(said, bytes) else json.dumps(said).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *args):
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def stand_in():
+    started = []
+
+    def start(*answers, **how):
+        started.append(StandIn(*answers, **how))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def ends(*stand_ins, count, patience=0.5):
+    requests = [Request(n, n, 0, f"{n:064}", "img2img" if n == 2 else "txt2img") for n in range(1, count + 1)]
+    hosts = WebUIHosts([WebUI(one.url) for one in stand_ins], patience)
+    return {one.request.number: one for one in hosts.outcomes(requests, lambda request: {"seed": request.number})}
+
+
+def test_each_request_goes_to_its_own_path_with_its_body(stand_in):
+    webui = stand_in(MADE)
+    found = ends(webui, count=3)
+    assert webui.asked == [
+        ("/sdapi/v1/txt2img", {"seed": 1}),
+        ("/sdapi/v1/img2img", {"seed": 2}),
+        ("/sdapi/v1/txt2img", {"seed": 3}),
+    ]
+    assert [(one.status, one.tries, one.response) for one in found.values()] == [("made", 1, MADE[1])] * 3
+    assert all(one.seconds > 0 for one in found.values())
+
+
+def test_two_webuis_share_the_requests(stand_in):
+    first, second = stand_in(MADE), stand_in(MADE)
+    assert {one.status for one in ends(first, second, count=8).values()} == {"made"}
+    assert len(first.asked) + len(second.asked) == 8
+    assert first.asked and second.asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ((422, {"detail": "AnimateDiff: fps is 0."}), "AnimateDiff: fps is 0."),
+        ((500, {"error": "OutOfMemoryError", "detail": "", "errors": "no\nmemory"}), "no memory"),
+        ((422, {"detail": [{"loc": ["body", "steps"], "msg": "not an integer"}]}), "steps: not an integer"),
+        ((500, b"<html>"), "the WebUI answers with status 500."),
+        ((200, b"<html>"), "the WebUI's answer holds no pictures, though it says that all is well."),
+        (
+            (200, {"images": None, "info": "{}"}),
+            "the WebUI's answer holds no pictures, though it says that all is well.",
+        ),
+    ],
+)
+def test_a_refusal_is_told_and_not_tried_again(stand_in, answer, sentence):
+    webui = stand_in(answer, MADE)
+    found = ends(webui, count=2)
+    assert (found[1].status, found[1].sentence, found[1].tries) == ("refused", sentence, 1)
+    assert found[2].status == "made"
+    assert len(webui.asked) == 2
+
+
+@pytest.mark.parametrize("away", [DROP, (502, b"Bad Gateway"), (503, {"detail": "stopped"}), (504, b"")], ids=str)
+def test_a_request_without_an_answer_is_made_anew(stand_in, away):
+    webui = stand_in(away, away, MADE)
+    found = ends(webui, count=2)
+    assert [(one.status, one.tries) for one in (found[1], found[2])] == [("made", 3), ("made", 1)]
+
+
+def test_three_times_without_an_answer_are_reported_and_the_others_are_made(stand_in):
+    def answer(body):
+        return DROP if body["seed"] == 1 else MADE
+
+    webui = stand_in(answer)
+    found = ends(webui, count=4)
+    assert found[1].sentence == f"the WebUI went away three times while making it, at last {webui.url}"
+    assert (found[1].status, found[1].tries) == ("failed", 3)
+    assert [found[number].status for number in (2, 3, 4)] == ["made"] * 3
+
+
+def test_one_that_answers_no_request_does_not_swallow_all_of_them(stand_in):
+    """Its proxy says that it is well, and 502 to each request."""
+    hole, good = stand_in((502, b""), seconds=0), stand_in(MADE, seconds=0.2)
+    found = ends(hole, good, count=20)
+    assert {one.status for one in found.values()} == {"made"}
+    assert len(hole.asked) == 6
+    alone = ends(stand_in((502, b""), seconds=0), count=20)
+    assert len([one for one in alone.values() if one.sentence.startswith("the WebUI went away three times")]) == 2
+    assert len([one for one in alone.values() if one.sentence == "no WebUI answers any more"]) == 18
+
+
+def test_one_that_stays_away_loses_its_seat_and_its_request_goes_to_another(stand_in):
+    def stop(body):
+        threading.Thread(target=leaves.stop).start()
+        leaves.progress = (502, {})
+        return DROP
+
+    leaves, good = stand_in(stop), stand_in(MADE, seconds=0.1)
+    found = ends(leaves, good, count=6)
+    assert {one.status for one in found.values()} == {"made"}
+    assert sorted(one.tries for one in found.values()) == [1, 1, 1, 1, 1, 2]
+    leaves.start()  # for the fixture's end
+
+
+def test_with_no_seat_left_the_others_are_reported(stand_in):
+    webui = stand_in(MADE, lambda body: (threading.Thread(target=webui.stop).start(), DROP)[1])
+    found = ends(webui, count=4, patience=0.3)
+    assert found[1].status == "made"
+    assert [found[number].sentence for number in (2, 3, 4)] == ["no WebUI answers any more"] * 3
+    webui.start()
+
+
+def test_one_that_comes_back_goes_on(stand_in):
+    def restart(body):
+        def later():
+            webui.stop()
+            time.sleep(0.5)
+            webui.start()
+
+        threading.Thread(target=later).start()
+        return DROP
+
+    webui = stand_in(MADE, restart, MADE)
+    found = ends(webui, count=4, patience=30)
+    assert {one.status for one in found.values()} == {"made"}
+    assert found[2].tries == 2
+
+
+@pytest.mark.parametrize(
+    ("progress", "sentence"),
+    [
+        ((404, {}), "no API answers there (404); start the WebUI with --api."),
+        ((401, {}), "asks for a name and a password"),
+    ],
+)
+def test_a_server_without_the_api_is_told_before_anything_starts(stand_in, progress, sentence):
+    webui = stand_in(MADE, progress=progress)
+    with pytest.raises(PocketError) as caught:
+        WebUI(webui.url).check()
+    assert sentence in str(caught.value)
+
+
+def test_a_password_is_sent_but_not_shown(stand_in):
+    webui = stand_in(MADE)
+    named = WebUI(webui.url.replace("//", "//me:s%40cret@"))
+    named.make("txt2img", {})
+    assert webui.heads[0]["Authorization"] == "Basic bWU6c0BjcmV0"
+    assert named.name == webui.url
+
+
+def test_a_path_before_the_api_is_kept(stand_in):
+    webui = stand_in(MADE)
+    WebUI(f"{webui.url}/behind/").make("txt2img", {})
+    assert webui.asked[0][0] == "/behind/sdapi/v1/txt2img"
+
+
+def test_a_long_answer_is_waited_for_on_a_connection_that_is_kept_alive(stand_in, monkeypatch):
+    monkeypatch.setattr("farm.webui._SECONDS_TO_CONNECT", 0.2)
+    webui, options = stand_in(MADE, seconds=1), []
+    set_option = socket.socket.setsockopt
+
+    class Noting(socket.socket):
+        def setsockopt(self, *option):
+            options.append(option)
+            return set_option(self, *option)
+
+    monkeypatch.setattr(socket, "socket", Noting)
+    assert WebUI(webui.url).make("txt2img", {}) == MADE[1]
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+
+
+def test_a_refused_connection_is_no_try():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(WebUIAwayError) as caught:
+        WebUI(f"http://127.0.0.1:{port}").make("txt2img", {})
+    assert not caught.value.begun
+    assert not WebUI(f"http://127.0.0.1:{port}").comes_back(0.1)
+
+
+def test_refused_is_what_the_person_reads(stand_in):
+    with pytest.raises(RefusedError, match="fps is 0"):
+        WebUI(stand_in((422, {"detail": "fps is 0"})).url).make("txt2img", {})
