@@ -21,6 +21,7 @@ from typing import IO, NoReturn
 from interpreter import REQUIRED, PocketError, find_python
 
 import stopping
+from pip_reasons import os_reason, pip_reason
 
 POCKET = Path(__file__).resolve().parent
 ROOT = POCKET.parent
@@ -155,7 +156,7 @@ def make_environment(layout: Layout, wanted: Collection[str] = ()) -> None:
                 _new_venv(layout, wanted)
             _install(layout, stamp, wanted)
         except OSError as error:
-            raise PocketError(f"the environment in {layout.venv} could not be made: {_os_reason(error)}") from error
+            raise PocketError(f"the environment in {layout.venv} could not be made: {os_reason(error)}") from error
 
 
 def _comes_back(layout: Layout) -> set[str]:
@@ -166,12 +167,6 @@ def _comes_back(layout: Layout) -> set[str]:
 def _mark(layout: Layout, wanted: Collection[str]) -> None:
     """The marker says what was wanted: the stamp, which says so otherwise, goes with the old environment."""
     layout.marker.write_text(json.dumps(dict.fromkeys(sorted(wanted), "")), encoding="utf-8")
-
-
-def _os_reason(error: OSError) -> str:
-    if error.errno == 28:
-        return "the disk is full; free about 3 GB and run the same command again."
-    return f"{error.strerror or error} ({error.filename or 'no file'}); check the folder's permissions."
 
 
 def _new_venv(layout: Layout, wanted: Collection[str]) -> None:
@@ -260,35 +255,6 @@ def _run_logged(command: list[str], layout: Layout, doing: str) -> None:
         log.seek(0)
         output = log.read()
     raise PocketError(f"{doing} failed: {pip_reason(output)} (all output: {layout.log})")
-
-
-_REASONS = {
-    "No space left on device": "the disk is full; free about 3 GB and run the same command again",
-    "ensurepip": "this Python has no venv module; install it (python3.11-venv on Debian and Ubuntu)",
-    "Permission denied": "a file could not be written; check the folder's permissions",
-}
-_NETWORK = (
-    "NewConnectionError",
-    "Failed to establish a new connection",
-    "Temporary failure in name resolution",
-    "ConnectTimeoutError",
-    "Read timed out",
-    "ProxyError",
-    "SSLError",
-    "Network is unreachable",
-)
-
-
-def pip_reason(output: str) -> str:
-    """What went wrong, from the output of pip or venv, as half a sentence that says what to do."""
-    for sign, reason in _REASONS.items():
-        if sign in output:
-            return reason
-    # pip says that it found no version when it could not ask, so the network comes before its own ERROR lines.
-    if any(sign in output for sign in _NETWORK):
-        return "the package index could not be reached; check the network (or pip's proxy) and run the command again"
-    errors = [line.partition("ERROR:")[2].strip() for line in output.splitlines() if line.startswith("ERROR:")]
-    return errors[-1] if errors else "pip gave no reason; run the same command again"
 
 
 def inside(layout: Layout) -> bool:

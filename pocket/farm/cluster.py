@@ -28,6 +28,7 @@ TRIES = 3
 MARK = "POCKET_FARM"
 """Environment variable of a local cluster's processes, by which they are told from others; its folder's path."""
 
+_SET_BY_NANNIES = (MARK, "OMP_NUM_THREADS", "PYTHONHASHSEED", "__DASK_PARENT_PID")
 _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_START = 300.0
 _SECONDS_TO_UNDO = 1.5  # of the three that a command has to clear away (stopping.py)
@@ -65,7 +66,7 @@ def _elsewhere(address: str) -> Iterator[Client]:
 def _local(count: int, tries: int) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pocket-farm-", ignore_cleanup_errors=True))
-        stack.enter_context(_environment_kept())
+        stack.enter_context(_environment_kept(*_SET_BY_NANNIES))
         stack.enter_context(dask.config.set(_settings(count, tries, folder)))
         _quiet()
         # Empty at first: from here on there is something that can be taken down, whatever happens while workers start.
@@ -83,7 +84,8 @@ def _local(count: int, tries: int) -> Iterator[Client]:
         )
         stack.callback(_end, cluster, folder)
         client = Client(cluster, set_as_default=False)
-        stack.callback(_end_processes, cluster, folder)  # before the client's end, which would wait for answers
+        stack.callback(client.close, timeout=1)
+        stack.callback(_end_processes, cluster, folder)  # first: the client would wait for tasks that run
         _keep_ctrl_c_from_workers(cluster)
         cluster.scale(count)
         try:
@@ -110,15 +112,16 @@ def _settings(count: int, tries: int, folder: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _environment_kept() -> Iterator[None]:
+def _environment_kept(*names: str) -> Iterator[None]:
     """A nanny sets what its workers are to have in its own environment, which is ours."""
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _quiet() -> None:
@@ -131,7 +134,7 @@ def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
     """A terminal sends Ctrl+C to all of its processes, but only this one knows in which order to end."""
     if not hasattr(signal, "pthread_sigmask"):
         return
-    with _environment_kept():
+    with _environment_kept("PYTHONWARNINGS"):
         # Python's tracker tells the terminal of the locks of workers that were killed. The system has freed them.
         os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
         resource_tracker.ensure_running()  # before the next line, which it would take back

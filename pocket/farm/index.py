@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from interpreter import PocketError
@@ -69,18 +69,20 @@ class Index:
         return all(entry.status in (MADE, THERE) for entry in self.entries)
 
     def write(self) -> None:
-        """Writes the file anew.
+        """Writes the file anew, with a line for each request.
 
         Raises:
             PocketError: it cannot be written.
         """
+        counts = self.counts
         totals = {
             "requests": len(self.entries),
-            **{state: self.counts[state] for state in STATES},
+            **{state: counts[state] for state in STATES},
             "frames": sum(entry.frames for entry in self.entries if entry.status in (MADE, THERE)),
             "seconds": round(sum(entry.seconds for entry in self.entries), 3),
         }
-        text = json.dumps({"totals": totals, "requests": [asdict(entry) for entry in self.entries]}, indent=1)
+        rows = ",\n".join(json.dumps(vars(entry)) for entry in self.entries)
+        text = f'{{"totals": {json.dumps(totals)},\n"requests": [\n{rows}\n]}}\n'
         try:
             write_whole(self.file, text.encode())
         except OSError as error:
@@ -101,7 +103,8 @@ class Index:
 
     def line(self) -> str:
         """How many requests are in each state that any is in."""
-        said = ", ".join(f"{self.counts[state]} {state}" for state in STATES if self.counts[state])
+        counts = self.counts
+        said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         return f"{len(self.entries)} requests: {said}"
 
 
