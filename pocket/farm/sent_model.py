@@ -74,9 +74,7 @@ class HeldModel:
 
     @cached_property
     def _whole(self) -> tuple[nn.Module, CallFrames, torch.device]:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # what libraries say of each other
-            warnings.simplefilter("ignore")
-            importlib.import_module("modules.sd_hijack")  # changes layers of ldm as the host does
+        import_libraries()
         wrapper, frames, norms = pickle.loads(self.head, buffers=self.parts)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._stack = ExitStack()
@@ -105,6 +103,13 @@ class HeldModel:
         with call.running(frames, shown if call.travels else ()), autocast:
             out: Tensor = _applied(wrapper, x.to(device), t.to(device), given)
         return out.cpu()
+
+
+def import_libraries() -> None:
+    """What a held model needs, with the host's changes of ldm's layers; what they say of each other is left out."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        importlib.import_module("modules.sd_hijack")
 
 
 def _applied(wrapper: nn.Module, x: Tensor, t: Tensor, cond: Any) -> Tensor:
@@ -164,10 +169,16 @@ def sent_rows(cond: Any) -> Any:
     return _each(cond, Tensor, _rows)
 
 
-def _rows(value: Tensor) -> Rows:
+def compact(value: Tensor) -> Tensor:
+    """The values on the CPU, without what else there is in memory of which they are a part."""
     value = value.detach().cpu()
-    if not len(value):
-        return Rows(value, torch.zeros(0, dtype=torch.long))
+    return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+
+
+def _rows(value: Tensor) -> Rows:
+    value = compact(value)
+    if not value.numel():
+        return Rows(value, torch.arange(len(value)))
     values, of_rows = torch.unique_consecutive(value, return_inverse=True, dim=0)
     return Rows(values, of_rows)
 

@@ -13,7 +13,7 @@ import torch
 from distributed import Client, Future
 from torch import Tensor
 
-from farm.sent_model import HeldModel, sent_rows
+from farm.sent_model import HeldModel, compact, sent_rows
 from motion_module.core.denoising.model_calls import GivenCall, Make
 from motion_module.core.module.call_frames import CallFrames
 
@@ -51,7 +51,7 @@ class SharedCalls:
 
     def begin(self, model: Future, workers: int) -> None:
         """Let so many workers, who hold the model, take part."""
-        self.begun, self._model = True, model
+        self.begun, self._model, self._workers = True, model, workers
         for _ in range(workers * _AHEAD):
             self._hand_out()
 
@@ -93,13 +93,19 @@ class SharedCalls:
 
     def _hand_out(self) -> None:
         """Give the next one to whichever worker is free; Dask's thread comes here, too."""
-        place = None if self._over else self._next()
+        place = self._next() if self._may_hand_out() else None
         if place is None:
             return
         given = given_to_worker(self._calls[place], self._frames)
         future = self._client.submit(made_there, self._model, *given, pure=False)
         self._futures.append(future)
         future.add_done_callback(lambda future: self._came_back(place, future))
+
+    def _may_hand_out(self) -> bool:
+        """Towards the end no worker gets one that lies there while others have nothing to do."""
+        ahead = _AHEAD if len(self._waiting) > self._workers else 1
+        in_flight = sum(not future.done() for future in list(self._futures))
+        return not self._over and in_flight < ahead * self._workers
 
     def _came_back(self, place: int, future: Future) -> None:
         self._done.put((place, future))
@@ -142,7 +148,7 @@ class SharedCalls:
     def _is_late(self, since: float) -> bool:
         """Whether nobody but this process will make what is waited for, or not soon."""
         patience = max(PATIENT, _PATIENCE * self._slowest)
-        return time.monotonic() - since > patience or not count_workers(self._client)
+        return time.monotonic() - since > patience or not worker_addresses(self._client)
 
     def _timed(self, make: Make, call: GivenCall) -> Tensor:
         start = time.monotonic()
@@ -155,7 +161,7 @@ def given_to_worker(call: GivenCall, frames: CallFrames) -> tuple[Any, ...]:
     """What a worker is given of a call, for `HeldModel`."""
     shown = call.of.shown if frames.travels else []
     half = _half(call.x.device)
-    return call.of.frames, shown, frames.resting, call.x.cpu(), call.t.cpu(), sent_rows(call.cond), half
+    return call.of.frames, shown, frames.resting, compact(call.x), compact(call.t), sent_rows(call.cond), half
 
 
 def made_there(model: HeldModel, *given: Any) -> Tensor:
@@ -173,11 +179,11 @@ def _half(device: torch.device) -> torch.dtype | None:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
-def count_workers(client: Client) -> int:
-    """How many there are; none where the scheduler is gone."""
+def worker_addresses(client: Client) -> list[str]:
+    """The workers there are; none where the scheduler is gone."""
     if client.status != "running":
-        return 0
+        return []
     try:
-        return len(client.nthreads())
+        return list(client.nthreads())
     except (OSError, TimeoutError):
-        return 0
+        return []

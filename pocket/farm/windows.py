@@ -18,8 +18,8 @@ from typing import Any
 from distributed import Client, Future
 from torch import Tensor, nn
 
-from farm.sent_model import HeldModel, UnsentError, fingerprint, packed
-from farm.shared_calls import PATIENT, SharedCalls, count_workers, given_to_worker, made_there, told
+from farm.sent_model import HeldModel, UnsentError, fingerprint, import_libraries, packed
+from farm.shared_calls import PATIENT, SharedCalls, given_to_worker, made_there, told, worker_addresses
 from motion_module.core.denoising.model_calls import IN_TURN, Executor, GivenCall, Make
 from motion_module.core.module.call_frames import CallFrames
 
@@ -64,6 +64,8 @@ class OverWorkers:
         self._sent: _Sent | None = None
         self._said: set[str] = set()
         self._given_up = False
+        self._warming: dict[str, Future] = {}
+        self._warm()
 
     def __call__(self, calls: Iterable[GivenCall], make: Make, frames: CallFrames) -> Iterator[Tensor]:
         """As in `Executor`.
@@ -104,16 +106,15 @@ class OverWorkers:
 
     def _begin(self, shared: SharedCalls) -> None:
         """Have the workers take part, if they are ready and say the same as this process."""
-        sent, workers = self._sent, count_workers(self._client)
+        sent, workers = self._sent, len(worker_addresses(self._client))
         if sent is not None and workers and not shared.begun and self._agrees(sent):
             shared.begin(sent.model, workers)
 
     def _send(self, first: GivenCall, output: Tensor, frames: CallFrames) -> None:
         """Send the model as it is now, and have a worker make the first window of the step as a probe."""
         before, self._sent, wrapper = self._sent, None, self._wrapper()
-        workers = list(self._client.nthreads()) if count_workers(self._client) else []
+        workers = self._warm()
         if not workers:
-            self._say("its windows are made on this machine, because there is no worker")
             return
         try:
             held = packed(wrapper, frames)
@@ -126,7 +127,7 @@ class OverWorkers:
         _log.info("AnimateDiff: %.0f MB of the model go to the workers", held.size / 1e6)
         try:
             # Dask may remember a name of what was lost with its workers, so this is another one each time.
-            (model,) = self._client.scatter({f"model-{uuid.uuid4().hex}": held}, broadcast=True).values()
+            (model,) = self._client.scatter({f"model-{uuid.uuid4().hex}": held}, workers, broadcast=True).values()
         except Exception as error:  # noqa: BLE001 - of a worker, which may be anything
             self._give_up(f"the workers could not take the model ({told(error)})")
             return
@@ -134,6 +135,18 @@ class OverWorkers:
         ready = [submit(HeldModel.make_ready, model, workers=[worker], allow_other_workers=True) for worker in workers]
         probe = submit(made_there, model, *given_to_worker(first, frames))
         self._sent = _Sent(held.key, model, fingerprint(wrapper), ready, probe, output)
+
+    def _warm(self) -> list[str]:
+        """The workers that have imported what they need; the others begin to, and nobody waits for them."""
+        there = worker_addresses(self._client)
+        if not there:
+            self._say("its windows are made on this machine, because there is no worker")
+        begun = {worker: future for worker, future in self._warming.items() if worker in there}
+        for worker in there:
+            if worker not in begun:
+                begun[worker] = self._client.submit(import_libraries, workers=[worker], pure=False)
+        self._warming = begun
+        return [worker for worker in there if self._warming[worker].status == "finished"]
 
     def _agrees(self, sent: _Sent) -> bool:
         """Whether a worker has said the same as this process; None of them is asked before one has."""
@@ -144,7 +157,8 @@ class OverWorkers:
     def _judged(self, sent: _Sent) -> bool:
         try:
             there = sent.probe.result(timeout=PATIENT)
-        except (CancelledError, TimeoutError, OSError):  # the workers are gone
+        except (CancelledError, TimeoutError, OSError):  # the workers are gone; others may come
+            self._sent = None
             return False
         except Exception as error:  # noqa: BLE001 - whatever the worker raised comes here
             self._give_up(f"no worker could make one ({told(error)})")

