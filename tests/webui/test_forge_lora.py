@@ -16,7 +16,7 @@ from tests.core.lora_layouts import guoyww
 LAYERS = ("down_blocks.0.motion_modules.1", "up_blocks.3.motion_modules.2")
 GUOYWW = "temporal_transformer.transformer_blocks.0.attention_blocks"
 SPATIAL = "output_blocks_2_1_conv"
-CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+CLOSE = {"atol": 5e-5, "rtol": 1e-5}  # sums in another order; what a LoRA does is a hundred times as much
 
 
 @pytest.fixture
