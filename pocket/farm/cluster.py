@@ -59,7 +59,7 @@ def _elsewhere(address: str) -> Iterator[Client]:
     try:
         yield client
     finally:
-        client.close(timeout=1)
+        _close(client)
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def _local(count: int, tries: int) -> Iterator[Client]:
         )
         stack.callback(_end, cluster, folder)
         client = Client(cluster, set_as_default=False)
-        stack.callback(client.close, timeout=1)
+        stack.callback(_close, client)
         stack.callback(_end_processes, cluster, folder)  # first: the client would wait for tasks that run
         _keep_ctrl_c_from_workers(cluster)
         cluster.scale(count)
@@ -186,6 +186,11 @@ def _each(found: list[psutil.Process], do: Callable[[psutil.Process], None]) -> 
     for process in found:
         with contextlib.suppress(psutil.Error):
             do(process)
+
+
+def _close(client: Client) -> None:
+    with contextlib.suppress(TimeoutError):  # it goes on in its own thread
+        client.close(timeout=1)
 
 
 def _end(cluster: LocalCluster, folder: str) -> None:
