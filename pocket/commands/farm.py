@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-
-from interpreter import PocketError
 
 from bootstrap import say
+from commands.dask_there import require_dask
 from stopping import SIGNALS
 
 
 def run(args: argparse.Namespace) -> int:
     """Makes what is missing, prints what became of every request, and returns 0 if each has its result."""
-    if not args.webui and importlib.util.find_spec("distributed") is None:
-        raise PocketError(
-            'farm needs Dask, which is not installed; run "python3 pocket install farm" and this command again.'
-        )
+    if not args.webui:
+        require_dask("farm")
     from farm.run import run_farm
 
     with SIGNALS.clearing_away():

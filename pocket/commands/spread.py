@@ -1,25 +1,16 @@
-"""The windows of one video over several workers, for commands that make one; and whether Dask is there."""
+"""The windows of one video over several workers, for commands that make one."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from interpreter import PocketError
 
 from bootstrap import say
-
-
-def require_dask(what: str) -> None:
-    """Raises PocketError where Dask is not installed; `what` needs it."""
-    if importlib.util.find_spec("distributed") is None:
-        raise PocketError(
-            f'{what} needs Dask, which is not installed; run "python3 pocket install farm" and this command again.'
-        )
+from commands.dask_there import require_dask
 
 
 @contextmanager
