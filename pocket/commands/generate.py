@@ -38,10 +38,10 @@ def read_request(path: Path) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """Makes the pictures and videos, writes them and response.json, and prints their paths."""
     body = read_request(args.request)
-    start_host(args)
-    api = create_api()
-    started = time.perf_counter()
-    with SIGNALS.clearing_away(), windows_shared(args):
+    with SIGNALS.clearing_away(), windows_shared(args):  # workers get ready while this process does
+        start_host(args)
+        api = create_api()
+        started = time.perf_counter()
         response = run_request(api, body, img2img=args.img2img)
         paths = write_images(response, args.out)
         paths.append(write_response(response, paths, args.out))

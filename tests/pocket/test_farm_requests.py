@@ -229,6 +229,17 @@ def test_without_dask_one_sentence_says_what_to_do(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("option", [["--workers", "2"], ["--scheduler", "tcp://127.0.0.1:1"]])
+def test_nor_are_windows_made_elsewhere_without_it(tmp_path, option):
+    (tmp_path / "a.json").write_text("{}")
+    ended = run(tmp_path, "generate", "a.json", "--out", "out", *option, hidden=["dask", "distributed"])
+    assert ended.stderr == (
+        f'pocket: {option[0]} needs Dask, which is not installed; run "python3 pocket install farm" and this command '
+        "again.\n"
+    )
+    assert ended.returncode == 1 and not (tmp_path / "out").exists()
+
+
 def test_webuis_need_no_dask(tmp_path):
     (tmp_path / "a.jsonl").write_text("{}")
     words = ["farm", "a.jsonl", "--out", "out", "--webui", "http://127.0.0.1:1"]
@@ -237,7 +248,8 @@ def test_webuis_need_no_dask(tmp_path):
 
 
 def test_other_commands_know_nothing_of_dask():
-    others = [path for path in POCKET.rglob("*.py") if path.parent.name != "farm" and path.name != "farm.py"]
+    who_asks = {"farm.py", "spread.py"}  # commands of a farm, and windows over workers where somebody wants those
+    others = [path for path in POCKET.rglob("*.py") if path.parent.name != "farm" and path.name not in who_asks]
     assert POCKET / "commands" / "generate.py" in others
     for path in others:
         assert not {"dask", "distributed", "farm"} & set(imported(ast.parse(path.read_text("utf8")))), path

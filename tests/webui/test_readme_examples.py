@@ -18,6 +18,8 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PROMPT = re.search(r"^### Prompt travel$.*?^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[1]
 SCRIPTS = [text for kind, text in BLOCKS if kind == "python"]
 REQUESTS = [text for kind, text in BLOCKS if kind == "json"]
+(LIST,) = [text for kind, text in BLOCKS if kind == "jsonl"]
+(TABLE,) = [text for kind, text in BLOCKS if kind == "text"]
 SHELL = [text for kind, text in BLOCKS if kind == "sh"]
 MODULE = "mm_tiny_v2.safetensors"
 
@@ -38,6 +40,7 @@ def here(pocket, tmp_path):
         "127.0.0.1:7860": url.netloc,
         'host="127.0.0.1", port=7860': f'host="{url.hostname}", port={url.port}',
         "control_v11p_sd15_canny": CONTROL,
+        "pocket_mm_v2": MODULE.removesuffix(".safetensors"),
         "mm_sd_v15_v2.ckpt": MODULE,
         "/videos/cat": str(folder_of(tmp_path / "cat", 5)),
         "/pictures/first.png": str(sorted(folder_of(tmp_path / "pictures", 2).iterdir())[0]),
@@ -53,7 +56,8 @@ def here(pocket, tmp_path):
 
 
 def test_every_block_is_of_a_kind_that_is_run():
-    others = [text for kind, text in BLOCKS if kind not in ("python", "json", "sh") and text != PROMPT]
+    others = [text for kind, text in BLOCKS if not kind and text != PROMPT]
+    assert {kind for kind, _ in BLOCKS} == {"", "python", "json", "jsonl", "text", "sh"}
     lines = [line for text in others for line in text.splitlines()]
     commands = {path.stem for path in (Path(__file__).parents[2] / "pocket" / "commands").glob("*.py")}
     assert all(line.split()[:2] == ["python3", "pocket"] and line.split()[2] in commands for line in lines), lines
@@ -81,6 +85,18 @@ def test_a_request_is_served(client, here, place, kinds, frames):
     reply = client.post("txt2img", json.loads(here(REQUESTS[place])))
     assert reply.status == 200, reply.body
     assert reply.kinds[: len(kinds)] == kinds and mp4_frames(reply.paths[0]["MP4"])[0] == frames
+
+
+def test_the_farms_list_is_made_as_its_table_says(client, here):
+    rows = re.findall(r"^ +\d+  (made|refused) +(.*)$", TABLE, re.MULTILINE)
+    assert len(rows) == 3
+    for line, (status, rest) in zip(LIST.splitlines(), rows, strict=True):
+        reply = client.post("txt2img", json.loads(here(line)))
+        if status == "made":
+            assert reply.status == 200 and reply.kinds[:2] == ["GIF", "MP4"]
+            assert mp4_frames(reply.paths[0]["MP4"])[0] == int(rest.split()[0])
+        else:
+            assert reply.status == 422 and reply.body["detail"] == rest
 
 
 def test_a_run_that_broke_off_goes_on(client, here, monkeypatch):
