@@ -4,6 +4,7 @@ import pytest
 
 import bootstrap
 from tests.pocket.bootstrap_sandbox import Sandbox
+from tests.pocket.farm_fakes import Running
 
 
 @pytest.fixture
@@ -12,3 +13,19 @@ def sandbox(tmp_path, monkeypatch):
     made = Sandbox(tmp_path)
     monkeypatch.setattr(bootstrap, "find_python", lambda: str(made.python))
     return made
+
+
+@pytest.fixture
+def running(tmp_path):
+    started = []
+
+    def start(*words):
+        started.append(Running(tmp_path, *words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+        one.process.stdout.close()
+        one.errors.close()

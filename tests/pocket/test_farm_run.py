@@ -5,33 +5,21 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-import bootstrap
 import cli
 import farm.run
 from commands import farm as farm_command
 from commands import generate
 from farm.outcomes import Outcome
 from farm.worker_hosts import WorkerHosts
-from tests.pocket.farm_fakes import gone, of_clusters
-
-POCKET = Path(bootstrap.__file__).parent
-
-
-def video(seed, frames=4, **fields):
-    args = [{"enable": True, "video_length": frames, "format": ["GIF", "MP4"], "model": "mm_tiny_v1.safetensors"}]
-    small = {"prompt": "a red circle", "steps": 2, "width": 64, "height": 64, "sampler_name": "Euler"}
-    return {**small, "seed": seed, "alwayson_scripts": {"AnimateDiff": {"args": args}}, **fields}
-
+from tests.pocket.farm_fakes import gone, host_options, listening, of_clusters, video
 
 LONG = 3
 """Number of the request whose worker is killed: it takes long enough to be in the middle of it."""
@@ -184,53 +172,6 @@ def test_a_refused_request_is_asked_for_again(first, farm_args, monkeypatch):
     assert farm_command.run(farm_args) == 0
     assert farm_command.run(farm_args) == 0
     assert stub.asked == [77]
-
-
-class Running:
-    """A command in a process of its own."""
-
-    def __init__(self, folder, *words):
-        self.folder, self.temporary = folder, folder / "tmp"
-        self.temporary.mkdir(exist_ok=True)
-        environment = {**os.environ, "POCKET_PYTHON": "current", "TMPDIR": str(self.temporary)}
-        command = [sys.executable, POCKET, *words]
-        self.errors = (folder / "errors").open("wb")
-        self.process = subprocess.Popen(
-            [str(word) for word in command], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=self.errors
-        )
-
-    def below(self):
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def until(self, holds):
-        end = time.monotonic() + 600
-        while not holds():
-            assert self.process.poll() is None and time.monotonic() < end, (self.folder / "errors").read_text()
-            time.sleep(0.05)
-
-
-@pytest.fixture
-def running(tmp_path):
-    started = []
-
-    def start(*words):
-        started.append(Running(tmp_path, *words))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.wait()
-        one.process.stdout.close()
-        one.errors.close()
-
-
-def host_options(tiny, folder):
-    return ["--checkpoint", tiny["checkpoint"], "--motion-modules", tiny["v1"].parent, "--data-dir", folder / "data"]
-
-
-def listening(processes):
-    return [one.laddr.port for process in processes for one in process.connections("inet") if one.status == "LISTEN"]
 
 
 def test_stopped_in_the_middle_it_leaves_whole_videos_and_nothing_else(running, tiny, tmp_path):
