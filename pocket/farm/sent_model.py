@@ -73,18 +73,16 @@ class HeldModel:
         return len(self.head) + sum(part.nbytes for part in self.parts)
 
     @cached_property
-    def _whole(self) -> tuple[nn.Module, CallFrames, torch.device]:
+    def _whole(self) -> tuple[nn.Module, CallFrames, torch.autocast]:
         import_libraries()
-        wrapper, frames, norms = pickle.loads(self.head, buffers=self.parts)
+        wrapper, frames, norms, half = pickle.loads(self.head, buffers=self.parts)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._stack = ExitStack()
         self._stack.enter_context(norms_over_frames(norms, frames))  # for as long as the model is held
-        return wrapper.to(device), frames, device
+        return wrapper.to(device), frames, torch.autocast(device.type, half or torch.float16, enabled=half is not None)
 
     @torch.inference_mode()
-    def __call__(
-        self, frames: int, shown: list[int], resting: bool, x: Tensor, t: Tensor, cond: Any, half: torch.dtype | None
-    ) -> Tensor:
+    def __call__(self, frames: int, shown: list[int], resting: bool, x: Tensor, t: Tensor, cond: Any) -> Tensor:
         """What the model says of a window, on the CPU.
 
         Args:
@@ -94,12 +92,11 @@ class HeldModel:
             x: `(rows, c, h, w)`.
             t: `(rows,)`.
             cond: as the host's model takes it, with `Rows` in the place of tensors.
-            half: in which dtype the host calculates; None for that of the weights.
         """
-        wrapper, call, device = self._whole
+        wrapper, call, autocast = self._whole
+        device = next(wrapper.parameters()).device
         call.rest(resting)
         given = _each(cond, Rows, lambda rows: rows.values.to(device)[rows.of_rows.to(device)])
-        autocast = torch.autocast(device.type, half or torch.float16, enabled=half is not None)
         with call.running(frames, shown if call.travels else ()), autocast:
             out: Tensor = _applied(wrapper, x.to(device), t.to(device), given)
         return out.cpu()
@@ -132,19 +129,25 @@ def packed(wrapper: nn.Module, frames: CallFrames) -> HeldModel:
     Raises:
         UnsentError: something that is in the UNet cannot be sent.
     """
+    half = _half(next(wrapper.parameters()).device)
     norms = [part for part in wrapper.modules() if isinstance(part, nn.GroupNorm) and _stands_in(part)]
     head, parts = io.BytesIO(), []
     pickler = _Pickler(head, _PROTOCOL, buffer_callback=lambda part: parts.append(np.frombuffer(part, np.uint8)))
     try:
-        pickler.dump((wrapper, frames, norms))
+        pickler.dump((wrapper, frames, norms, half))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UnsentError(f"a part of the UNet cannot be sent ({error})") from error
-    return HeldModel(head.getvalue(), parts, _key(wrapper, frames, parts))
+    return HeldModel(head.getvalue(), parts, _key(wrapper, frames, half, parts))
 
 
-def _key(wrapper: nn.Module, frames: CallFrames, parts: list[np.ndarray]) -> str:
+def _half(device: torch.device) -> torch.dtype | None:
+    """The dtype of autocast in this thread, if it is on."""
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+
+
+def _key(wrapper: nn.Module, frames: CallFrames, half: torch.dtype | None, parts: list[np.ndarray]) -> str:
     """A hash of what is calculated; that of the pickle would change with what else there is in memory."""
-    strengths = (frames.motion_scale, frames.effect, *frames.motion_scales, *frames.effects, *frames.levels)
+    strengths = (half, frames.motion_scale, frames.effect, *frames.motion_scales, *frames.effects, *frames.levels)
     digest = hashlib.sha256(repr(strengths).encode())
     for name, module in wrapper.named_modules():
         own = {key: value for key, value in vars(module).items() if not key.startswith(_LORA)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any
 
-import torch
 from distributed import Client, Future
 from torch import Tensor
 
@@ -21,6 +21,7 @@ PATIENT = 10.0
 """Seconds in which a result that is there must have come over, and after which a late window is made here as well."""
 
 _AHEAD = 2  # windows that a worker has: one that it makes, and one that lies there
+_AT_MOST = 8  # windows of a worker that are not taken in
 _LOOK_EVERY = 0.25  # seconds after which somebody who waits looks whether there are workers
 _PATIENCE = 3.0  # times the slowest window so far, if that is more than PATIENT
 
@@ -28,9 +29,12 @@ _PATIENCE = 3.0  # times the slowest window so far, if that is more than PATIENT
 class SharedCalls:
     """Calls that the workers and this process share: each takes the next one when it has done one.
 
+    A call is cut out of its step when somebody takes it, because all of them take far more memory than the step.
+
     Args:
         client: of Dask.
-        calls: to be made.
+        calls: to be made, in the order of their numbers.
+        numbers: theirs.
         frames: shared with the motion layers of this process.
 
     Attributes:
@@ -38,31 +42,33 @@ class SharedCalls:
         trouble: what a worker that could not make one has said; "" for nothing.
     """
 
-    def __init__(self, client: Client, calls: list[GivenCall], frames: CallFrames) -> None:
+    def __init__(self, client: Client, calls: Iterable[GivenCall], numbers: range, frames: CallFrames) -> None:
         self.begun = False
         self.trouble = ""
-        self._client, self._calls, self._frames = client, calls, frames
-        self._waiting = deque(range(len(calls)))
-        self._made: set[int] = set()
-        self._futures: list[Future] = []
-        self._done: queue.SimpleQueue[tuple[int, Future]] = queue.SimpleQueue()
+        self._client, self._frames = client, frames
+        self._calls, self._numbers, self._taking = iter(calls), numbers, threading.Lock()
+        self._left = len(numbers)
+        self._again: list[GivenCall] = []  # what a worker could not make
+        self._there: dict[int, tuple[GivenCall, Future]] = {}  # what workers have
+        self._handing_out = threading.Lock()
+        self._came: queue.SimpleQueue[tuple[int, Future]] = queue.SimpleQueue()
         self._over = False
         self._slowest = 0.0
 
     def begin(self, model: Future, workers: int) -> None:
         """Let so many workers, who hold the model, take part."""
-        self.begun, self._model, self._workers = True, model, workers
-        for _ in range(workers * _AHEAD):
-            self._hand_out()
+        self.begun, self._over, self._model, self._workers = True, False, model, workers
+        self._fill()
 
-    def close(self) -> None:
-        """Nobody wants the others any more."""
-        self._over = True
-        self._waiting.clear()
-        unfinished = [future for future in self._futures if not future.done()]
+    def take_back(self) -> None:
+        """What workers have is not what is wanted: it is to be made again."""
+        self._over, self.begun = True, False
+        with self._handing_out:
+            unfinished = [future for _, future in self._there.values() if not future.done()]
+            self._again += [call for call, _ in self._there.values()]
+            self._there.clear()
         if unfinished and self._client.status == "running":
             self._client.cancel(unfinished, reason="the video goes on without them")
-        self._futures.clear()
 
     def outputs(self, make: Make, look: Callable[[], None]) -> Iterator[Tensor]:
         """The outputs in the order of the calls.
@@ -72,65 +78,72 @@ class SharedCalls:
             look: called before each; for workers who have become ready.
         """
         ready: dict[int, Tensor] = {}
-        for place in range(len(self._calls)):
+        for number in self._numbers:
             since = time.monotonic()
-            while place not in ready:
+            while number not in ready:
                 look()
                 mine = self._next()
-                if mine is None and self._is_late(since):
-                    mine = place
+                if mine is None and number in self._there and self._is_late(since):
+                    mine, _ = self._there.pop(number)
                 if mine is not None:
-                    self._made.add(mine)
-                    ready[mine] = self._timed(make, self._calls[mine])
+                    ready[mine.of.number] = self._timed(make, mine)
                 ready.update(self._arrived(0.0 if mine is not None else _LOOK_EVERY, make))
-            yield ready.pop(place)
+                self._fill()
+            yield ready.pop(number)
 
-    def _next(self) -> int | None:
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
+    def _next(self) -> GivenCall | None:
+        with self._taking:  # Dask's thread takes them, too
+            if self._again:
+                return self._again.pop()
+            self._left = max(0, self._left - 1)
+            return next(self._calls, None)
+
+    def _fill(self) -> None:
+        """Give workers as many as they may have."""
+        for _ in range(_AHEAD * self._workers if self.begun else 0):
+            self._hand_out()
 
     def _hand_out(self) -> None:
         """Give the next one to whichever worker is free; Dask's thread comes here, too."""
-        place = self._next() if self._may_hand_out() else None
-        if place is None:
-            return
-        given = given_to_worker(self._calls[place], self._frames)
-        future = self._client.submit(made_there, self._model, *given, pure=False)
-        self._futures.append(future)
-        future.add_done_callback(lambda future: self._came_back(place, future))
+        with self._handing_out:
+            call = self._next() if self._may_hand_out() else None
+            if call is None:
+                return
+            future = self._client.submit(made_there, self._model, *given_to_worker(call, self._frames), pure=False)
+            self._there[call.of.number] = call, future
+        future.add_done_callback(partial(self._came_back, call.of.number))
 
     def _may_hand_out(self) -> bool:
-        """Towards the end no worker gets one that lies there while others have nothing to do."""
-        ahead = _AHEAD if len(self._waiting) > self._workers else 1
-        in_flight = sum(not future.done() for future in list(self._futures))
-        return not self._over and in_flight < ahead * self._workers
+        """Towards the end no worker gets one that lies there while others have nothing to do; and where this process is
+        much slower than they are, they wait until it has taken in what they have made."""
+        ahead = _AHEAD if self._left > self._workers else 1
+        there = list(self._there.values())
+        in_flight = sum(not future.done() for _, future in there)
+        return not self._over and in_flight < ahead * self._workers and len(there) < _AT_MOST * self._workers
 
-    def _came_back(self, place: int, future: Future) -> None:
-        self._done.put((place, future))
+    def _came_back(self, number: int, future: Future) -> None:
+        self._came.put((number, future))
         self._hand_out()
 
     def _arrived(self, seconds: float, make: Make) -> dict[int, Tensor]:
         """What has come from workers; what they could not make waits again, for this process."""
         came: dict[int, Tensor] = {}
         while (item := self._waited(0.0 if came else seconds)) is not None:
-            place, future = item
-            if place in self._made:
+            number, future = item
+            if number not in self._there or self._there[number][1] is not future:  # it was late, or taken back
                 continue
+            call, _ = self._there.pop(number)
             output = self._result(future)
             if output is None:
                 self._over = True
-                self._waiting.appendleft(place)
+                self._again.append(call)
                 break
-            call = self._calls[place]
-            self._made.add(place)
-            came[place] = make(call, lambda *_, output=output, x=call.x, **__: output.to(x.device))
+            came[number] = make(call, lambda x, *_, output=output, **__: output.to(x.device))
         return came
 
     def _waited(self, seconds: float) -> tuple[int, Future] | None:
         try:
-            return self._done.get(timeout=seconds) if seconds else self._done.get_nowait()
+            return self._came.get(timeout=seconds) if seconds else self._came.get_nowait()
         except queue.Empty:
             return None
 
@@ -160,8 +173,7 @@ class SharedCalls:
 def given_to_worker(call: GivenCall, frames: CallFrames) -> tuple[Any, ...]:
     """What a worker is given of a call, for `HeldModel`."""
     shown = call.of.shown if frames.travels else []
-    half = _half(call.x.device)
-    return call.of.frames, shown, frames.resting, compact(call.x), compact(call.t), sent_rows(call.cond), half
+    return call.of.frames, shown, frames.resting, compact(call.x), compact(call.t), sent_rows(call.cond)
 
 
 def made_there(model: HeldModel, *given: Any) -> Tensor:
@@ -171,12 +183,6 @@ def made_there(model: HeldModel, *given: Any) -> Tensor:
 
 def told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-def _half(device: torch.device) -> torch.dtype | None:
-    """The dtype of autocast here, if it is on."""
-    kind = device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def worker_addresses(client: Client) -> list[str]:

@@ -74,23 +74,23 @@ class OverWorkers:
         has happened, what the workers hold is old, and they are sent the new ones. Nobody waits for workers that are
         not ready: this process goes on alone until they are.
         """
-        first, *rest = calls
-        if not rest or self._given_up:
-            yield from map(make, (first, *rest))
+        if self._given_up:
+            yield from map(make, calls)
             return
-        shared = SharedCalls(self._client, rest, frames)
+        rest = iter(calls)
+        first = next(rest)
+        shared = SharedCalls(self._client, rest, range(2, first.of.calls + 1), frames)
         try:
             if self._is_as_sent():
                 self._begin(shared)
             output = make(first)
-            if not self._is_as_sent():
-                shared.close()
-                shared = SharedCalls(self._client, rest, frames)
+            if first.of.calls > 1 and not self._is_as_sent():
+                shared.take_back()
                 self._send(first, output, frames)
             yield output
             yield from shared.outputs(make, lambda: self._begin(shared))
         finally:
-            shared.close()
+            shared.take_back()
         if shared.trouble:
             self._give_up(f"a worker could not make one ({shared.trouble})")
 

@@ -12,7 +12,7 @@ import pickle
 import statistics
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -170,16 +170,18 @@ def overhead(workers: int, rounds: int, size: tuple[int, int] = SIZES[0]) -> flo
         time.sleep(STAND_IN)
         return call.x
 
-    calls = [window_call(*size) for _ in range(rounds * (workers + 1))]
+    number = rounds * (workers + 1)
+    call = window_call(*size)
+    calls = [replace(call, of=replace(call.of, number=place, calls=number)) for place in range(1, number + 1)]
     with started(workers) as client:
         model = client.scatter(Sleeping(), broadcast=True)
         for turn in range(2):  # in the first one the workers import torch
-            shared = SharedCalls(client, calls, CallFrames())
+            shared = SharedCalls(client, calls, range(1, len(calls) + 1), CallFrames())
             start = time.perf_counter()
             shared.begin(model, workers)
             outputs = list(shared.outputs(here, lambda: None))
             seconds = time.perf_counter() - start
-            shared.close()
+            shared.take_back()
             if not all(torch.equal(out, call.x) for out, call in zip(outputs, calls, strict=True)):
                 raise RuntimeError(f"turn {turn}: outputs are not in the order of the calls")
     return seconds / (rounds * STAND_IN)

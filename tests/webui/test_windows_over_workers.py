@@ -4,11 +4,11 @@ import logging
 import os
 import signal
 import time
+import weakref
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import torch
 from runs import frames
 
 from farm.cluster import workers
@@ -233,9 +233,25 @@ def test_an_interrupt_ends_it_at_once(over, monkeypatch):
 
 
 def test_nothing_is_left_with_the_workers_of_what_nobody_wants(over, monkeypatch):
-    closed = []
-    close = SharedCalls.close
-    monkeypatch.setattr(SharedCalls, "close", lambda self: closed.append(self) or close(self))
+    ended = []
+    take_back = SharedCalls.take_back
+    monkeypatch.setattr(SharedCalls, "take_back", lambda self: ended.append(self) or take_back(self))
     video(over, monkeypatch, on_window=ready_after_first_step(over), steps=3)
-    assert closed and all(not shared._futures and not shared._waiting for shared in closed)
-    assert torch.is_inference_mode_enabled() is False
+    assert ended and not any(shared._there for shared in ended)
+
+
+def test_of_a_long_video_a_few_windows_are_there_at_a_time(over, monkeypatch):
+    """A window's rows with its prompts are megabytes, and a step may have a thousand."""
+    import farm.shared_calls
+
+    monkeypatch.setattr(farm.shared_calls, "_AT_MOST", 2)
+    cut, most, cut_out = [], [], sliding._cut
+
+    def counted(whole, call):
+        cut.append(weakref.ref(given := cut_out(whole, call)))
+        most.append(sum(one() is not None for one in cut))
+        return given
+
+    monkeypatch.setattr(sliding, "_cut", counted)
+    noted = video(over, monkeypatch, on_window=ready_after_first_step(over), steps=3, fields={**LONG, "batch_size": 4})
+    assert noted.there > 20 and max(most) <= 2 * 2 + 4
