@@ -35,9 +35,13 @@ def windows_shared(args: argparse.Namespace) -> Iterator[None]:
     if args.workers:
         _share_cores(args.workers)
     with workers(args.workers or 0, args.scheduler) as client:
-        say(f"{len(client.nthreads())} workers make windows, too")
-        with windows_made_by(OverWorkers(client, lambda: shared.sd_model.model)):
+        number = len(client.nthreads())
+        say(f"{number} worker{'s' * (number != 1)} to make windows, too")
+        executor = OverWorkers(client, lambda: shared.sd_model.model)
+        with windows_made_by(executor):
             yield
+        if executor.made:
+            say(f"workers made {executor.made_there} of {executor.made} windows")
 
 
 def _share_cores(workers: int) -> None:

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import io
 import pickle
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -59,13 +60,10 @@ class HeldModel:
 
     def __init__(self, head: bytes, parts: list[np.ndarray], key: str) -> None:
         self.head, self.parts, self.key = head, parts, key
+        self._lock = threading.Lock()  # a worker may have more than one thread, and there is one model
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HeldModel, (self.head, self.parts, self.key)
-
-    def make_ready(self) -> None:
-        """Make it from what was sent, which takes a while the first time."""
-        self._whole  # noqa: B018
 
     @property
     def size(self) -> int:
@@ -77,6 +75,7 @@ class HeldModel:
         import_libraries()
         wrapper, frames, norms, half = pickle.loads(self.head, buffers=self.parts)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.backends.cudnn.allow_tf32 = False  # this process calculates with all bits
         self._stack = ExitStack()
         self._stack.enter_context(norms_over_frames(norms, frames))  # for as long as the model is held
         return wrapper.to(device), frames, torch.autocast(device.type, half or torch.float16, enabled=half is not None)
@@ -93,6 +92,10 @@ class HeldModel:
             t: `(rows,)`.
             cond: as the host's model takes it, with `Rows` in the place of tensors.
         """
+        with self._lock:
+            return self._made(frames, shown, resting, x, t, cond)
+
+    def _made(self, frames: int, shown: list[int], resting: bool, x: Tensor, t: Tensor, cond: Any) -> Tensor:
         wrapper, call, autocast = self._whole
         device = next(wrapper.parameters()).device
         call.rest(resting)
@@ -135,7 +138,7 @@ def packed(wrapper: nn.Module, frames: CallFrames) -> HeldModel:
     pickler = _Pickler(head, _PROTOCOL, buffer_callback=lambda part: parts.append(np.frombuffer(part, np.uint8)))
     try:
         pickler.dump((wrapper, frames, norms, half))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UnsentError(f"a part of the UNet cannot be sent ({error})") from error
     return HeldModel(head.getvalue(), parts, _key(wrapper, frames, half, parts))
 
@@ -147,24 +150,47 @@ def _half(device: torch.device) -> torch.dtype | None:
 
 def _key(wrapper: nn.Module, frames: CallFrames, half: torch.dtype | None, parts: list[np.ndarray]) -> str:
     """A hash of what is calculated; that of the pickle would change with what else there is in memory."""
-    strengths = (half, frames.motion_scale, frames.effect, *frames.motion_scales, *frames.effects, *frames.levels)
-    digest = hashlib.sha256(repr(strengths).encode())
+    digest = hashlib.sha256(repr((half, *_strengths(frames))).encode())
     for name, module in wrapper.named_modules():
-        own = {key: value for key, value in vars(module).items() if not key.startswith(_LORA)}
-        plain = sorted((key, repr(value)) for key, value in own.items() if isinstance(value, _PLAIN))
-        digest.update(repr((name, type(module).__qualname__, plain)).encode())
+        digest.update(repr((name, type(module).__qualname__, _settings(module))).encode())
+    for name, value in wrapper.state_dict().items():
+        digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
 
 
-def fingerprint(wrapper: nn.Module) -> tuple[Any, ...]:
-    """Another one after every change of the layers or weights; cheap."""
+def signature(wrapper: nn.Module, frames: CallFrames) -> tuple[Any, ...]:
+    """Another one after every change of what is calculated: layers, weights, strengths, and what others put in; cheap.
+
+    Arguments as in `packed`.
+    """
     values = [*wrapper.parameters(), *wrapper.buffers()]
+    half = _half(values[0].device) if values else None
     return (
-        tuple(type(part) for part in wrapper.modules()),
-        tuple((value.data_ptr(), 0 if value.is_inference() else value._version) for value in values),
+        tuple(_looks(part) for part in wrapper.modules()),
+        tuple((id(value), value.data_ptr(), 0 if value.is_inference() else value._version) for value in values),
+        (id(frames), half, *_strengths(frames), *((name, *weights) for name, weights in frames.weights.items())),
     )
+
+
+def _looks(module: nn.Module) -> tuple[Any, ...]:
+    """A layer without its weights: its kind, its settings, and which functions stand in it."""
+    own = vars(module)
+    hooks = tuple(id(hook) for name in _FORWARD_HOOKS for hook in own.get(name, {}).values())
+    put_in = tuple((name, id(value)) for name, value in own.items() if _is_put_in(module, name, value))
+    return id(module), type(module), _settings(module), hooks, put_in
+
+
+def _settings(module: nn.Module) -> tuple[tuple[str, str], ...]:
+    own = {name: value for name, value in vars(module).items() if not name.startswith(_LORA)}
+    return tuple((name, repr(value)) for name, value in sorted(own.items()) if isinstance(value, _PLAIN))
+
+
+def _strengths(frames: CallFrames) -> tuple[Any, ...]:
+    return (
+        frames.motion_scale, frames.effect, tuple(frames.motion_scales), tuple(frames.effects), tuple(frames.levels)
+    )  # fmt: skip
 
 
 def sent_rows(cond: Any) -> Any:

@@ -8,137 +8,153 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from distributed import Client, Future
+from distributed import Future
 from torch import Tensor
 
-from farm.sent_model import HeldModel, compact, sent_rows
+from farm.sent_model import compact, sent_rows
+from farm.window_worker import PATIENT, WindowWorker, made_there, told
 from motion_module.core.denoising.model_calls import GivenCall, Make
 from motion_module.core.module.call_frames import CallFrames
 
-PATIENT = 10.0
-"""Seconds in which a result that is there must have come over, and after which a late window is made here as well."""
-
 _AHEAD = 2  # windows that a worker has: one that it makes, and one that lies there
 _AT_MOST = 8  # windows of a worker that are not taken in
-_LOOK_EVERY = 0.25  # seconds after which somebody who waits looks whether there are workers
-_PATIENCE = 3.0  # times the slowest window so far, if that is more than PATIENT
+_LOOK_EVERY = 0.25  # seconds after which somebody who waits looks who is there
+_PATIENCE = 3.0  # times as long as the slowest window so far, and at least PATIENT: after that one is late
+
+
+class _HandedOut(NamedTuple):
+    """A call that a worker has."""
+
+    call: GivenCall
+    future: Future
+    worker: WindowWorker
+    since: float
 
 
 class SharedCalls:
-    """Calls that the workers and this process share: each takes the next one when it has done one.
+    """Calls that workers and this process share.
 
-    A call is cut out of its step when somebody takes it, because all of them take far more memory than the step.
+    A call is cut out of its step when somebody takes it, because all of them take far more memory than the step. What a
+    worker does not give back, for whatever reason, is made here or by another one.
 
     Args:
-        client: of Dask.
         calls: to be made, in the order of their numbers.
         numbers: theirs.
         frames: shared with the motion layers of this process.
 
     Attributes:
-        begun: whether the workers take part.
-        trouble: what a worker that could not make one has said; "" for nothing.
+        made_there: how many workers have made.
     """
 
-    def __init__(self, client: Client, calls: Iterable[GivenCall], numbers: range, frames: CallFrames) -> None:
-        self.begun = False
-        self.trouble = ""
-        self._client, self._frames = client, frames
-        self._calls, self._numbers, self._taking = iter(calls), numbers, threading.Lock()
-        self._left = len(numbers)
-        self._again: list[GivenCall] = []  # what a worker could not make
-        self._there: dict[int, tuple[GivenCall, Future]] = {}  # what workers have
-        self._handing_out = threading.Lock()
+    def __init__(self, calls: Iterable[GivenCall], numbers: range, frames: CallFrames) -> None:
+        self.made_there = 0
+        self._frames = frames
+        self._calls, self._numbers, self._left = iter(calls), numbers, len(numbers)
+        self._again: dict[int, GivenCall] = {}  # what a worker has not made
+        self._there: dict[int, _HandedOut] = {}
         self._came: queue.SimpleQueue[tuple[int, Future]] = queue.SimpleQueue()
-        self._over = False
+        self._lock = threading.RLock()  # Dask's thread hands out, too
+        self._model: Future | None = None
+        self._workers: list[WindowWorker] = []
         self._slowest = 0.0
 
-    def begin(self, model: Future, workers: int) -> None:
-        """Let so many workers, who hold the model, take part."""
-        self.begun, self._over, self._model, self._workers = True, False, model, workers
+    def offer(self, model: Future | None, workers: list[WindowWorker]) -> None:
+        """From now on these workers, who hold the model, take part, and no others."""
+        with self._lock:
+            self._model, self._workers = model, workers
+            for number, out in list(self._there.items()):
+                if out.worker not in workers and not out.future.done():
+                    self._take_back(number)
         self._fill()
 
-    def take_back(self) -> None:
-        """What workers have is not what is wanted: it is to be made again."""
-        self._over, self.begun = True, False
-        with self._handing_out:
-            unfinished = [future for _, future in self._there.values() if not future.done()]
-            self._again += [call for call, _ in self._there.values()]
-            self._there.clear()
-        if unfinished and self._client.status == "running":
-            self._client.cancel(unfinished, reason="the video goes on without them")
+    def end(self) -> None:
+        """Nobody wants what is still with workers."""
+        self.offer(None, [])
 
     def outputs(self, make: Make, look: Callable[[], None]) -> Iterator[Tensor]:
         """The outputs in the order of the calls.
 
         Args:
             make: makes one in this process, or takes what has come from a worker.
-            look: called before each; for workers who have become ready.
+            look: called again and again: who takes part may change.
         """
         ready: dict[int, Tensor] = {}
         for number in self._numbers:
-            since = time.monotonic()
             while number not in ready:
                 look()
                 mine = self._next()
-                if mine is None and number in self._there and self._is_late(since):
-                    mine, _ = self._there.pop(number)
                 if mine is not None:
                     ready[mine.of.number] = self._timed(make, mine)
                 ready.update(self._arrived(0.0 if mine is not None else _LOOK_EVERY, make))
+                self._give_up_late_ones()
                 self._fill()
             yield ready.pop(number)
 
     def _next(self) -> GivenCall | None:
-        with self._taking:  # Dask's thread takes them, too
+        with self._lock:
             if self._again:
-                return self._again.pop()
-            self._left = max(0, self._left - 1)
-            return next(self._calls, None)
+                return self._again.pop(min(self._again))
+            call = next(self._calls, None)
+            self._left -= call is not None
+            return call
 
     def _fill(self) -> None:
-        """Give workers as many as they may have."""
-        for _ in range(_AHEAD * self._workers if self.begun else 0):
-            self._hand_out()
+        """Give workers as many as they may have, each one before any gets a second one."""
+        for has in range(_AHEAD):
+            for worker in list(self._workers):
+                self._hand_out(worker, has)
 
-    def _hand_out(self) -> None:
-        """Give the next one to whichever worker is free; Dask's thread comes here, too."""
-        with self._handing_out:
-            call = self._next() if self._may_hand_out() else None
+    def _hand_out(self, worker: WindowWorker, has: int) -> None:
+        with self._lock:
+            call = self._next() if self._may_have_one(worker, has) else None
             if call is None:
                 return
-            future = self._client.submit(made_there, self._model, *given_to_worker(call, self._frames), pure=False)
-            self._there[call.of.number] = call, future
+            try:
+                future = worker.submit(made_there, self._model, *given_to_worker(call, self._frames))
+            except Exception as error:  # noqa: BLE001 - the scheduler is gone, or it cannot be packed: made here
+                self._again[call.of.number] = call
+                worker.trouble = f"could not be given one ({told(error)})"
+                return
+            self._there[call.of.number] = _HandedOut(call, future, worker, time.monotonic())
         future.add_done_callback(partial(self._came_back, call.of.number))
 
-    def _may_hand_out(self) -> bool:
+    def _may_have_one(self, worker: WindowWorker, has: int) -> bool:
         """Towards the end no worker gets one that lies there while others have nothing to do; and where this process is
         much slower than they are, they wait until it has taken in what they have made."""
-        ahead = _AHEAD if self._left > self._workers else 1
-        there = list(self._there.values())
-        in_flight = sum(not future.done() for _, future in there)
-        return not self._over and in_flight < ahead * self._workers and len(there) < _AT_MOST * self._workers
+        if worker.trouble or worker.owes is not None or worker not in self._workers:
+            return False
+        if has and self._left <= len(self._workers):
+            return False
+        of_worker = sum(out.worker is worker and not out.future.done() for out in self._there.values())
+        return of_worker <= has and len(self._there) < _AT_MOST * len(self._workers)
 
     def _came_back(self, number: int, future: Future) -> None:
         self._came.put((number, future))
-        self._hand_out()
+        self._fill()
+
+    def _take_back(self, number: int) -> None:
+        """It is to be made again, by whoever comes to it; Dask drops what nobody refers to."""
+        self._again[number] = self._there.pop(number).call
 
     def _arrived(self, seconds: float, make: Make) -> dict[int, Tensor]:
-        """What has come from workers; what they could not make waits again, for this process."""
+        """What has come from workers; what they could not make waits again."""
         came: dict[int, Tensor] = {}
         while (item := self._waited(0.0 if came else seconds)) is not None:
             number, future = item
-            if number not in self._there or self._there[number][1] is not future:  # it was late, or taken back
+            out = self._there.get(number)
+            if out is None or out.future is not future:  # it was taken back
                 continue
-            call, _ = self._there.pop(number)
-            output = self._result(future)
-            if output is None:
-                self._over = True
-                self._again.append(call)
-                break
-            came[number] = make(call, lambda x, *_, output=output, **__: output.to(x.device))
+            output = self._result(out)
+            with self._lock:
+                if output is None:
+                    self._take_back(number)
+                    return came
+                del self._there[number]
+            self._slowest = max(self._slowest, time.monotonic() - out.since)
+            self.made_there += 1
+            came[number] = make(out.call, lambda x, *_, output=output, **__: output.to(x.device))
         return came
 
     def _waited(self, seconds: float) -> tuple[int, Future] | None:
@@ -147,21 +163,27 @@ class SharedCalls:
         except queue.Empty:
             return None
 
-    def _result(self, future: Future) -> Tensor | None:
-        """None where there is none; what is only lost is no trouble."""
+    def _result(self, out: _HandedOut) -> Tensor | None:
+        """None where there is none; what is only lost is nobody's trouble."""
         try:
-            result: Tensor = future.result(timeout=PATIENT)
-        except (CancelledError, TimeoutError, OSError):  # the scheduler or the model there is gone
+            result: Tensor = out.future.result(timeout=PATIENT)
+        except (CancelledError, TimeoutError, OSError):  # the scheduler or what the worker holds is gone
             return None
         except Exception as error:  # noqa: BLE001 - whatever the worker raised comes here
-            self.trouble = told(error)
+            out.worker.trouble = f"could not make one ({told(error)})"
             return None
         return result
 
-    def _is_late(self, since: float) -> bool:
-        """Whether nobody but this process will make what is waited for, or not soon."""
-        patience = max(PATIENT, _PATIENCE * self._slowest)
-        return time.monotonic() - since > patience or not worker_addresses(self._client)
+    def _give_up_late_ones(self) -> None:
+        """A worker that is late gets nothing more until it answers; what it has is made by others."""
+        patience, now = max(PATIENT, _PATIENCE * self._slowest), time.monotonic()
+        with self._lock:
+            for out in list(self._there.values()):
+                if now - out.since > patience and not out.future.done() and out.worker.owes is None:
+                    out.worker.owes = out.future
+                    for number, other in list(self._there.items()):
+                        if other.worker is out.worker and not other.future.done():
+                            self._take_back(number)
 
     def _timed(self, make: Make, call: GivenCall) -> Tensor:
         start = time.monotonic()
@@ -174,22 +196,3 @@ def given_to_worker(call: GivenCall, frames: CallFrames) -> tuple[Any, ...]:
     """What a worker is given of a call, for `HeldModel`."""
     shown = call.of.shown if frames.travels else []
     return call.of.frames, shown, frames.resting, compact(call.x), compact(call.t), sent_rows(call.cond)
-
-
-def made_there(model: HeldModel, *given: Any) -> Tensor:
-    """Called on a worker."""
-    return model(*given)
-
-
-def told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-def worker_addresses(client: Client) -> list[str]:
-    """The workers there are; none where the scheduler is gone."""
-    if client.status != "running":
-        return []
-    try:
-        return list(client.nthreads())
-    except (OSError, TimeoutError):
-        return []

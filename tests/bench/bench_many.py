@@ -163,6 +163,7 @@ def overhead(workers: int, rounds: int, size: tuple[int, int] = SIZES[0]) -> flo
     """How much longer a step takes than its windows would on so many workers and this process, all being ready."""
     from farm.cluster import workers as started
     from farm.shared_calls import SharedCalls
+    from farm.window_worker import WindowWorker
 
     def here(call: GivenCall, model: object = None) -> torch.Tensor:
         if model is not None:
@@ -175,13 +176,14 @@ def overhead(workers: int, rounds: int, size: tuple[int, int] = SIZES[0]) -> flo
     calls = [replace(call, of=replace(call.of, number=place, calls=number)) for place in range(1, number + 1)]
     with started(workers) as client:
         model = client.scatter(Sleeping(), broadcast=True)
+        there = [WindowWorker(client, address) for address in client.nthreads()]
         for turn in range(2):  # in the first one the workers import torch
-            shared = SharedCalls(client, calls, range(1, len(calls) + 1), CallFrames())
+            shared = SharedCalls(calls, range(1, len(calls) + 1), CallFrames())
             start = time.perf_counter()
-            shared.begin(model, workers)
+            shared.offer(model, there)
             outputs = list(shared.outputs(here, lambda: None))
             seconds = time.perf_counter() - start
-            shared.take_back()
+            shared.end()
             if not all(torch.equal(out, call.x) for out, call in zip(outputs, calls, strict=True)):
                 raise RuntimeError(f"turn {turn}: outputs are not in the order of the calls")
     return seconds / (rounds * STAND_IN)

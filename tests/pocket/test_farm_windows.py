@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -31,12 +32,14 @@ def test_one_worker_is_killed_and_the_frames_are_those_of_one_process(running, t
     for folder in (alone, many):
         folder.mkdir()
     job = begun(running, tiny, many, "--workers", 2)
-    assert b"2 workers make windows, too" in job.process.stdout.readline()
+    assert b"2 workers to make windows, too" in job.process.stdout.readline()
     below = job.below()
     job.until(lambda: " 3/12 " in job.said())
     workers = [process for process in below if "--multiprocessing-fork" in process.cmdline()]
     os.kill(workers[0].pid, signal.SIGKILL)
     assert job.process.wait(600) == 0, job.said()
+    made_there, made = map(int, re.search(rb"workers made (\d+) of (\d+) windows", job.process.stdout.read()).groups())
+    assert 0 < made_there < made
     assert "made on this machine" not in job.said()
     assert gone(below) and list(job.temporary.iterdir()) == []
     assert begun(running, tiny, alone).process.wait(600) == 0

@@ -1,6 +1,7 @@
 """The model that goes to a worker: what arrives makes the same, and what cannot be sent is refused by name."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from loras import lora_host, spatial
 from runs import frames
 from torch import nn
 
-from farm.sent_model import UnsentError, compact, packed, sent_rows
+from farm.sent_model import UnsentError, compact, packed, sent_rows, signature
 from farm.shared_calls import given_to_worker
 from motion_module.core.denoising.model_calls import windows_made_by
 from motion_module.core.module.call_frames import CallFrames
@@ -171,3 +172,48 @@ def test_a_part_of_something_large_goes_without_the_rest():
     large = torch.randn(8, 100)
     assert len(pickle.dumps(compact(large[:, :1]))) < 1000 < len(pickle.dumps(large))
     assert torch.equal(compact(large[2:4]), large[2:4]) and compact(large).data_ptr() == large.data_ptr()
+
+
+def test_a_worker_with_several_threads_makes_one_at_a_time(holder):
+    """Each window has its frames in the one `CallFrames` that all layers share."""
+    holder, call = holder
+    call.motion_scales = [0.2 + 0.2 * frame for frame in range(12)]
+    held = packed(holder, call)
+    x, t, text = builders.unet_inputs(4)
+    given = [
+        (4, [start, start + 1, start + 2, start + 3], False, x, t, {"c_crossattn": [sent_rows(text)]})
+        for start in range(8)
+    ]
+    alone = [held(*call_of) for call_of in given]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda call_of: held(*call_of), given))
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert not torch.equal(alone[0], alone[7])
+
+
+def test_whatever_is_changed_changes_the_signature(holder):
+    holder, call = holder
+    layer = next(part for part in holder.modules() if isinstance(part, nn.Conv2d))
+    seen = [signature(holder, call)]
+    assert signature(holder, call) == seen[0]
+    seen.append(signature(holder, CallFrames()))
+    call.motion_scale = 2.0
+    seen.append(signature(holder, call))
+    call.effects = [1.0, 0.5]
+    seen.append(signature(holder, call))
+    layer.padding_mode = "circular"
+    seen.append(signature(holder, call))
+    handle = layer.register_forward_hook(lambda *_: None)
+    seen.append(signature(holder, call))
+    handle.remove()
+    layer.forward = lambda x: x
+    seen.append(signature(holder, call))
+    del layer.forward
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    seen.append(signature(holder, call))
+    with call.lora("one", [0.0, 1.0]):
+        seen.append(signature(holder, call))
+    with torch.autocast("cpu", torch.bfloat16):
+        seen.append(signature(holder, call))
+    assert len(set(seen)) == len(seen)
