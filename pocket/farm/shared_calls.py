@@ -123,7 +123,7 @@ class SharedCalls:
     def _may_have_one(self, worker: WindowWorker, has: int) -> bool:
         """Towards the end no worker gets one that lies there while others have nothing to do; and where this process is
         much slower than they are, they wait until it has taken in what they have made."""
-        if worker.trouble or worker.owes is not None or worker not in self._workers:
+        if not worker.is_free or worker not in self._workers:
             return False
         if has and self._left <= len(self._workers):
             return False

@@ -39,6 +39,13 @@ class WindowWorker:
         """Whether it has imported what it needs."""
         return bool(self._warm.status == "finished")
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it may be given something: it has answered what it was late with, and has no trouble."""
+        if self.owes is not None and self.owes.done():
+            self.owes = None
+        return not self.trouble and self.owes is None
+
     def submit(self, function: Any, *args: Any) -> Future:
         """Have this very worker do something; raises what Dask raises where there is no scheduler any more."""
         return self._client.submit(function, *args, workers=[self.address], allow_other_workers=False, pure=False)
@@ -58,7 +65,7 @@ class WindowWorker:
         if self._probe is not None and self._probe.done():
             probe, self._probe = self._probe, None
             self._judge(probe, expected, alike)
-        return self._agreed and (self.owes is None or self.owes.done())
+        return self._agreed and self.is_free
 
     def _judge(self, probe: Future, expected: Tensor, alike: float) -> None:
         try:

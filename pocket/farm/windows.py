@@ -142,8 +142,6 @@ class OverWorkers:
         for worker in self._workers.values():
             if worker.trouble:
                 self._say(f"the worker {worker.address} makes no windows, because it {worker.trouble}")
-            elif worker.owes is not None and worker.owes.done():
-                worker.owes = None
         shared.offer(sent.model, taking_part)
 
     def _send(self, first: GivenCall, output: Tensor, frames: CallFrames) -> None:

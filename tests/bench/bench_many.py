@@ -177,7 +177,9 @@ def overhead(workers: int, rounds: int, size: tuple[int, int] = SIZES[0]) -> flo
     with started(workers) as client:
         model = client.scatter(Sleeping(), broadcast=True)
         there = [WindowWorker(client, address) for address in client.nthreads()]
-        for turn in range(2):  # in the first one the workers import torch
+        while not all(worker.is_warm for worker in there):
+            time.sleep(0.1)
+        for turn in range(2):  # in the first one they get the model
             shared = SharedCalls(calls, range(1, len(calls) + 1), CallFrames())
             start = time.perf_counter()
             shared.offer(model, there)
