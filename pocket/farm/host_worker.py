@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +120,28 @@ def _run(api: Api, body: dict[str, Any], img2img: bool) -> Answer:
 
     started = time.perf_counter()
     try:
-        response = run_request(api, body, img2img)
+        with _settings_kept():
+            response = run_request(api, body, img2img)
     except PocketError as error:
         return REFUSED, str(error), time.perf_counter() - started
     return MADE, response, time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """What a request sets ends with it. The next one loads the checkpoint of the settings, as for any other host."""
+    from modules import sd_vae, shared
+
+    data = shared.opts.data
+    before = dict(data)
+    try:
+        yield
+    finally:
+        vae = data.get("sd_vae")
+        data.clear()
+        data.update(before)
+        if data.get("sd_vae") != vae:
+            sd_vae.reload_vae_weights()
 
 
 def _print_to(log: str) -> None:
