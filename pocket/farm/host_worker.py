@@ -83,9 +83,13 @@ class Host(WorkerPlugin):
 
             try:
                 start_host(self.options)
+            except PocketError:
+                raise
             except RuntimeError as error:
                 advice = "a Dask worker that has served another farm must be started anew."
                 raise PocketError(f"a worker's host cannot be started: {one_line(error)} ({advice})") from error
+            except Exception as error:
+                raise PocketError(f"a worker's host cannot be started: {one_line(error)}") from error
             shared.cmd_opts.disable_console_progressbars = bool(self.log)
             self._api = web_app.create_api()
         return self._api

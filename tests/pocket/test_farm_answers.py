@@ -12,11 +12,12 @@ import cli
 import farm.run
 from commands import farm as farm_command
 from farm.answers import UNFINISHED
-from farm.host_worker import _run
+from farm.host_worker import BROKEN, Host, _run
 from farm.outcomes import Outcome
 from motion_module.webui.output import interrupted
 
 GIF = "R0lGODlh"
+CLIENT = contextlib.nullcontext()
 
 
 def answer(images=(GIF,), info="{}", **params):
@@ -146,3 +147,24 @@ def test_a_changed_model_makes_other_results(tmp_path, option):
     (folder / "a.safetensors").rename(folder / "b.safetensors")
     seen.add(identity())
     assert len(seen) == 5
+
+
+def test_a_host_that_cannot_start_for_whatever_reason_is_broken(pocket, monkeypatch):
+    def fails(options):
+        raise KeyError("no such\nkey")
+
+    monkeypatch.setattr("commands.host.start_host", fails)
+    host = Host(argparse.Namespace())
+    host.setup(None)
+    assert host.make({}, False) == (BROKEN, "a worker's host cannot be started: 'no such\\nkey'", 0.0)
+
+
+def test_no_more_workers_are_started_than_there_are_requests(monkeypatch, tmp_path):
+    counts = []
+    monkeypatch.setattr("farm.cluster.workers", lambda count, *more, **how: counts.append(count) or CLIENT)
+    monkeypatch.setattr("farm.worker_hosts.WorkerHosts", lambda *args: None)
+    args = cli.parse(["farm", "a.jsonl", "--out", str(tmp_path), "--workers", "3"])
+    for missing in (2, 5):
+        with farm.run._hosts(args, [], None, missing):
+            pass
+    assert counts == [2, 3]
