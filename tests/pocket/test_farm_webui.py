@@ -67,7 +67,7 @@ def test_a_refusal_is_told_and_not_tried_again(stand_in, answer, sentence):
     ],
 )
 def test_what_a_webui_fails_at_another_one_makes(stand_in, answer, sentence):
-    sick, good = stand_in(answer, seconds=0), stand_in(MADE, seconds=0.1)
+    sick, good = stand_in(answer, seconds=0), stand_in(MADE, seconds=0.05)
     found = ends(sick, good, count=12)
     assert {one.status for one in found.values()} == {"made"}
     assert len(sick.asked) == 6  # then it has no seat any more
