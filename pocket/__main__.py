@@ -9,10 +9,13 @@ import sys
 if sys.version_info < (3, 7):  # noqa: UP036 - the sentence is for people who have one
     sys.exit("pocket: needs Python 3.11, but this is {}.{}; install Python 3.11.".format(*sys.version_info))
 
+import telling
+
 import stopping
 from cli import main
 
 if __name__ == "__main__":
+    telling.open_streams()
     if sys.argv[1:2] != ["test"]:  # pytest ends its tests in its own way
         stopping.SIGNALS.listen()
     stopping.unblock()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from interpreter import REQUIRED, PocketError, find_python
+from telling import say as say
 
 import stopping
 from pip_reasons import os_reason, pip_reason
@@ -62,11 +63,6 @@ class Layout:
     def log(self) -> Path:
         """What pip said."""
         return self.cache / "install.log"
-
-
-def say(text: str) -> None:
-    """One line on what is being done."""
-    print(f"pocket: {text}", flush=True)
 
 
 def lists_hash(layout: Layout, part: str) -> str:

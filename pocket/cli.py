@@ -80,15 +80,21 @@ def _add_farm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_host_options(farm)
 
 
+def _whole(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, but is {text!r}")
+
+
 def _count(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
 
 
 def _port(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError("must be between 0 and 65535")
     return number

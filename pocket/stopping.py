@@ -1,4 +1,4 @@
-"""How Ctrl+C and SIGTERM end a command: soon, with one line and the exit code that shells expect.
+"""How Ctrl+C, SIGTERM and a closed terminal end a command: soon, with one line and the exit code that shells expect.
 
 Python runs signal handlers in the main thread, between two operations, and one operation on large pictures can take
 half a minute. So a thread of its own hears of a signal at once and says so. Work that has something to clear away is
@@ -18,6 +18,8 @@ from types import FrameType
 
 SECONDS_TO_CLEAR_AWAY = 3.0
 _NAMES = {signal.SIGINT: "Ctrl+C", signal.SIGTERM: "SIGTERM"}
+if hasattr(signal, "SIGHUP"):
+    _NAMES[signal.SIGHUP] = "its terminal was closed"
 
 
 class Stopped(KeyboardInterrupt):
@@ -29,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_code(number: int) -> int:
-    """What shells expect of a process that a signal ended: 130 for Ctrl+C, 143 for SIGTERM."""
+    """What shells expect of a process that a signal ended: 130 for Ctrl+C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + number
 
 
@@ -44,13 +46,14 @@ class Signals:
         self._said = False
 
     def listen(self) -> None:
-        """From now on both signals end the process. Only for the main thread, and once."""
+        """From now on these signals end the process. Only for the main thread, and once."""
         self._hears, wakes = socket.socketpair()
         wakes.setblocking(False)
         self._wakes = wakes  # kept open as long as the process lives
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
         for number in _NAMES:
-            signal.signal(number, self._in_main_thread)
+            if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._in_main_thread)
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
 
     @contextlib.contextmanager
@@ -126,4 +129,5 @@ def _say(number: int) -> None:
     start = ("\r\x1b[K" if os.isatty(2) else "\r") if "tqdm" in sys.modules else ""
     with contextlib.suppress(OSError):  # nobody reads it any more
         os.write(2, f"{start}pocket: stopped ({_NAMES[signal.Signals(number)]}).\n".encode())
+    with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from telling import tell
+
 from bootstrap import say
 from commands.dask_there import require_dask
 from stopping import SIGNALS
@@ -18,6 +20,6 @@ def run(args: argparse.Namespace) -> int:
     with SIGNALS.clearing_away():
         index = run_farm(args)
     if table := index.table():
-        print(table)
+        tell(table)
     say(index.line())
     return 0 if index.complete else 1

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+RESPONSE = "response.json"
+
 LONGEST_TEXT = 4000
 """Characters; longer strings in a response are pictures in base64, which the files hold already."""
 
@@ -42,7 +44,10 @@ def write_whole(path: Path, data: bytes) -> None:
     """Writes a file beside and renames it, so that it appears whole or not at all."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_bytes(data)
+        with unfinished.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else the name may outlive a power cut, and not the content
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -68,7 +73,7 @@ def _names(response: dict[str, Any]) -> Iterator[str]:
 
     The extension says which files each video has, in the order of the images.
     """
-    videos = _info(response).get("extra_generation_params", {}).get("AnimateDiff files", [])
+    videos = _files_of_videos(response)
     for number, files in enumerate(videos):
         yield from (f"{number:05}{''.join(Path(path).suffixes[:-1])}" for path in _returned(files))
     for number in itertools.count(len(videos) if any(map(_returned, videos)) else 0):
@@ -80,12 +85,24 @@ def _returned(files: dict[str, str]) -> list[str]:
     return [path for path in files.values() if Path(path).suffix not in NOT_RETURNED]
 
 
-def _info(response: dict[str, Any]) -> dict[str, Any]:
+def _files_of_videos(response: dict[str, Any]) -> list[dict[str, str]]:
+    """The paths of each video's files by their formats; none where the answer does not say so as the extension does."""
+    videos = extra_params(response).get("AnimateDiff files")
+    return videos if isinstance(videos, list) and all(map(_is_files, videos)) else []
+
+
+def extra_params(response: dict[str, Any]) -> dict[str, Any]:
+    """The `extra_generation_params` in a response's `info`; empty where there are none."""
     try:
         info = json.loads(response["info"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return info if isinstance(info, dict) else {}
+    params = info.get("extra_generation_params") if isinstance(info, dict) else None
+    return params if isinstance(params, dict) else {}
+
+
+def _is_files(video: Any) -> bool:
+    return isinstance(video, dict) and all(isinstance(path, str) for path in video.values())
 
 
 def _without_pictures(value: Any) -> Any:
@@ -106,6 +123,7 @@ def write_response(response: dict[str, Any], paths: list[Path], folder: Path) ->
     except ValueError:
         info = response["info"]
     body = {"images": [path.name for path in paths], **kept, "info": info}
-    path = folder / "response.json"
-    write_whole(path, json.dumps(body, indent=1, ensure_ascii=False, default=str).encode("utf-8"))
+    path = folder / RESPONSE
+    text = json.dumps(body, indent=1, ensure_ascii=False, default=str)
+    write_whole(path, text.encode("utf-8", "backslashreplace"))  # half of a pair of surrogates, as JSON escapes it
     return path

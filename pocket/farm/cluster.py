@@ -6,20 +6,24 @@ does, its workers notice and end.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any
 
 import dask
 import psutil
 from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
+from distributed.comm import connect
 from interpreter import PocketError
 
 TRIES = 3
@@ -28,6 +32,7 @@ TRIES = 3
 MARK = "POCKET_FARM"
 """Environment variable of a local cluster's processes, by which they are told from others; its folder's path."""
 
+_FOLDER = "pocket-farm-"  # then the process that it belongs to
 _SET_BY_NANNIES = (MARK, "OMP_NUM_THREADS", "PYTHONHASHSEED", "__DASK_PARENT_PID")
 _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_START = 300.0
@@ -52,20 +57,36 @@ def workers(count: int, scheduler: str | None = None, tries: int = TRIES) -> Ite
 
 @contextlib.contextmanager
 def _elsewhere(address: str) -> Iterator[Client]:
+    advice = f"no Dask scheduler answers at {address}; start it, or correct the address."
     try:
+        about = asyncio.run(asyncio.wait_for(_asked_who_it_is(address), 2 * _SECONDS_TO_CONNECT))
+        if about["type"] != "Scheduler":
+            raise PocketError(advice)
         client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise PocketError(f"no Dask scheduler answers at {address}; start it, or correct the address.") from error
+    except Exception as error:
+        raise PocketError(advice) from error  # whoever listens there may say anything
     try:
         yield client
     finally:
         _close(client)
 
 
+async def _asked_who_it_is(address: str) -> dict[str, Any]:
+    """A client waits for minutes for a listener that is no scheduler, and complains at its end of a wrong address."""
+    comm = await connect(address, timeout=_SECONDS_TO_CONNECT, **Security().get_connection_args("client"))
+    try:
+        await comm.write({"op": "identity", "reply": True})
+        return dict(await comm.read())
+    finally:
+        comm.abort()
+
+
 @contextlib.contextmanager
 def _local(count: int, tries: int) -> Iterator[Client]:
+    _remove_folders_of_the_dead()
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pocket-farm-", ignore_cleanup_errors=True))
+        prefix = f"{_FOLDER}{os.getpid()}-"
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True))
         stack.enter_context(_environment_kept(*_SET_BY_NANNIES))
         stack.enter_context(dask.config.set(_settings(count, tries, folder)))
         _quiet()
@@ -86,13 +107,25 @@ def _local(count: int, tries: int) -> Iterator[Client]:
         client = Client(cluster, set_as_default=False)
         stack.callback(_close, client)
         stack.callback(_end_processes, cluster, folder)  # first: the client would wait for tasks that run
-        _keep_ctrl_c_from_workers(cluster)
+        _keep_terminal_from_workers(cluster)
         cluster.scale(count)
         try:
             client.wait_for_workers(count, timeout=_SECONDS_TO_START)
         except TimeoutError as error:
             raise PocketError(f"the {count} workers did not start within {_SECONDS_TO_START:.0f} s.") from error
         yield client
+
+
+def _remove_folders_of_the_dead() -> None:
+    """What was left of this person's farms that were killed, and of no other's."""
+    if not hasattr(os, "getuid"):
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        with contextlib.suppress(OSError):
+            ours = folder.lstat().st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink()
+            if ours and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settings(count: int, tries: int, folder: str) -> dict[str, Any]:
@@ -130,8 +163,8 @@ def _quiet() -> None:
         handler.setLevel(logging.CRITICAL)
 
 
-def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
-    """A terminal sends Ctrl+C to all of its processes, but only this one knows in which order to end."""
+def _keep_terminal_from_workers(cluster: LocalCluster) -> None:
+    """A terminal sends Ctrl+C and its own end to all of its processes, but only this one knows how to end in order."""
     if not hasattr(signal, "pthread_sigmask"):
         return
     with _environment_kept("PYTHONWARNINGS"):
@@ -139,7 +172,7 @@ def _keep_ctrl_c_from_workers(cluster: LocalCluster) -> None:
         os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
         resource_tracker.ensure_running()  # before the next line, which it would take back
     # For the thread that spawns workers, which inherit it.
-    cluster.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
+    cluster.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
 
 
 def _workers_of(folder: str) -> list[psutil.Process]:

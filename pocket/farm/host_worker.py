@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,13 @@ class Host(WorkerPlugin):
 
             try:
                 start_host(self.options)
+            except PocketError:
+                raise
             except RuntimeError as error:
                 advice = "a Dask worker that has served another farm must be started anew."
                 raise PocketError(f"a worker's host cannot be started: {one_line(error)} ({advice})") from error
+            except Exception as error:
+                raise PocketError(f"a worker's host cannot be started: {one_line(error)}") from error
             shared.cmd_opts.disable_console_progressbars = bool(self.log)
             self._api = web_app.create_api()
         return self._api
@@ -119,10 +124,28 @@ def _run(api: Api, body: dict[str, Any], img2img: bool) -> Answer:
 
     started = time.perf_counter()
     try:
-        response = run_request(api, body, img2img)
+        with _settings_kept():
+            response = run_request(api, body, img2img)
     except PocketError as error:
         return REFUSED, str(error), time.perf_counter() - started
     return MADE, response, time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """What a request sets ends with it. The next one loads the checkpoint of the settings, as for any other host."""
+    from modules import sd_vae, shared
+
+    data = shared.opts.data
+    before = dict(data)
+    try:
+        yield
+    finally:
+        vae = data.get("sd_vae")
+        data.clear()
+        data.update(before)
+        if data.get("sd_vae") != vae:
+            sd_vae.reload_vae_weights()
 
 
 def _print_to(log: str) -> None:

@@ -33,3 +33,8 @@ class Outcome:
 def times(count: int) -> str:
     """A number of times, in words where there are short ones."""
     return {1: "once", 2: "twice", 3: "three times"}.get(count, f"{count} times")
+
+
+def printable(text: str) -> str:
+    """A host's text with what no encoding takes (half of a pair of surrogates) as Python escapes it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

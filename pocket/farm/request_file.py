@@ -13,6 +13,7 @@ from interpreter import PocketError
 MODES = ("txt2img", "img2img")
 FRAMES = 16
 """Of a video whose request does not say how many."""
+_LONGEST_SHOWN = 60  # characters of a wrong value
 
 
 class WrongLineError(ValueError):
@@ -59,6 +60,8 @@ class RequestFile:
             PocketError: there is no such file, it cannot be read, or nothing is in it.
         """
         self.path, self._identity = path, identity
+        if path.exists() and not path.is_file():
+            raise PocketError(f"{path} is no file that can be read twice, as a farm does; write the lines to one.")
         try:
             self.requests = self._read()
         except OSError as error:
@@ -111,25 +114,44 @@ def _parse(text: bytes, line: int) -> tuple[str, dict[str, Any]]:
         body = json.loads(text.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise WrongLineError(f"line {line} is not JSON: {error.msg} (at character {error.pos + 1}).") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise WrongLineError(f"line {line} is not JSON that can be read: its brackets are nested too deep.") from error
+    except ValueError as error:
         raise WrongLineError(f"line {line} is not JSON: {error}.") from error
+    if b"\\u" in text and (half := _half_a_pair(body)):
+        raise WrongLineError(f"line {line}: {half} is half of a pair of surrogates, which is no character; correct it.")
     if not isinstance(body, dict):
         raise WrongLineError(f"line {line} must hold one JSON object, as /sdapi/v1/txt2img takes it.")
     mode = body.pop("mode", MODES[0])
     if mode not in MODES:
-        raise WrongLineError(f'line {line}: mode is {json.dumps(mode)}; allowed are "txt2img" and "img2img".')
+        said = json.dumps(mode)
+        said = said if len(said) <= _LONGEST_SHOWN else f"{said[:_LONGEST_SHOWN]}..."
+        raise WrongLineError(f'line {line}: mode is {said}; allowed are "txt2img" and "img2img".')
     return mode, body
 
 
+def _half_a_pair(body: Any) -> str:
+    """An escape in a body that no file can hold as text; empty if there is none."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return ""
+
+
 def frames_of(body: dict[str, Any]) -> int:
-    """How many frames a body asks of AnimateDiff, as far as it says so; 1 where it asks for none."""
+    """How many pictures a body asks for, those of videos included, as far as it says so."""
     scripts = body.get("alwayson_scripts")
     named = {str(name).lower(): value for name, value in scripts.items()} if isinstance(scripts, dict) else {}
     args = named.get("animatediff", {})
     args = args.get("args") if isinstance(args, dict) else None
     video = args[0] if isinstance(args, list) and args else args
+    batches = _positive(body.get("n_iter"), 1)
     if not isinstance(video, dict) or video.get("enable") is not True:
-        return 1
-    length = video.get("video_length")
-    positive = isinstance(length, (int, float)) and not isinstance(length, bool) and 1 <= length < float("inf")
-    return int(length) if positive else FRAMES
+        return batches * _positive(body.get("batch_size"), 1)
+    return batches * _positive(video.get("video_length"), FRAMES)  # each video is a batch of its frames
+
+
+def _positive(value: Any, otherwise: int) -> int:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value < float("inf")
+    return int(value) if number else otherwise

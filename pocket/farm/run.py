@@ -14,8 +14,9 @@ from interpreter import PocketError
 
 from bootstrap import say
 from commands.model_options import FILES, FOLDERS, ModelOptions, model_options
+from farm.answers import NoResultError, as_sent, require_whole
 from farm.index import FAILED, MADE, THERE, Entry, Index
-from farm.outcomes import BodyOf, Outcome
+from farm.outcomes import BodyOf, Outcome, printable
 from farm.progress import Progress
 from farm.request_file import Request, RequestFile
 from farm.result_folders import clear_unfinished, files_in, held, keep, renumber
@@ -75,10 +76,20 @@ def _of_files(options: ModelOptions) -> dict[str, Any]:
     for name in (*FILES, *FOLDERS):
         path = getattr(options, name)
         known[name] = None if path is None else [str(path.resolve())]
-        if path is not None and name in FILES:
-            stat = path.stat()
-            known[name] += [stat.st_size, stat.st_mtime_ns]
+        if path is not None:
+            known[name] += _stamp(path) if name in FILES else _stamps(path)
     return known
+
+
+def _stamp(file: Path) -> list[int]:
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _stamps(folder: Path) -> list[list[Any]]:
+    """Name, size and time of each file in a folder of models: which of them a request takes is not known here."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted([path.relative_to(folder).as_posix(), *_stamp(path)] for path in files)
 
 
 @contextlib.contextmanager
@@ -96,7 +107,7 @@ def _hosts(args: argparse.Namespace, webuis: list[WebUI], identity: Any, missing
     from farm.host_worker import Host
     from farm.worker_hosts import WorkerHosts
 
-    count = args.workers or min(CPU_COUNT, _MOST_WORKERS, missing)
+    count = min(args.workers or min(CPU_COUNT, _MOST_WORKERS), missing)
     options = _absolute(args)
     mark = hashlib.sha256(json.dumps([identity, str(options.data_dir)]).encode()).hexdigest()[:12]
     log = "" if args.scheduler else str((args.out / LOG).absolute())
@@ -112,7 +123,7 @@ def _absolute(args: argparse.Namespace) -> argparse.Namespace:
 
 def _make(hosts: Hosts, missing: list[Request], requests: RequestFile, index: Index, out: Path) -> None:
     with contextlib.closing(Progress(len(missing), sum(request.frames for request in missing))) as progress:
-        for outcome in hosts.outcomes(missing, requests.body):
+        for outcome in hosts.outcomes(missing, lambda request: as_sent(requests.body(request))):
             entry = index.entries[outcome.request.number - 1]
             _note(entry, outcome, out)
             index.write()
@@ -122,13 +133,19 @@ def _make(hosts: Hosts, missing: list[Request], requests: RequestFile, index: In
 def _note(entry: Entry, outcome: Outcome, out: Path) -> None:
     """Writes the result of one request, and what became of it into its entry."""
     entry.tries, entry.seconds = outcome.tries, round(outcome.seconds, 3)
-    entry.status, entry.sentence = outcome.status, outcome.sentence
-    if outcome.response is None:
+    entry.status, entry.sentence = outcome.status, printable(outcome.sentence)
+    if outcome.status != MADE:
         return
     try:
-        folder = keep(out, outcome.request, outcome.response)
-    except ValueError as error:
-        entry.status, entry.sentence = FAILED, f"the host's answer cannot be read: {error}."
+        require_whole(outcome.response)
+        folder = keep(out, outcome.request, outcome.response or {})
+    except PocketError:
+        raise  # of the folder: the next answer would fare no better
+    except NoResultError as error:
+        entry.status, entry.sentence = FAILED, printable(str(error))
+        return
+    except Exception as error:  # noqa: BLE001 - whatever is odd in one answer costs the others nothing
+        entry.status, entry.sentence = FAILED, printable(f"the host's answer cannot be read: {error}.")
         return
     _found(entry, folder)
     entry.status = MADE

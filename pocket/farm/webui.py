@@ -33,6 +33,10 @@ class RefusedError(Exception):
     """The WebUI does not make the request; the message is its sentence."""
 
 
+class SickError(Exception):
+    """The WebUI fails, and not for the request's sake as far as it says; the message is its sentence."""
+
+
 class WebUI:
     """A WebUI with its API, by its address."""
 
@@ -53,7 +57,7 @@ class WebUI:
             PocketError: there is none.
         """
         try:
-            status, _ = self._ask("GET", "/sdapi/v1/progress?skip_current_image=true", None, _SECONDS_TO_CONNECT)
+            status, text = self._ask("GET", "/sdapi/v1/progress?skip_current_image=true", None, _SECONDS_TO_CONNECT)
         except (OSError, HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise PocketError(f"--webui {self.name}: no WebUI answers there ({reason}).") from error
@@ -61,6 +65,9 @@ class WebUI:
             raise PocketError(f"--webui {self.name}: it asks for a name and a password (http://NAME:PASSWORD@...).")
         if status != 200:
             raise PocketError(f"--webui {self.name}: no API answers there ({status}); start the WebUI with --api.")
+        answer = _json(text)
+        if not isinstance(answer, dict) or not {"progress", "state"} <= set(answer):
+            raise PocketError(f"--webui {self.name}: what answers there is no WebUI; correct the address.")
 
     def comes_back(self, patience: float) -> bool:
         """Whether the WebUI answers again within some seconds."""
@@ -77,7 +84,8 @@ class WebUI:
         """The answer to a request.
 
         Raises:
-            RefusedError: the WebUI does not make it.
+            RefusedError: the WebUI does not make it, for a reason in the request.
+            SickError: it fails (without memory, say), or its answer is none of a WebUI.
             WebUIAwayError: there was no answer.
         """
         try:
@@ -88,14 +96,12 @@ class WebUI:
             raise WebUIAwayError(begun=True) from error
         if status in _AWAY:
             raise WebUIAwayError(begun=True)
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = None
+        answer = _json(text)
         if status != 200:
-            raise RefusedError(_sentence(answer, status))
-        if not _is_response(answer):
-            raise RefusedError("the WebUI's answer holds no pictures, though it says that all is well.")
+            kind = SickError if status >= 500 and not _detail(answer) else RefusedError
+            raise kind(_sentence(answer, status))
+        if not isinstance(answer, dict) or "images" not in answer:
+            raise SickError("the WebUI's answer is none to a request, though it says that all is well.")
         return answer
 
     def _ask(self, method: str, path: str, body: bytes | None, seconds: float | None) -> tuple[int, bytes]:
@@ -117,15 +123,23 @@ class WebUI:
         return headers
 
 
+def _shown(url: str) -> str:
+    """The address without name and password, which are before the last @ even where it cannot be read."""
+    scheme, slashes, _ = url.rpartition("@")[0].partition("://")
+    return f"{scheme}{slashes}{url.rpartition('@')[2]}" if slashes else url.rpartition("@")[2]
+
+
 def _checked(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
         parts.port  # noqa: B018 - raises where it is no number
+        (parts.hostname or "").encode("idna")  # as a connection does, and raises where it is no name
     except ValueError:
         whole = False
     if not whole:
-        raise PocketError(f"--webui {url}: must be an address such as http://127.0.0.1:7860.")
+        escaped = " In a name or password write # / ? and @ as %23 %2F %3F and %40." if "@" in url else ""
+        raise PocketError(f"--webui {_shown(url)}: must be an address such as http://127.0.0.1:7860.{escaped}")
     return parts
 
 
@@ -137,11 +151,17 @@ def _keep_alive(connection: socket.socket, seconds: float | None) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _is_response(answer: Any) -> bool:
-    if not isinstance(answer, dict) or not isinstance(answer.get("info"), str):
-        return False
-    pictures = answer.get("images")
-    return isinstance(pictures, list) and all(isinstance(picture, str) for picture in pictures)
+def _json(text: bytes) -> Any:
+    """What an answer holds; None where it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _detail(answer: Any) -> Any:
+    """What the extension, or whoever refuses a request with a sentence, says. Of any other exception it is empty."""
+    return answer.get("detail") if isinstance(answer, dict) else None
 
 
 def _sentence(answer: Any, status: int) -> str:

@@ -8,24 +8,32 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from tqdm import tqdm
+
+from bootstrap import say
 from farm.index import FAILED, MADE, REFUSED
 from farm.outcomes import BodyOf, Outcome, times
 from farm.request_file import Request, WrongLineError
-from farm.webui import RefusedError, WebUI, WebUIAwayError
+from farm.webui import RefusedError, SickError, WebUI, WebUIAwayError
 
 TRIES = 3
 PATIENCE = 60.0
 """Seconds for a WebUI that went away to answer again."""
 
 _AWAY_IN_A_ROW = 2 * TRIES
-"""Then a WebUI has no seat any more: it answers when it is asked how it is, but to no request."""
+"""Then a WebUI has no seat any more: it answers when it is asked how it is, but it makes no request."""
 
 
 class WebUIHosts:
     """Seats at running WebUIs, for one farm."""
 
-    def __init__(self, webuis: Sequence[WebUI], patience: float = PATIENCE) -> None:
-        self._webuis, self._patience = webuis, patience
+    def __init__(self, webuis: Sequence[WebUI], patience: float | None = None) -> None:
+        """Takes the seats.
+
+        Args:
+            patience: seconds for a WebUI that went away to answer again; `PATIENCE` unless it is given.
+        """
+        self._webuis, self._patience = webuis, PATIENCE if patience is None else patience
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._begun: Counter[int] = Counter()
@@ -54,7 +62,7 @@ class WebUIHosts:
                 del left[ended.request.number]
                 yield ended
             for request in left.values():
-                sentence, tries = "no WebUI answers any more", self._begun[request.number]
+                sentence, tries = "no WebUI is left to make it", self._begun[request.number]
                 yield Outcome(request, FAILED, sentence=sentence, tries=tries)
         finally:
             with self._changed:
@@ -63,16 +71,19 @@ class WebUIHosts:
 
     def _sit(self, webui: WebUI, body_of: BodyOf) -> None:
         """One seat, until there is nothing to do any more or its WebUI stays away."""
-        away = 0
+        away = 0  # or sick, in a row
         try:
             while away < _AWAY_IN_A_ROW and (request := self._take(webui)) is not None:
                 try:
                     self._ended.put(self._make(webui, request, body_of))
                     away = 0
+                except SickError as error:
+                    away += 1
+                    self._give_back(webui, request, begun=True, said=str(error))
                 except WebUIAwayError as error:
                     away += 1
                     self._give_back(webui, request, error.begun)
-                    if not webui.comes_back(self._patience):
+                    if not self._comes_back(webui):
                         break
         except Exception as error:
             self._ended.put(error)
@@ -108,12 +119,27 @@ class WebUIHosts:
         fitting = (one for one in self._waiting if self._seats == 1 or self._unanswered_by.get(one.number) is not webui)
         return next(fitting, None)
 
-    def _give_back(self, webui: WebUI, request: Request, begun: bool) -> None:
-        """For another seat to make anew, unless it has been begun often enough."""
+    def _comes_back(self, webui: WebUI) -> bool:
+        """Whether a WebUI is there; waits for one that is not, and says so where that takes longer."""
+        if webui.comes_back(0.0):
+            return True
+        _say(f"{webui.name} is away; it has {self._patience:.0f} s to come back")
+        if webui.comes_back(self._patience):
+            return True
+        _say(f"{webui.name} stays away, and makes no more of these")
+        return False
+
+    def _give_back(self, webui: WebUI, request: Request, begun: bool, said: str = "") -> None:
+        """For another seat to make anew, unless it has been begun often enough.
+
+        Args:
+            said: why the WebUI failed, where it did answer; then it is not asked again where there is no other.
+        """
         self._begun[request.number] += begun
         tries = self._begun[request.number]
-        if tries >= TRIES:
-            sentence = f"the WebUI went away {times(tries)} while making it, at last {webui.name}"
+        if tries >= TRIES or (said and self._seats == 1):
+            away = f"the WebUI went away {times(tries)} while making it, at last {webui.name}"
+            sentence = f"{webui.name} fails: {said}" if said else away
             self._ended.put(Outcome(request, FAILED, sentence=sentence, tries=tries))
             return
         with self._changed:
@@ -127,3 +153,9 @@ class WebUIHosts:
             self._changed.notify_all()
             if not self._seats:
                 self._ended.put(None)
+
+
+def _say(text: str) -> None:
+    """From a seat's thread, while the bar may be there."""
+    with tqdm.external_write_mode():
+        say(text)

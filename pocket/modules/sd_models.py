@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from modules import (
     devices,
+    safe,
     script_callbacks,
     sd_checkpoint_info,
     sd_hijack,
@@ -85,8 +86,7 @@ def read_state_dict(
     if checkpoint_file.lower().endswith(".safetensors"):
         tensors = safetensors.torch.load_file(checkpoint_file, device=str(map_location or "cpu"))
     else:
-        tensors = torch.load(checkpoint_file, map_location=map_location or "cpu", weights_only=True)
-        tensors = tensors.get("state_dict", tensors)
+        tensors = safe.load_weights(checkpoint_file, map_location or "cpu")
     return {_current_key(key): value for key, value in tensors.items() if isinstance(value, torch.Tensor)}
 
 

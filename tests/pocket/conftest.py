@@ -5,6 +5,7 @@ import pytest
 import bootstrap
 from tests.pocket.bootstrap_sandbox import Sandbox
 from tests.pocket.farm_fakes import Running
+from tests.pocket.webui_stand_in import StandIn
 
 
 @pytest.fixture
@@ -29,3 +30,16 @@ def running(tmp_path):
         one.process.wait()
         one.process.stdout.close()
         one.errors.close()
+
+
+@pytest.fixture
+def stand_in():
+    started = []
+
+    def start(*answers, **how):
+        started.append(StandIn(*answers, **how))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()

@@ -22,6 +22,14 @@ BOTH = pytest.mark.parametrize(
     [(signal.SIGINT, 130, "pocket: stopped (Ctrl+C)."), (signal.SIGTERM, 143, "pocket: stopped (SIGTERM).")],
 )
 LARGE = {"steps": 20, "width": 512, "height": 512, "sampler_name": "Euler"}
+IGNORES = """
+import signal, sys
+sys.path.insert(0, sys.argv[1])
+import stopping
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+stopping.SIGNALS.listen()
+print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)
+"""
 SMALL = {"steps": 1, "width": 64, "height": 64, "sampler_name": "Euler"}
 
 
@@ -219,3 +227,9 @@ def test_signals_wait_while_a_program_makes_place_for_the_next():
     with stopping.blocked():
         assert {signal.SIGINT, signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_who_wants_a_command_to_outlive_its_terminal_has_it_so():
+    """By nohup, which lets programs begin like this."""
+    ended = subprocess.run([sys.executable, "-c", IGNORES, POCKET], capture_output=True, text=True)
+    assert ended.stdout == "True\n", ended.stderr

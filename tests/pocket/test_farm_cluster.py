@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def test_workers_of_this_machine(monkeypatch, own_temporary_folder):
         assert all(address.startswith("tcp://127.0.0.1:") for address in client.nthreads())
         for about in client.run(about_me).values():
             assert about["environment"] == ["3", None]
-            assert about["blocked"] == {signal.SIGINT}
+            assert about["blocked"] == {signal.SIGINT, signal.SIGHUP}
             assert own_temporary_folder in Path(about["temporary"]).parents
         assert len(of_clusters()) == 2
         assert {host for host, port in listening() - ports} == {"127.0.0.1"}
@@ -124,26 +126,66 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from farm.cluster import workers
+from stopping import SIGNALS
 if __name__ == "__main__":
-    with workers(2) as client:
+    SIGNALS.listen()
+    with SIGNALS.clearing_away(), workers(2) as client:
         client.submit(time.sleep, 3600)
         print("ready", flush=True)
         time.sleep(3600)
 """
 
 
-def test_workers_end_when_their_farm_is_killed(tmp_path, own_temporary_folder):
-    (tmp_path / "killed.py").write_text(textwrap.dedent(KILLED))
-    farm = subprocess.Popen([sys.executable, tmp_path / "killed.py", POCKET], stdout=subprocess.PIPE, text=True)
-    assert farm.stdout.readline() == "ready\n"
-    started = of_clusters()
-    assert len(started) == 2
+def test_workers_end_when_their_farm_is_killed_and_the_next_one_clears_up(tmp_path, own_temporary_folder):
+    farm, started = farm_with_workers(tmp_path)
     farm.kill()
     farm.wait()
     farm.stdout.close()
     assert gone(started)
-    for folder in own_temporary_folder.iterdir():  # the one thing that nobody was left to do
-        subprocess.run(["rm", "-r", folder], check=True)
+    assert len(list(own_temporary_folder.iterdir())) == 1
+    with workers(1):
+        assert len(list(own_temporary_folder.iterdir())) == 1
+    assert list(own_temporary_folder.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_farm_whose_terminal_is_closed(tmp_path, own_temporary_folder):
+    farm, started = farm_with_workers(tmp_path)
+    for process in (farm, *started):  # as a terminal does
+        process.send_signal(signal.SIGHUP)
+    assert farm.wait() != 0
+    farm.stdout.close()
+    assert gone(started)
+    assert list(own_temporary_folder.iterdir()) == []
+
+
+def farm_with_workers(folder):
+    (folder / "killed.py").write_text(textwrap.dedent(KILLED))
+    farm = subprocess.Popen([sys.executable, folder / "killed.py", POCKET], stdout=subprocess.PIPE, text=True)
+    assert farm.stdout.readline() == "ready\n"
+    started = of_clusters()
+    assert len(started) == 2
+    return farm, started
+
+
+def test_folders_of_the_living_and_of_others_stay(own_temporary_folder, monkeypatch):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = [
+        f"pocket-farm-{os.getpid()}-a",
+        f"pocket-farm-{dead.pid}-a",
+        f"pocket-farmer-{dead.pid}-a",
+        "pocket-farm-x-a",
+    ]
+    for name in names:
+        (own_temporary_folder / name).mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 12345)
+        cluster._remove_folders_of_the_dead()
+    assert {path.name for path in own_temporary_folder.iterdir()} == set(names)
+    cluster._remove_folders_of_the_dead()
+    assert {path.name for path in own_temporary_folder.iterdir()} == {*names} - {names[1]}
+    for path in own_temporary_folder.iterdir():
+        path.rmdir()
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "what://127.0.0.1:5"])
@@ -155,6 +197,49 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(address, monkeypatch):
     ):
         pass
     assert "\n" not in str(caught.value)
+
+
+SILENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from interpreter import PocketError
+from farm.cluster import workers
+for address in ("nonsense", "", "foo://1:2", "tcp://127.0.0.1"):
+    try:
+        with workers(1, address):
+            pass
+    except PocketError as error:
+        print(error)
+"""
+
+
+def test_a_wrong_address_leaves_no_traceback_at_the_end():
+    ended = subprocess.run([sys.executable, "-c", SILENT, POCKET], capture_output=True, text=True)
+    assert ended.stdout.count("no Dask scheduler answers at") == 4
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_listener_that_is_no_scheduler_is_told_soon(says, monkeypatch):
+    monkeypatch.setattr(cluster, "_SECONDS_TO_CONNECT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_speak, args=(listener, says), daemon=True).start()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(PocketError, match=f"no Dask scheduler answers at {address}"), workers(1, address):
+            pass
+
+
+def _speak(listener, says):
+    connection = listener.accept()[0]
+    connection.sendall(says)
+    with connection:
+        while connection.recv(1024):
+            pass
+
+
+def test_a_worker_is_no_scheduler():
+    with workers(1) as lent, pytest.raises(PocketError, match="no Dask scheduler"), workers(1, *lent.nthreads()):
+        pass
 
 
 def test_a_scheduler_elsewhere_lends_its_workers():

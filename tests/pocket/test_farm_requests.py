@@ -1,4 +1,4 @@
-"""A farm's file of requests, the folders of its results, its index and its bar: without any host."""
+"""A farm's file of requests and its options: without any host."""
 
 import ast
 import json
@@ -12,13 +12,9 @@ from interpreter import PocketError
 
 import bootstrap
 import cli
-from farm.index import FAILED, MADE, REFUSED, THERE, WAITING, Entry, Index
-from farm.progress import Progress
 from farm.request_file import RequestFile, WrongLineError, frames_of
-from farm.result_folders import clear_unfinished, files_in, held, keep, renumber
 
 POCKET = Path(bootstrap.__file__).parent
-RESPONSE = {"images": ["R0lGODlh"], "parameters": {}, "info": "{}"}
 
 
 @pytest.fixture
@@ -42,9 +38,11 @@ def test_each_line_is_a_request_and_blank_ones_are_none(read):
     [
         (b"{'seed': 1}", "line 2 is not JSON: Expecting property name enclosed in double quotes (at character 2)."),
         (b'{"prompt": "\xff"}', "line 2 is not JSON: 'utf-8' codec"),
-        (b"[" * 100_000, "line 2 is not JSON: "),
+        (b"[" * 100_000, "line 2 is not JSON that can be read: its brackets are nested too deep."),
+        (b'{"sampler_name": "\\ud800"}', "line 2: \\ud800 is half of a pair of surrogates"),
         (b"[1]", "line 2 must hold one JSON object"),
         ({"mode": "video"}, 'line 2: mode is "video"; allowed are "txt2img" and "img2img".'),
+        ({"mode": "v" * 3000}, f'line 2: mode is "{"v" * 59}...; allowed'),
         ({"mode": ["txt2img"]}, 'line 2: mode is ["txt2img"]; allowed'),
     ],
 )
@@ -64,6 +62,16 @@ def test_the_hash_is_of_what_is_asked_and_of_the_model(read):
     assert first != hashes({"a": 1, "b": 3})
     assert first != hashes({"mode": "img2img", "a": 1, "b": 2})
     assert first != hashes(b'{"a": 1, "b": 2}', identity="another")
+
+
+def test_a_whole_pair_of_surrogates_is_a_character(read):
+    assert not read(b'{"prompt": "\\ud83d\\ude00"}').requests[0].wrong
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PocketError, match="pipe is no file that can be read twice"):
+        RequestFile(tmp_path / "pipe", None)
 
 
 def test_a_file_that_is_changed_meanwhile_is_not_taken_for_what_it_was(read, tmp_path):
@@ -93,118 +101,12 @@ def test_a_file_without_requests_is_one_sentence(tmp_path, text, sentence):
     ],
 )
 def test_frames_as_asked(video, frames):
+    on = isinstance(video, dict) and video["enable"]
+    many = {"alwayson_scripts": {"animatediff": {"args": [video]}}, "n_iter": 3, "batch_size": 2}
+    assert frames_of(many) == 3 * frames * (1 if on else 2)
     assert frames_of({"alwayson_scripts": {"animatediff": {"args": [video]}}}) == frames
     assert frames_of({"alwayson_scripts": {"AnimateDiff": {"args": video}}}) == frames
     assert frames_of({"alwayson_scripts": []}) == 1
-
-
-def test_a_result_is_there_whole_or_not_at_all(read, tmp_path, monkeypatch):
-    (request,) = read({"seed": 1}).requests
-    folder = keep(tmp_path, request, RESPONSE)
-    assert folder.name == f"00001-{request.hash[:12]}"
-    assert files_in(folder) == ["00000.gif", "response.json"]
-    (other,) = read({"seed": 2}).requests
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("farm.result_folders.write_response", full)
-    with pytest.raises(PocketError, match="cannot be written: No space left on device"):
-        keep(tmp_path, other, RESPONSE)
-    assert [entry for entry in tmp_path.iterdir() if entry.is_dir()] == [folder]
-
-
-def test_what_a_killed_farm_left_is_removed(tmp_path):
-    (tmp_path / ".unfinished-00001-abc").mkdir()
-    (tmp_path / ".unfinished-00001-abc" / "00000.gif").touch()
-    (tmp_path / "mine").mkdir()
-    clear_unfinished(tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
-
-
-def made(out, requests):
-    for request in requests:
-        (out / request.name).mkdir()
-        (out / request.name / "seed").write_text(str(request.number))
-
-
-def test_folders_follow_their_requests(read, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    made(out, read({"seed": 1}, {"seed": 1}, {"seed": 2}, {"seed": 3}).requests)
-    file = read({"seed": 9}, {"seed": 1}, {"seed": 3}, {"seed": 1}, {"seed": 1})
-    assert renumber(out, file.requests) == {2, 3, 4}
-    kept = {file.requests[number - 1].name: told for number, told in ((2, "2"), (3, "4"), (4, "1"))}
-    for name, told in kept.items():
-        assert (out / name / "seed").read_text() == told
-    assert len(list(out.iterdir())) == 4  # the one of seed 2 stays, too: nobody said that it may go
-    assert renumber(out, file.requests) == {2, 3, 4}
-
-
-def test_a_folder_is_filled_by_one_farm(tmp_path):
-    another = pytest.raises(PocketError, match="another farm is filling")
-    with held(tmp_path / "out"), another, held(tmp_path / "out"):
-        pass
-    with held(tmp_path / "out"):
-        pass
-    (tmp_path / "file").touch()
-    with pytest.raises(PocketError, match="--out .*file cannot be a folder"), held(tmp_path / "file"):
-        pass
-
-
-def entries():
-    states = (MADE, THERE, REFUSED, FAILED, WAITING)
-    made_ones = [
-        Entry(n, n, "ab", "txt2img", state, frames=16, seconds=1.5 * n) for n, state in enumerate(states, start=1)
-    ]
-    made_ones[0].folder, made_ones[2].sentence = "00001-ab", "steps: wrong"
-    return made_ones
-
-
-def test_the_index_says_what_became_of_each(tmp_path):
-    index = Index(tmp_path / "index.json", entries())
-    index.write()
-    said = json.loads((tmp_path / "index.json").read_text())
-    assert said["totals"]["requests"] == 5
-    assert [said["totals"][state] for state in ("made", "there", "refused", "failed", "waiting")] == [1] * 5
-    assert said["totals"]["frames"] == 32
-    assert [entry["number"] for entry in said["requests"]] == [1, 2, 3, 4, 5]
-    assert said["requests"][2]["sentence"] == "steps: wrong"
-    assert not index.complete
-    assert [entry.name for entry in tmp_path.iterdir()] == ["index.json"]
-
-
-def test_the_table_has_a_row_for_each_but_of_many_only_what_has_no_result():
-    index = Index(Path("index.json"), entries())
-    rows = index.table().splitlines()
-    assert len(rows) == 6
-    assert rows[1].split() == ["1", "made", "16", "1.5", "00001-ab"]
-    assert rows[3].split() == ["3", "refused", "steps:", "wrong"]
-    many = Index(Path("index.json"), entries() * 20)
-    assert len(many.table().splitlines()) == 61
-    assert many.line() == "100 requests: 20 made, 20 there, 20 refused, 20 failed, 20 waiting"
-
-
-def test_nobody_watches_a_bar_that_is_no_terminal(capsys):
-    progress = Progress(2, 32, watched=False)
-    for entry in (entries()[0], entries()[2]):
-        progress.done(entry)
-    progress.close()
-    said = capsys.readouterr()
-    assert said.err == ""
-    assert said.out == "pocket: 1 made: 16 frames in 1.5 s, 00001-ab\npocket: 3 refused: steps: wrong\n"
-
-
-def test_the_bar_counts_videos_and_frames_and_tells_what_went_wrong(capsys):
-    progress = Progress(3, 48, watched=True)
-    for entry in entries()[:3:2]:
-        progress.done(entry)
-    progress.close()
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "pocket: 3 refused: steps: wrong\n" in said.err
-    last = said.err.rpartition("\r")[2]
-    assert last.startswith("2/3 videos |") and "| 16/32 frames, " in last and last.rstrip().endswith(" left")
 
 
 def run(folder, *options, hidden=()):
@@ -280,6 +182,10 @@ def test_the_farms_own_process_loads_no_host():
         (["--checkpoint", "missing.safetensors"], "--checkpoint missing.safetensors: there is no such file."),
         (["--lora-dir", "missing"], "--lora-dir missing: there is no such folder."),
         (["--webui", "ftp://a"], "--webui ftp://a: must be an address such as http://127.0.0.1:7860."),
+        (["--webui", "http://.x:1"], "--webui http://.x:1: must be an address"),
+        (["--webui", "http://u:ge#he@im@127.0.0.1:7860"], "--webui http://127.0.0.1:7860: must be an address such as"),
+        (["--webui", "http://u:geheim@127.0.0.1:7860?x=1"], "--webui http://127.0.0.1:7860?x=1: must be an address"),
+        (["--webui", "u:geheim@127.0.0.1"], "--webui 127.0.0.1: must be an address"),
         (["--webui", "http://127.0.0.1:x"], "must be an address such as"),
         (["--webui", "http://127.0.0.1:1", "--data-dir", "."], "--data-dir has no effect with --webui"),
         (["--webui", "http://127.0.0.1:1"], "--webui http://127.0.0.1:1: no WebUI answers there (Connection refused)."),
@@ -300,6 +206,15 @@ def test_out_that_is_a_file_is_said(tmp_path, monkeypatch, capsys):
     Path("a.jsonl").write_text("{}")
     assert cli.main(["farm", "a.jsonl", "--out", "a.jsonl"]) == 1
     assert capsys.readouterr().err == "pocket: --out a.jsonl cannot be a folder: File exists.\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [("abc", "must be a whole number, but is 'abc'"), ("0", "must be 1 or more")]
+)
+def test_a_number_of_workers_that_is_none_is_told(number, why, capsys):
+    with pytest.raises(SystemExit):
+        cli.parse(["farm", "a.jsonl", "--out", "out", "--workers", number])
+    assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

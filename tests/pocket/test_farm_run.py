@@ -12,6 +12,7 @@ import time
 
 import psutil
 import pytest
+import requests
 
 import cli
 import farm.run
@@ -138,7 +139,7 @@ class Stub:
     def outcomes(self, requests, body_of):
         for request in requests:
             self.asked.append(body_of(request)["seed"])
-            yield Outcome(request, "made", {"images": [], "info": "{}", "parameters": {}}, seconds=1.0)
+            yield Outcome(request, "made", {"images": ["R0lGODlh"], "info": "{}", "parameters": {}}, seconds=1.0)
 
 
 def whole(args):
@@ -219,6 +220,29 @@ def test_webuis_are_hosts_and_one_that_is_killed_costs_nothing(running, pocket, 
     assert sorted(entry["tries"] for entry in index["requests"]) == [1] * 6 + [2]
     assert index["requests"][6]["sentence"] == "steps: value is not a valid integer"
     assert serve.process.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("stop", "batches"), [("interrupt", 1), ("skip", 2)])
+def test_a_video_that_somebody_stops_is_left_to_the_next_run(pocket, tmp_path, monkeypatch, stop, batches):
+    """Of two videos the first is skipped: what the answer says of the last is that it is whole."""
+    (tmp_path / "a.jsonl").write_text(json.dumps(video(1, frames=2, steps=30, n_iter=batches)))
+    words = ["farm", tmp_path / "a.jsonl", "--out", tmp_path / "out", "--webui", pocket["url"]]
+    args = cli.parse([str(word) for word in words])
+    threading.Thread(target=stop_when_busy, args=(pocket["url"], stop), daemon=True).start()
+    assert farm_command.run(args) == 1
+    (entry,) = index_of(args)["requests"]
+    assert entry["status"] == "failed"
+    assert entry["sentence"].startswith("somebody stopped it at the host (")
+    assert [path.name for path in args.out.iterdir()] == ["index.json"]
+    stub = Stub(monkeypatch)
+    assert farm_command.run(args) == 0
+    assert stub.asked == [1]
+
+
+def stop_when_busy(url, stop):
+    while not requests.get(f"{url}/sdapi/v1/progress").json()["state"]["sampling_step"]:
+        time.sleep(0.02)
+    requests.post(f"{url}/sdapi/v1/{stop}")
 
 
 def kill_when_busy(pid, errors):

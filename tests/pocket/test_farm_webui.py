@@ -1,10 +1,8 @@
 """Running WebUIs as hosts, with a small stand-in for one: refusals, answers of a proxy, lost connections, and who stays away."""
 
-import json
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from interpreter import PocketError
@@ -12,87 +10,9 @@ from interpreter import PocketError
 from farm.request_file import Request
 from farm.webui import RefusedError, WebUI, WebUIAwayError
 from farm.webui_hosts import WebUIHosts
+from tests.pocket.webui_stand_in import DROP, MADE
 
-MADE = (200, {"images": [], "info": "{}", "parameters": {}})
-DROP = "drop"
-
-
-class StandIn:
-    """A WebUI that gives each request the next of its `answers`, the last of them for ever; `DROP` ends the connection."""
-
-    def __init__(self, *answers, progress=(200, {}), seconds=0.05):
-        self.answers, self.progress, self.seconds = list(answers), progress, seconds
-        self.asked, self.heads, self.at_once = [], [], 0
-        self._lock = threading.Lock()
-        self.server = None
-        self.port = 0
-        self.start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def next_answer(self, path, body, headers):
-        with self._lock:
-            self.at_once += 1
-            assert self.at_once == 1, "a WebUI gets one request at a time"
-            self.asked.append((path, body))
-            self.heads.append(headers)
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        time.sleep(self.seconds)
-        with self._lock:
-            self.at_once -= 1
-        return answer(body) if callable(answer) else answer
-
-    def _handler(self):
-        stand_in = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self._say(stand_in.progress if self.path.startswith("/sdapi/v1/progress") else (404, {}))
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = stand_in.next_answer(self.path, body, dict(self.headers))
-                if answer == DROP:
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
-                self._say(answer)
-
-            def _say(self, answer):
-                status, said = answer
-                text = said if isinstance(said, bytes) else json.dumps(said).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *args):
-                pass
-
-        return Handler
-
-
-@pytest.fixture
-def stand_in():
-    started = []
-
-    def start(*answers, **how):
-        started.append(StandIn(*answers, **how))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
+SICK = (500, {"error": "OutOfMemoryError", "detail": "", "errors": "no\nmemory"})
 
 
 def ends(*stand_ins, count, patience=0.5):
@@ -124,14 +44,9 @@ def test_two_webuis_share_the_requests(stand_in):
     ("answer", "sentence"),
     [
         ((422, {"detail": "AnimateDiff: fps is 0."}), "AnimateDiff: fps is 0."),
-        ((500, {"error": "OutOfMemoryError", "detail": "", "errors": "no\nmemory"}), "no memory"),
+        ((500, {"error": "HostError", "detail": "AnimateDiff: no room.", "errors": "x"}), "AnimateDiff: no room."),
+        ((404, b"<html>"), "the WebUI answers with status 404."),
         ((422, {"detail": [{"loc": ["body", "steps"], "msg": "not an integer"}]}), "steps: not an integer"),
-        ((500, b"<html>"), "the WebUI answers with status 500."),
-        ((200, b"<html>"), "the WebUI's answer holds no pictures, though it says that all is well."),
-        (
-            (200, {"images": None, "info": "{}"}),
-            "the WebUI's answer holds no pictures, though it says that all is well.",
-        ),
     ],
 )
 def test_a_refusal_is_told_and_not_tried_again(stand_in, answer, sentence):
@@ -140,6 +55,26 @@ def test_a_refusal_is_told_and_not_tried_again(stand_in, answer, sentence):
     assert (found[1].status, found[1].sentence, found[1].tries) == ("refused", sentence, 1)
     assert found[2].status == "made"
     assert len(webui.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (SICK, "no memory"),
+        ((500, b"Internal Server Error"), "the WebUI answers with status 500."),
+        ((200, b"<html>"), "the WebUI's answer is none to a request, though it says that all is well."),
+        ((200, b"[" * 100_000), "the WebUI's answer is none to a request, though it says that all is well."),
+    ],
+)
+def test_what_a_webui_fails_at_another_one_makes(stand_in, answer, sentence):
+    sick, good = stand_in(answer, seconds=0), stand_in(MADE, seconds=0.05)
+    found = ends(sick, good, count=12)
+    assert {one.status for one in found.values()} == {"made"}
+    assert len(sick.asked) == 6  # then it has no seat any more
+    alone = stand_in(answer, MADE)
+    found = ends(alone, count=2)
+    assert (found[1].status, found[1].sentence, found[1].tries) == ("failed", f"{alone.url} fails: {sentence}", 1)
+    assert found[2].status == "made"
 
 
 @pytest.mark.parametrize("away", [DROP, (502, b"Bad Gateway"), (503, {"detail": "stopped"}), (504, b"")], ids=str)
@@ -168,7 +103,7 @@ def test_one_that_answers_no_request_does_not_swallow_all_of_them(stand_in):
     assert len(hole.asked) == 6
     alone = ends(stand_in((502, b""), seconds=0), count=20)
     assert len([one for one in alone.values() if one.sentence.startswith("the WebUI went away three times")]) == 2
-    assert len([one for one in alone.values() if one.sentence == "no WebUI answers any more"]) == 18
+    assert len([one for one in alone.values() if one.sentence == "no WebUI is left to make it"]) == 18
 
 
 def test_one_that_stays_away_loses_its_seat_and_its_request_goes_to_another(stand_in):
@@ -184,12 +119,21 @@ def test_one_that_stays_away_loses_its_seat_and_its_request_goes_to_another(stan
     leaves.start()  # for the fixture's end
 
 
-def test_with_no_seat_left_the_others_are_reported(stand_in):
+def test_with_no_seat_left_the_others_are_reported(stand_in, capsys):
     webui = stand_in(MADE, lambda body: (threading.Thread(target=webui.stop).start(), DROP)[1])
     found = ends(webui, count=4, patience=0.3)
     assert found[1].status == "made"
-    assert [found[number].sentence for number in (2, 3, 4)] == ["no WebUI answers any more"] * 3
+    assert [found[number].sentence for number in (2, 3, 4)] == ["no WebUI is left to make it"] * 3
+    assert capsys.readouterr().out.splitlines() == [
+        f"pocket: {webui.url} is away; it has 0 s to come back",
+        f"pocket: {webui.url} stays away, and makes no more of these",
+    ]
     webui.start()
+
+
+def test_a_webui_has_the_time_to_come_back_that_is_set(monkeypatch):
+    monkeypatch.setattr("farm.webui_hosts.PATIENCE", 0.25)
+    assert WebUIHosts([])._patience == 0.25
 
 
 def test_one_that_comes_back_goes_on(stand_in):
@@ -213,6 +157,9 @@ def test_one_that_comes_back_goes_on(stand_in):
     [
         ((404, {}), "no API answers there (404); start the WebUI with --api."),
         ((401, {}), "asks for a name and a password"),
+        ((200, b"<html>"), "what answers there is no WebUI; correct the address."),
+        ((200, {}), "what answers there is no WebUI; correct the address."),
+        ((200, []), "what answers there is no WebUI; correct the address."),
     ],
 )
 def test_a_server_without_the_api_is_told_before_anything_starts(stand_in, progress, sentence):

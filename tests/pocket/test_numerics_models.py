@@ -205,13 +205,30 @@ def test_old_names_of_the_text_encoder(tmp_path):
     assert sorted(read) == ["cond_stage_model.transformer.text_model.encoder.x", "y"]
 
 
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n and more", b"PK\x03\x04 and more", b"words"])
+def test_a_file_without_weights_is_one_sentence(tmp_path, content):
+    (tmp_path / "a.ckpt").write_bytes(content)
+    with pytest.raises(
+        ValueError, match="^it holds no weights that can be read without running what is in it"
+    ) as caught:
+        sd_models.read_state_dict(str(tmp_path / "a.ckpt"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("saved", [[1], {"state_dict": 1}])
+def test_a_file_with_something_else_is_one_sentence(tmp_path, saved):
+    torch.save(saved, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match="it holds no table of weights"):
+        sd_models.read_state_dict(str(tmp_path / "a.ckpt"))
+
+
 def test_code_in_a_ckpt_is_not_run(tmp_path):
     class Nasty:
         def __reduce__(self):
             return (Path(tmp_path / "run").touch, ())
 
     torch.save({"state_dict": {"a": Nasty()}}, tmp_path / "nasty.ckpt")
-    with pytest.raises(Exception, match=r"weights_only|Weights only"):
+    with pytest.raises(ValueError, match=r"^it holds no weights that can be read without running what is in it\.$"):
         sd_models.read_state_dict(str(tmp_path / "nasty.ckpt"))
     assert not (tmp_path / "run").exists()
 
