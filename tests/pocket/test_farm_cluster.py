@@ -123,8 +123,9 @@ def _until(holds):
 
 
 KILLED = """
-import sys, time
+import signal, sys, time
 sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from farm.cluster import workers
 from stopping import SIGNALS
 if __name__ == "__main__":
@@ -139,7 +140,7 @@ if __name__ == "__main__":
 def test_workers_end_when_their_farm_is_killed_and_the_next_one_clears_up(tmp_path, own_temporary_folder):
     farm, started = farm_with_workers(tmp_path)
     farm.kill()
-    farm.wait()
+    farm.wait(60)
     farm.stdout.close()
     assert gone(started)
     assert len(list(own_temporary_folder.iterdir())) == 1
@@ -152,7 +153,7 @@ def test_nothing_is_left_of_a_farm_whose_terminal_is_closed(tmp_path, own_tempor
     farm, started = farm_with_workers(tmp_path)
     for process in (farm, *started):  # as a terminal does
         process.send_signal(signal.SIGHUP)
-    assert farm.wait() != 0
+    assert farm.wait(60) != 0
     farm.stdout.close()
     assert gone(started)
     assert list(own_temporary_folder.iterdir()) == []
