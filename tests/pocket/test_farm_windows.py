@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.pocket.farm_fakes import gone, host_options, listening, video
 
-LONG = video(1, frames=40, steps=12)
+LONG = video(1, frames=26, steps=9)
 LONG["alwayson_scripts"]["AnimateDiff"]["args"][0].update(batch_size=8, overlap=2, format=["Frame"])
 
 
@@ -34,7 +34,7 @@ def test_one_worker_is_killed_and_the_frames_are_those_of_one_process(running, t
     job = begun(running, tiny, many, "--workers", 2)
     assert b"2 workers to make windows, too" in job.process.stdout.readline()
     below = job.below()
-    job.until(lambda: " 3/12 " in job.said())
+    job.until(lambda: " 3/9 " in job.said())
     workers = [process for process in below if "--multiprocessing-fork" in process.cmdline()]
     os.kill(workers[0].pid, signal.SIGKILL)
     assert job.process.wait(600) == 0, job.said()
@@ -43,7 +43,7 @@ def test_one_worker_is_killed_and_the_frames_are_those_of_one_process(running, t
     assert "made on this machine" not in job.said()
     assert gone(below) and list(job.temporary.iterdir()) == []
     assert begun(running, tiny, alone).process.wait(600) == 0
-    assert len(frames(alone)) == 40
+    assert len(frames(alone)) == 26
     assert np.abs(frames(alone) - frames(many)).max() <= 1
 
 

@@ -135,6 +135,7 @@ def test_one_is_killed_in_a_step(over, monkeypatch, client):
     client.wait_for_workers(2, timeout=120)
 
 
+@pytest.mark.slow
 def test_all_are_killed_in_a_step(over, monkeypatch, client, caplog):
     """It goes on here, at once; the new workers are sent the model when they are there."""
     killed = []
@@ -254,6 +255,7 @@ def test_nothing_is_left_with_the_workers_of_what_nobody_wants(over, monkeypatch
     assert ended and not any(shared._there for shared in ended)
 
 
+@pytest.mark.slow
 def test_of_a_long_video_a_few_windows_are_there_at_a_time(over, monkeypatch):
     """A window's rows with its prompts are megabytes, and a step may have a thousand."""
     import farm.shared_calls
