@@ -36,7 +36,7 @@ def windows_shared(args: argparse.Namespace) -> Iterator[None]:
         _share_cores(args.workers)
     with workers(args.workers or 0, args.scheduler) as client:
         number = len(client.nthreads())
-        say(f"{number} worker{'s' * (number != 1)} to make windows, too")
+        say(f"the video's windows are shared with {number} worker{'s' * (number != 1)}")
         executor = OverWorkers(client, lambda: shared.sd_model.model)
         with windows_made_by(executor):
             yield

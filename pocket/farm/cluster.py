@@ -62,6 +62,7 @@ def _elsewhere(address: str) -> Iterator[Client]:
         about = asyncio.run(asyncio.wait_for(_asked_who_it_is(address), 2 * _SECONDS_TO_CONNECT))
         if about["type"] != "Scheduler":
             raise PocketError(advice)
+        _quiet()
         client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except Exception as error:
         raise PocketError(advice) from error  # whoever listens there may say anything

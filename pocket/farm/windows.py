@@ -100,6 +100,10 @@ class OverWorkers:
         """
         rest = iter(calls)
         first = next(rest)
+        if first.of.calls == 1:  # nothing to share
+            self.made += 1
+            yield make(first)
+            return
         shared = SharedCalls(rest, range(2, first.of.calls + 1), frames)
         try:
             if self._is_as_sent(frames):

@@ -32,7 +32,7 @@ def test_one_worker_is_killed_and_the_frames_are_those_of_one_process(running, t
     for folder in (alone, many):
         folder.mkdir()
     job = begun(running, tiny, many, "--workers", 2)
-    assert b"2 workers to make windows, too" in job.process.stdout.readline()
+    assert b"the video's windows are shared with 2 workers" in job.process.stdout.readline()
     below = job.below()
     job.until(lambda: " 3/9 " in job.said())
     workers = [process for process in below if "--multiprocessing-fork" in process.cmdline()]

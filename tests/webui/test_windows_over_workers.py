@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from runs import frames
 
 from farm.cluster import workers
@@ -16,7 +17,9 @@ from farm.shared_calls import SharedCalls
 from farm.window_worker import made_there
 from farm.windows import OverWorkers
 from motion_module.core.denoising import sliding
-from motion_module.core.denoising.model_calls import windows_made_by
+from motion_module.core.denoising.model_calls import GivenCall, ModelCall, windows_made_by
+from motion_module.core.denoising.rows import RowLayout
+from motion_module.core.module.call_frames import CallFrames
 
 LONG = {"video_length": 64, "batch_size": 8, "overlap": 2}  # 11 windows
 SHORT = {"video_length": 26, "batch_size": 8, "overlap": 2}  # 4 windows
@@ -338,3 +341,10 @@ def test_a_scheduler_that_is_gone_in_the_middle_of_handing_out(over, monkeypatch
     monkeypatch.setattr(farm.window_worker.WindowWorker, "submit", failing)
     noted = video(over, monkeypatch, on_window=ready_after_first_step(over))
     assert noted.there + noted.here == 4 * STEPS and asked.count(made_there) > 6
+
+
+def test_a_step_of_one_window_is_made_here_and_nothing_is_sent(over):
+    call = GivenCall(ModelCall(RowLayout(4, 1, True), list(range(8)), 4), *[torch.zeros(8)] * 3)
+    wait_until_ready(over)
+    assert list(over([call], lambda call, model=None: call.x, CallFrames())) == [call.x]
+    assert over._sent is None and (over.made, over.made_there) == (1, 0)
