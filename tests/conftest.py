@@ -38,6 +38,15 @@ def pytest_collection_modifyitems(items):
         webui.leave_out_what_asks_no_server(items)
 
 
+def pytest_runtest_teardown(item):
+    """An error in a table of tests keeps the frames that it came through, and with them a host's model: let go of."""
+    tables = [*vars(item.module).values(), *(item.callspec.params.values() if hasattr(item, "callspec") else ())]
+    for table in tables:
+        for error in table if isinstance(table, list | tuple) else (table,):
+            if isinstance(error, BaseException):
+                error.__traceback__ = error.__context__ = None
+
+
 def pytest_configure(config):
     if webui.URL:
         config.option.fold_skipped = False  # what was left out is told by name
