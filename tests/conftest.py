@@ -52,6 +52,12 @@ def pytest_configure(config):
         config.option.fold_skipped = False  # what was left out is told by name
 
 
+@pytest.fixture(params=["some", pytest.param("all", marks=pytest.mark.slow)])
+def picked(request):
+    """`picked(cases, n)` is one in n of a long list of like cases; with `-m slow`, and with WEBUI_URL, all of them."""
+    return lambda cases, one_in: list(cases)[:: 1 if request.param == "all" or webui.URL else one_in]
+
+
 @pytest.fixture(scope="session")
 def running():
     """The WebUI whose address is in WEBUI_URL."""

@@ -238,12 +238,13 @@ def _small():
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "old"])
-def test_a_damaged_file_is_read_or_refused(tmp_path, kind):
+def test_a_damaged_file_is_read_or_refused(tmp_path, picked, kind):
     path = tmp_path / ("mm.safetensors" if kind == "safetensors" else "mm.ckpt")
     data = saved(path, _small(), zipped=kind != "old").read_bytes()
     generator = random.Random(12)
     refusals = 0
-    for _, damaged in zip(range(250), _mutations(data, generator), strict=False):
+    cases = picked(range(250), 3)
+    for _, damaged in zip(cases, _mutations(data, generator), strict=False):
         path.write_bytes(damaged)
         try:
             load(path)
@@ -251,7 +252,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, kind):
             refusals += 1
             assert path.name in error.detail and "\n" not in error.detail and len(error.detail) < 900, error.detail
             error.detail.encode()  # the answer of an API is UTF-8
-    assert refusals > 60
+    assert refusals > len(cases) / 4
 
 
 @pytest.mark.parametrize("name", SPECS)

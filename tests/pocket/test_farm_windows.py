@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import psutil
+import pytest
 from PIL import Image
 
 from tests.pocket.farm_fakes import gone, host_options, listening, video
@@ -27,6 +28,7 @@ def frames(folder):
     return np.stack([np.asarray(Image.open(file).convert("RGB")).astype(int) for file in files])
 
 
+@pytest.mark.slow
 def test_one_worker_is_killed_and_the_frames_are_those_of_one_process(running, tiny, tmp_path):
     alone, many = tmp_path / "alone", tmp_path / "many"
     for folder in (alone, many):

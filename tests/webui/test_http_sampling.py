@@ -115,7 +115,7 @@ def test_same_noise_makes_frames_alike(client, own_schedule):
         ("Euler", {}),
         ("Euler a", {"steps": 4}),
         ("LCM", {"steps": 3}),
-        ("Restart", {"steps": 20}),
+        pytest.param("Restart", {"steps": 20}, marks=pytest.mark.slow),
         ("DDIM", {"eta": 1.0}),
         ("DPM++ SDE", {}),
         ("DPM++ 2M SDE", {"steps": 4}),

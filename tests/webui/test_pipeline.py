@@ -132,7 +132,7 @@ def agree_with_a_direct_loop(monkeypatch, path, together, betas, over_frames, **
     got = latents_of_run(monkeypatch, path, batch_cond_uncond=together, **options)
     size = want.std()  # random weights do not keep latents at 1; rounding grows with them
     assert size > 0.1
-    torch.testing.assert_close(got / size, want / size, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(got / size, want / size, atol=3e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
@@ -140,7 +140,7 @@ def test_together_and_apart_give_the_same_frames(pocket, tiny, monkeypatch, vers
     together = latents_of_run(monkeypatch, tiny[version], batch_cond_uncond=True)
     apart = latents_of_run(monkeypatch, tiny[version], batch_cond_uncond=False)
     size = together.std()
-    torch.testing.assert_close(together / size, apart / size, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together / size, apart / size, atol=3e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M", "DPM++ SDE", "Heun", "DDIM", "UniPC", "PLMS", "LMS"])

@@ -198,6 +198,7 @@ def _asleep(model, *given):
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_another_lora_is_sent(over, monkeypatch, tiny, pocket):
     from loras import lora_host, spatial
 
@@ -278,8 +279,10 @@ def test_of_a_long_video_a_few_windows_are_there_at_a_time(over, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    [{"fields": {**SHORT, "motion_scale": 3.0}}, {"tiling": True}],
-    ids=["scale", "tiling"],
+    [
+        pytest.param({"fields": {**SHORT, "motion_scale": 3.0}}, id="scale"),
+        pytest.param({"tiling": True}, id="tiling", marks=pytest.mark.slow),
+    ],
 )
 def test_a_later_video_with_other_settings_is_another_one_there_too(over, monkeypatch, change):
     first = video(over, monkeypatch, on_window=ready_after_first_step(over), steps=2)
