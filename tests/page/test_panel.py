@@ -89,6 +89,29 @@ def test_the_plan_follows_what_is_typed_key_by_key(page):
     hint(page, "16 frames, 2.0 s")
 
 
+PALE = """panel => {
+    window.animatediffPale = [];
+    const look = () => {
+        if (!window.animatediffPale) return;
+        for (const text of document.querySelectorAll(`${panel} .gradio-html .pending`))
+            window.animatediffPale.push(getComputedStyle(text).opacity);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+def test_the_plan_stays_readable_while_the_next_one_is_made(page):
+    page.evaluate(PALE, f"{OURS}panel")
+    box = field(page, "video_length").locator("input").first
+    for frames in (61, 62, 63):
+        box.fill(str(frames))
+        hint(page, f"{frames} frames")
+    assert set(
+        page.evaluate("() => { const seen = window.animatediffPale; window.animatediffPale = null; return seen }")
+    ) == {"1"}
+
+
 def test_a_keyboard_reaches_every_part(page):
     header = field(page, "motion_and_noise").locator(".label-wrap")
     for key, opened in (("Enter", True), (" ", False)):

@@ -4,6 +4,7 @@ With PAGE_PICTURES=FOLDER the screenshots stay there, to be looked at.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,21 @@ def test_nothing_is_cut_at_any_width(open_panel, theme, tmp_path, width):
         PANEL,
     )
     assert beyond == []
+
+
+def test_labels_stand_below_each_other(open_panel, theme):
+    labels = open_panel.locator(PANEL).get_by_text(
+        re.compile(r"^\s*(Preset|Motion module|Number of frames|Save format)\s*$")
+    )
+    left = {
+        label.inner_text(): label.evaluate(
+            "one => { const text = document.createRange(); text.selectNodeContents(one); return text.getBoundingClientRect().x }"
+        )
+        for label in labels.all()
+        if label.is_visible()
+    }
+    assert left.keys() == {"Preset", "Motion module", "Number of frames", "Save format"}
+    assert max(left.values()) - min(left.values()) < 2, left
 
 
 def test_axe_finds_nothing_in_the_result(result, theme, tmp_path):
