@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpreter import PocketError
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from bootstrap import ROOT
-from commands.model_options import model_options
+from commands.model_options import data_folder, model_options
 from modules import initialize_pocket, shared
 
 if TYPE_CHECKING:
     from modules.api.api import Api
-
-DATA = ROOT / ".pocket" / "data"
-"""Settings and pictures, unless --data-dir or POCKET_DATA_DIR names another folder."""
 
 
 def start_host(args: argparse.Namespace) -> None:
@@ -32,7 +26,7 @@ def start_host(args: argparse.Namespace) -> None:
     try:
         initialize_pocket.start(
             checkpoint=model.checkpoint,
-            data_dir=args.data_dir or Path(os.environ.get("POCKET_DATA_DIR") or DATA),
+            data_dir=data_folder(args),
             config=model.config,
             motion_modules=model.motion_modules,
             lora_dir=model.lora_dir,

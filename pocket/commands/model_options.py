@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from interpreter import PocketError
 
+from bootstrap import ROOT
 from commands.model_files import model_of
+
+DATA = ROOT / ".pocket" / "data"
+"""Settings and pictures, unless --data-dir or POCKET_DATA_DIR names another folder."""
 
 FOLDERS = ("motion_modules", "lora_dir", "controlnet_dir")
 FILES = ("checkpoint", "config")
@@ -41,6 +46,11 @@ def model_options(args: argparse.Namespace) -> ModelOptions:
     named["motion_modules"] = args.motion_modules or model.motion_modules
     named["lora_dir"] = args.lora_dir or model.loras
     return ModelOptions(**named, page_defaults=model.page_defaults, about=model.about)
+
+
+def data_folder(args: argparse.Namespace) -> Path:
+    """Where a command's settings and pictures are."""
+    return args.data_dir or Path(os.environ.get("POCKET_DATA_DIR") or DATA)
 
 
 def _checked(path: Path | None, name: str) -> Path | None:

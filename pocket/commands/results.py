@@ -18,6 +18,8 @@ LONGEST_TEXT = 4000
 NOT_RETURNED = {"", ".txt"}
 """Endings of what the extension saves, but does not return as a file of the video: folders of frames, and texts."""
 
+_LONGEST_ENDING = 10
+
 _MATROSKA, _LONGEST_HEAD = b"\x1aE\xdf\xa3", 64
 
 _SIGNS = (
@@ -75,9 +77,15 @@ def _names(response: dict[str, Any]) -> Iterator[str]:
     """
     videos = _files_of_videos(response)
     for number, files in enumerate(videos):
-        yield from (f"{number:05}{''.join(Path(path).suffixes[:-1])}" for path in _returned(files))
+        yield from (f"{number:05}{_middle(path)}" for path in _returned(files))
     for number in itertools.count(len(videos) if any(map(_returned, videos)) else 0):
         yield f"{number:05}"
+
+
+def _middle(path: str) -> str:
+    """The ending before the last one (`.h265`); of a WebUI elsewhere a name may be anything."""
+    middle = "".join(Path(path).suffixes[:-1][-1:])
+    return middle if len(middle) <= _LONGEST_ENDING else ""
 
 
 def _returned(files: dict[str, str]) -> list[str]:

@@ -35,6 +35,11 @@ def times(count: int) -> str:
     return {1: "once", 2: "twice", 3: "three times"}.get(count, f"{count} times")
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, or its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def printable(text: str) -> str:
     """A host's text with what no encoding takes (half of a pair of surrogates) as Python escapes it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

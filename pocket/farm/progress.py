@@ -34,7 +34,7 @@ class Progress:
         self._bar.set_description_str(self._count(), refresh=False)
         if entry.status == MADE:
             self._bar.update(entry.frames)
-            said = f"made: {entry.frames} frames in {entry.seconds:.1f} s, {entry.folder}"
+            said = f"made: {entry.frames} frame{'s' * (entry.frames != 1)} in {entry.seconds:.1f} s, {entry.folder}"
         else:
             self._bar.total -= entry.frames  # what was refused at once says nothing of how fast the rest is
             self._bar.refresh()

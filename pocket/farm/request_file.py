@@ -14,6 +14,11 @@ MODES = ("txt2img", "img2img")
 FRAMES = 16
 """Of a video whose request does not say how many."""
 _LONGEST_SHOWN = 60  # characters of a wrong value
+_DEEPEST = 100  # brackets within each other: what sends requests follows them by recursion
+_MOST = 10**9  # frames: what measures work need not count further
+
+
+_TOO_DEEP = f"line {{}} cannot be read: its brackets are nested too deep; allowed are {_DEEPEST} within each other."
 
 
 class WrongLineError(ValueError):
@@ -115,9 +120,11 @@ def _parse(text: bytes, line: int) -> tuple[str, dict[str, Any]]:
     except json.JSONDecodeError as error:
         raise WrongLineError(f"line {line} is not JSON: {error.msg} (at character {error.pos + 1}).") from error
     except RecursionError as error:
-        raise WrongLineError(f"line {line} is not JSON that can be read: its brackets are nested too deep.") from error
+        raise WrongLineError(_TOO_DEEP.format(line)) from error
     except ValueError as error:
         raise WrongLineError(f"line {line} is not JSON: {error}.") from error
+    if _is_deeper(body, _DEEPEST):
+        raise WrongLineError(_TOO_DEEP.format(line))
     if b"\\u" in text and (half := _half_a_pair(body)):
         raise WrongLineError(f"line {line}: {half} is half of a pair of surrogates, which is no character; correct it.")
     if not isinstance(body, dict):
@@ -128,6 +135,15 @@ def _parse(text: bytes, line: int) -> tuple[str, dict[str, Any]]:
         said = said if len(said) <= _LONGEST_SHOWN else f"{said[:_LONGEST_SHOWN]}..."
         raise WrongLineError(f'line {line}: mode is {said}; allowed are "txt2img" and "img2img".')
     return mode, body
+
+
+def _is_deeper(body: Any, levels: int) -> bool:
+    """Whether lists and objects stand within each other in more levels."""
+    level = [body]
+    for _ in range(levels + 1):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [value for values in inner for value in values]
+    return bool(level)
 
 
 def _half_a_pair(body: Any) -> str:
@@ -148,10 +164,10 @@ def frames_of(body: dict[str, Any]) -> int:
     video = args[0] if isinstance(args, list) and args else args
     batches = _positive(body.get("n_iter"), 1)
     if not isinstance(video, dict) or video.get("enable") is not True:
-        return batches * _positive(body.get("batch_size"), 1)
-    return batches * _positive(video.get("video_length"), FRAMES)  # each video is a batch of its frames
+        return min(_MOST, batches * _positive(body.get("batch_size"), 1))
+    return min(_MOST, batches * _positive(video.get("video_length"), FRAMES))  # each video is a batch of its frames
 
 
 def _positive(value: Any, otherwise: int) -> int:
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value < float("inf")
-    return int(value) if number else otherwise
+    return int(min(value, _MOST)) if number else otherwise

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from interpreter import PocketError
 
 from bootstrap import say
-from commands.model_options import FILES, FOLDERS, ModelOptions, model_options
+from commands.model_options import FILES, FOLDERS, ModelOptions, data_folder, model_options
 from farm.answers import NoResultError, as_sent, require_whole
 from farm.index import FAILED, MADE, THERE, Entry, Index
 from farm.outcomes import BodyOf, Outcome, printable
@@ -23,6 +23,7 @@ from farm.result_folders import clear_unfinished, files_in, held, keep, renumber
 from farm.webui import WebUI
 
 INDEX, LOG = "index.json", "hosts.log"
+_OF_MODELS = {".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".yaml"}
 _MOST_WORKERS = 4  # each is a host of its own, with some 2 GB
 
 
@@ -62,7 +63,7 @@ def run_farm(args: argparse.Namespace) -> Index:
 def _identity(args: argparse.Namespace, webuis: list[WebUI]) -> Any:
     """What results depend on besides their requests. Of WebUIs nothing is known."""
     if not webuis:
-        return _of_files(model_options(args))
+        return _of_files(model_options(args)) | {"settings": _settings(args)}
     for name in (*FILES, *FOLDERS, "data_dir"):
         if getattr(args, name) is not None:
             raise PocketError(
@@ -81,6 +82,13 @@ def _of_files(options: ModelOptions) -> dict[str, Any]:
     return known
 
 
+def _settings(args: argparse.Namespace) -> Any:
+    """Those that a host takes from its data folder; nothing but a person's saving writes them there."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return json.loads((data_folder(args) / "config.json").read_text(encoding="utf-8"))
+    return None
+
+
 def _stamp(file: Path) -> list[int]:
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns]
@@ -88,7 +96,7 @@ def _stamp(file: Path) -> list[int]:
 
 def _stamps(folder: Path) -> list[list[Any]]:
     """Name, size and time of each file in a folder of models: which of them a request takes is not known here."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in _OF_MODELS and path.is_file())
     return sorted([path.relative_to(folder).as_posix(), *_stamp(path)] for path in files)
 
 

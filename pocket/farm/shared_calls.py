@@ -56,6 +56,7 @@ class SharedCalls:
         self._there: dict[int, _HandedOut] = {}
         self._came: queue.SimpleQueue[tuple[int, Future]] = queue.SimpleQueue()
         self._lock = threading.RLock()  # Dask's thread hands out, too
+        self._error: Exception | None = None  # of cutting a call
         self._model: Future | None = None
         self._workers: list[WindowWorker] = []
         self._slowest = 0.0
@@ -70,8 +71,11 @@ class SharedCalls:
         self._fill()
 
     def end(self) -> None:
-        """Nobody wants what is still with workers."""
-        self.offer(None, [])
+        """Nobody wants what workers have, made or not: it is of a model that has changed, or of a step that is over."""
+        with self._lock:
+            self._model, self._workers = None, []
+            for number in list(self._there):
+                self._take_back(number)
 
     def outputs(self, make: Make, look: Callable[[], None]) -> Iterator[Tensor]:
         """The outputs in the order of the calls.
@@ -79,12 +83,17 @@ class SharedCalls:
         Args:
             make: makes one in this process, or takes what has come from a worker.
             look: called again and again: who takes part may change.
+
+        Raises:
+            Exception: a call cannot be cut out of its step, in whichever thread that has been tried.
         """
         ready: dict[int, Tensor] = {}
         for number in self._numbers:
             while number not in ready:
                 look()
                 mine = self._next()
+                if self._error is not None:
+                    raise self._error
                 if mine is not None:
                     ready[mine.of.number] = self._timed(make, mine)
                 ready.update(self._arrived(0.0 if mine is not None else _LOOK_EVERY, make))
@@ -96,7 +105,11 @@ class SharedCalls:
         with self._lock:
             if self._again:
                 return self._again.pop(min(self._again))
-            call = next(self._calls, None)
+            try:
+                call = next(self._calls, None)
+            except Exception as error:  # noqa: BLE001 - for the video's thread: in Dask's nobody would hear of it
+                self._error = error
+                return None
             self._left -= call is not None
             return call
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from bootstrap import say
 from farm.index import FAILED, MADE, REFUSED
-from farm.outcomes import BodyOf, Outcome, times
+from farm.outcomes import BodyOf, Outcome, one_line, times
 from farm.request_file import Request, WrongLineError
 from farm.webui import RefusedError, SickError, WebUI, WebUIAwayError
 
@@ -20,8 +20,8 @@ TRIES = 3
 PATIENCE = 60.0
 """Seconds for a WebUI that went away to answer again."""
 
-_AWAY_IN_A_ROW = 2 * TRIES
-"""Then a WebUI has no seat any more: it answers when it is asked how it is, but it makes no request."""
+_UNREACHED_IN_A_ROW = 2 * TRIES
+"""Then a WebUI has no seat any more: it answers when it is asked how it is, but takes no request."""
 
 
 class WebUIHosts:
@@ -70,18 +70,21 @@ class WebUIHosts:
                 self._changed.notify_all()
 
     def _sit(self, webui: WebUI, body_of: BodyOf) -> None:
-        """One seat, until there is nothing to do any more or its WebUI stays away."""
-        away = 0  # or sick, in a row
+        """One seat, until there is nothing to do any more or its WebUI stays away.
+
+        What a WebUI has begun and failed at may be the request's fault, so it counts against that one alone.
+        """
+        unreached = 0  # in a row
         try:
-            while away < _AWAY_IN_A_ROW and (request := self._take(webui)) is not None:
+            while unreached < _UNREACHED_IN_A_ROW and (request := self._take(webui)) is not None:
                 try:
                     self._ended.put(self._make(webui, request, body_of))
-                    away = 0
+                    unreached = 0
                 except SickError as error:
-                    away += 1
+                    unreached = 0
                     self._give_back(webui, request, begun=True, said=str(error))
                 except WebUIAwayError as error:
-                    away += 1
+                    unreached = 0 if error.begun else unreached + 1
                     self._give_back(webui, request, error.begun)
                     if not self._comes_back(webui):
                         break
@@ -103,6 +106,10 @@ class WebUIHosts:
         except RefusedError as error:
             seconds = time.perf_counter() - started
             return Outcome(request, REFUSED, sentence=str(error), tries=tries, seconds=seconds)
+        except (SickError, WebUIAwayError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs the others nothing
+            return Outcome(request, FAILED, sentence=f"it cannot be sent: {one_line(error)}.", tries=tries)
         return Outcome(request, MADE, response=response, tries=tries, seconds=time.perf_counter() - started)
 
     def _take(self, webui: WebUI) -> Request | None:

@@ -39,6 +39,11 @@ class WindowWorker:
         """Whether it has imported what it needs."""
         return bool(self._warm.status == "finished")
 
+    def look(self) -> None:
+        """Note it if it cannot import what it needs: where its scheduler was started without the pocket's path, say."""
+        if self._warm.status == "error" and not self.trouble:
+            self.trouble = f"cannot import what it needs ({told(self._warm.exception(timeout=PATIENT))})"
+
     @property
     def is_free(self) -> bool:
         """Whether it may be given something: it has answered what it was late with, and has no trouble."""

@@ -143,9 +143,7 @@ class OverWorkers:
         except Exception as error:  # noqa: BLE001 - of Dask, whose scheduler may be gone at any moment
             _log.debug("workers are not asked: %s", told(error))
             taking_part = []
-        for worker in self._workers.values():
-            if worker.trouble:
-                self._say(f"the worker {worker.address} makes no windows, because it {worker.trouble}")
+        self._say_troubles()
         shared.offer(sent.model, taking_part)
 
     def _send(self, first: GivenCall, output: Tensor, frames: CallFrames) -> None:
@@ -182,10 +180,17 @@ class OverWorkers:
             for address in there:
                 if address not in self._workers:
                     self._workers[address] = WindowWorker(self._client, address)
+                self._workers[address].look()
         except Exception as error:  # noqa: BLE001 - of Dask, whose scheduler may be gone at any moment
             _log.debug("workers are not looked for: %s", told(error))
         self._workers = {address: worker for address, worker in self._workers.items() if address in there}
+        self._say_troubles()
         self._looked = time.monotonic()
+
+    def _say_troubles(self) -> None:
+        for worker in self._workers.values():
+            if worker.trouble:
+                self._say(f"the worker {worker.address} makes no windows, because it {worker.trouble}")
 
     def _say(self, sentence: str) -> None:
         if sentence not in self._said:

@@ -18,7 +18,7 @@ from interpreter import PocketError
 from farm.cluster import TRIES
 from farm.host_worker import BROKEN, Host, make
 from farm.index import FAILED, REFUSED
-from farm.outcomes import BodyOf, Outcome, times
+from farm.outcomes import BodyOf, Outcome, one_line, times
 from farm.request_file import Request, WrongLineError
 
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -52,7 +52,7 @@ class WorkerHosts:
             raise PocketError(_GONE) from error
         except Exception as error:
             advice = "elsewhere, start scheduler and workers with the pocket's PYTHONPATH"
-            raise PocketError(f"the workers cannot run the pocket ({_one_line(error)}); {advice}.") from error
+            raise PocketError(f"the workers cannot run the pocket ({one_line(error)}); {advice}.") from error
         client.subscribe_topic(self._topic, self._note_begin)
 
     def outcomes(self, requests: Iterable[Request], body_of: BodyOf) -> Iterator[Outcome]:
@@ -69,6 +69,11 @@ class WorkerHosts:
                     self._send(request, body_of(request))
                 except WrongLineError as error:
                     yield Outcome(request, REFUSED, sentence=str(error), tries=0)
+                except PocketError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - of Dask, which cannot pack it
+                    self._workers()  # unless the scheduler is gone
+                    yield Outcome(request, FAILED, sentence=f"it cannot be sent: {one_line(error)}.", tries=0)
             if not self._running:
                 continue
             future = self._next()
@@ -130,7 +135,7 @@ class WorkerHosts:
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs the others nothing
             self._workers()  # unless the scheduler is gone
             tries = self._begun[request.number]
-            return Outcome(request, FAILED, sentence=f"the worker failed: {_one_line(error)}", tries=tries)
+            return Outcome(request, FAILED, sentence=f"the worker failed: {one_line(error)}", tries=tries)
         if status == BROKEN:
             raise PocketError(answer)
         tries = max(1, self._begun[request.number])
@@ -140,7 +145,3 @@ class WorkerHosts:
 
     def _note_begin(self, event: tuple[float, int]) -> None:
         self._begun[event[1]] += 1
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -149,6 +149,29 @@ def test_a_changed_model_makes_other_results(tmp_path, option):
     assert len(seen) == 5
 
 
+def test_other_settings_make_other_results(tmp_path):
+    args = argparse.Namespace(**dict.fromkeys(("checkpoint", "config", "motion_modules", "lora_dir", "controlnet_dir")))
+    args.data_dir = tmp_path
+
+    def identity():
+        return json.dumps(farm.run._identity(args, []))
+
+    seen = {identity()}
+    for text in ("", "[" * 100_000, '{"CLIP_stop_at_last_layers": 1}', '{"CLIP_stop_at_last_layers": 2}'):
+        (tmp_path / "config.json").write_text(text)
+        seen.add(identity())
+    assert len(seen) == 3  # without settings, as the host starts with a file that it cannot read, too
+
+
+def test_what_is_no_model_makes_no_other_results(tmp_path):
+    args = argparse.Namespace(**dict.fromkeys(("checkpoint", "config", "motion_modules", "controlnet_dir", "data_dir")))
+    args.lora_dir = tmp_path
+    before = farm.run._identity(args, [])
+    (tmp_path / "README.md").write_text("about these")
+    (tmp_path / "preview.png").write_bytes(b"1")
+    assert farm.run._identity(args, []) == before
+
+
 def test_a_host_that_cannot_start_for_whatever_reason_is_broken(pocket, monkeypatch):
     def fails(options):
         raise KeyError("no such\nkey")

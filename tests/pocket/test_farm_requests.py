@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from interpreter import PocketError
 
 import bootstrap
 import cli
+from farm.index import Entry
+from farm.progress import Progress
 from farm.request_file import RequestFile, WrongLineError, frames_of
 
 POCKET = Path(bootstrap.__file__).parent
@@ -33,12 +36,21 @@ def test_each_line_is_a_request_and_blank_ones_are_none(read):
     assert [file.body(one) for one in file.requests] == [{"seed": 1}, {"seed": 2}]
 
 
+def nested(levels):
+    inner = 1
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
         (b"{'seed': 1}", "line 2 is not JSON: Expecting property name enclosed in double quotes (at character 2)."),
         (b'{"prompt": "\xff"}', "line 2 is not JSON: 'utf-8' codec"),
-        (b"[" * 100_000, "line 2 is not JSON that can be read: its brackets are nested too deep."),
+        (b"[" * 100_000, "line 2 cannot be read: its brackets are nested too deep; allowed are 100 within each other."),
+        ({"x": nested(600)}, "line 2 cannot be read: its brackets are nested too deep; allowed are 100"),
+        ({"x": nested(101)}, "line 2 cannot be read: its brackets are nested too deep; allowed are 100"),
         (b'{"sampler_name": "\\ud800"}', "line 2: \\ud800 is half of a pair of surrogates"),
         (b"[1]", "line 2 must hold one JSON object"),
         ({"mode": "video"}, 'line 2: mode is "video"; allowed are "txt2img" and "img2img".'),
@@ -51,6 +63,11 @@ def test_a_wrong_line_is_told_and_costs_the_others_nothing(read, line, sentence)
     assert wrong.wrong.startswith(sentence)
     assert not before.wrong and not after.wrong
     assert after.number == 3
+
+
+def test_brackets_may_stand_within_each_other(read):
+    assert not read({"x": nested(99)}).requests[0].wrong
+    assert pickle.loads(pickle.dumps(read({"x": nested(99)}).body(read({"x": nested(99)}).requests[0])))
 
 
 def test_the_hash_is_of_what_is_asked_and_of_the_model(read):
@@ -107,6 +124,16 @@ def test_frames_as_asked(video, frames):
     assert frames_of({"alwayson_scripts": {"animatediff": {"args": [video]}}}) == frames
     assert frames_of({"alwayson_scripts": {"AnimateDiff": {"args": video}}}) == frames
     assert frames_of({"alwayson_scripts": []}) == 1
+
+
+@pytest.mark.parametrize("many", [10**400, 10**4000, 1e308, 1e9], ids=["400 digits", "4000 digits", "float", "limit"])
+def test_as_many_frames_as_nobody_can_make_are_counted_to_a_limit(many):
+    video = {"enable": True, "video_length": many}
+    assert frames_of({"n_iter": many, "alwayson_scripts": {"AnimateDiff": {"args": [video]}}}) == 10**9
+    assert frames_of({"n_iter": many, "batch_size": many}) == 10**9
+    progress = Progress(1, 10**9, watched=True)
+    progress.done(Entry(1, 1, "", "txt2img", "refused", sentence="wrong", frames=10**9))
+    progress.close()
 
 
 def run(folder, *options, hidden=()):

@@ -72,6 +72,15 @@ def test_whatever_a_worker_raises_costs_the_others_nothing(client):
     assert (found[2].sentence, found[2].tries) == ("the worker failed: no room", 1)
 
 
+def test_whatever_keeps_a_request_from_being_sent_costs_the_others_nothing(client):
+    deep = []
+    for _ in range(600):
+        deep = [deep]
+    found = ends(client, [{}, {"odd": deep}, {}])
+    assert [found[number].status for number in (1, 2, 3)] == ["made", "failed", "made"]
+    assert found[2].sentence.startswith("it cannot be sent: ") and found[2].tries == 0
+
+
 def test_a_host_that_cannot_be_started_ends_the_farm(client):
     with pytest.raises(PocketError, match="the checkpoint is none"):
         ends(client, [{}, {"break": True}, {}])
