@@ -87,9 +87,13 @@ class RequestFile:
                 line = file.readline()
         except OSError as error:
             raise PocketError(f"{self.path} cannot be read any more: {error.strerror}.") from error
-        mode, body = _parse(line, request.line)
+        changed = f"line {request.line} has been changed since the start; run the command again."
+        try:
+            mode, body = _parse(line, request.line)
+        except WrongLineError as error:
+            raise WrongLineError(changed) from error
         if self._hash(mode, body) != request.hash:
-            raise WrongLineError(f"line {request.line} has been changed since the start; run the command again.")
+            raise WrongLineError(changed)
         return body
 
     def _read(self) -> list[Request]:

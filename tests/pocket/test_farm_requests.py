@@ -91,9 +91,10 @@ def test_a_pipe_is_no_file(tmp_path):
         RequestFile(tmp_path / "pipe", None)
 
 
-def test_a_file_that_is_changed_meanwhile_is_not_taken_for_what_it_was(read, tmp_path):
+@pytest.mark.parametrize("now", ['{"seed": 2}', "", '{"see', "[1]"])
+def test_a_file_that_is_changed_meanwhile_is_not_taken_for_what_it_was(read, tmp_path, now):
     file = read({"seed": 1})
-    (tmp_path / "requests.jsonl").write_text('{"seed": 2}')
+    (tmp_path / "requests.jsonl").write_text(now)
     with pytest.raises(WrongLineError, match="line 1 has been changed since the start"):
         file.body(file.requests[0])
 
