@@ -91,14 +91,18 @@ def until(holds, seconds=120):
 
 def wait_until_ready(over):
     """As a video of more steps would: for workers to be warm, then for the model, then for what they say."""
+
+    def all_there(holds):
+        over._look()  # one that was killed a moment ago is still among them
+        return bool(over._workers) and all(worker.trouble or holds(worker) for worker in over._workers.values())
+
     over._looked = 0.0
-    over._look()
-    until(lambda: all(worker.is_warm for worker in over._workers.values()))
+    until(lambda: all_there(lambda worker: worker.is_warm))
     sent = over._sent
     if sent is not None:
         until(lambda: sent.model is not None or sent.error is not None)
         asked = (sent.key, sent.model, sent.given, sent.expected, sent.alike)
-        until(lambda: all(worker.trouble or worker.takes_part(*asked) for worker in over._workers.values()))
+        until(lambda: sent.lost or all_there(lambda worker: worker.takes_part(*asked)))  # lost with who held it
 
 
 def kill_one(client):
@@ -218,7 +222,7 @@ def test_what_stands_in_the_unet_keeps_it_here_with_one_sentence(over, monkeypat
     handle = layer.register_forward_hook(lambda module, args, out: None)
     try:
         with caplog.at_level(logging.WARNING):
-            noted = video(over, monkeypatch, steps=2)
+            noted = video(over, monkeypatch, on_window=ready_after_first_step(over), steps=2)
     finally:
         handle.remove()
     assert noted.there == 0
