@@ -40,7 +40,7 @@ class WindowWorker:
         return bool(self._warm.status == "finished")
 
     def look(self) -> None:
-        """Note it if it cannot import what it needs: where its scheduler was started without the pocket's path, say."""
+        """Note it if it cannot import what it needs: it may have been started without the pocket's path."""
         if self._warm.status == "error" and not self.trouble:
             self.trouble = f"cannot import what it needs ({told(self._warm.exception(timeout=PATIENT))})"
 

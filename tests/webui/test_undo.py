@@ -43,7 +43,7 @@ def test_off_before_and_after_is_bit_identical(pocket, version):
 
 
 def test_a_failure_at_every_change_undoes_those_before_it(tab, unchanged, monkeypatch):
-    """A change in one tab, the next in the other; some errors are of the usual kind, and some end the run."""
+    """Every other change on one tab, those between on the other; some errors are of the usual kind, some end the run."""
     errors = [RuntimeError("this is broken"), Stopped()]
     fields = video(model="mm_tiny_v1.safetensors", freeinit_enable=True, freeinit_iters=2)
     request = {"override_settings": {"batch_cond_uncond": False}, "steps": 1, "negative_prompt": "0: bad\n2: worse"}
